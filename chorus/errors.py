@@ -29,5 +29,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> BadInput:
     """Error for a name outside a closed list, with the nearest known names as suggestions."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    tail = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known)}."
+    tail = (
+        f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known)}."
+    )
     return BadInput(f"unknown {kind} {name!r}; {tail}")
