@@ -1,4 +1,4 @@
-"""Errors made for people: one sentence that says what was expected, what was found, and what fixes it.
+"""Errors made for people: what was expected, what was found, and what fixes it, in one sentence.
 
 The command line prints them without a traceback and ends with status 2.
 """
@@ -18,7 +18,7 @@ class BadInput(ChorusError):
 
 
 class Unavailable(ChorusError):
-    """A package, weight file, body or device is missing; names the command or page that brings it."""
+    """A package, weight file, body or device is missing; names what brings it."""
 
 
 class StaleResults(ChorusError):

@@ -39,7 +39,7 @@ class SampleKey(NamedTuple):
 
 
 def sample_seed(key: SampleKey, purpose: str = "", global_seed: int = GLOBAL_SEED) -> int:
-    """Seed of a sample, 0 <= seed < 2**63, from the global seed, category, prompt, augprompt, index.
+    """Seed of a sample, 0 <= seed < 2**63, from the global seed, its names and its index.
 
     The image model's key is left out, so the same noise can be compared across models. `purpose`
     separates independent draws for one sample ("image", "segmentation", ...).
