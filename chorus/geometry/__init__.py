@@ -1,0 +1,1 @@
+"""Boxes, masks, pinhole and weak-perspective cameras, rotations (docs/conventions.md)."""
