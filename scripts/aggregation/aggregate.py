@@ -1,0 +1,11 @@
+"""3D occupancy distributions: the same as `chorus aggregate`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from chorus.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["aggregate", *sys.argv[1:]]))

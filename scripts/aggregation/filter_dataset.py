@@ -1,0 +1,11 @@
+"""Verdict and reason for every sample: the same as `chorus filter`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from chorus.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["filter", *sys.argv[1:]]))

@@ -1,0 +1,11 @@
+"""2D keypoints of persons: the same as `chorus keypoints`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from chorus.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["keypoints", *sys.argv[1:]]))

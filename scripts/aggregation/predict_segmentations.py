@@ -1,0 +1,11 @@
+"""Instance masks of persons and objects: the same as `chorus segment`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from chorus.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["segment", *sys.argv[1:]]))

@@ -1,0 +1,11 @@
+"""Images for prompts and augprompts: the same as `chorus images`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from chorus.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["images", *sys.argv[1:]]))

