@@ -92,13 +92,13 @@ def look_at(
 ) -> tuple[Rotation, Translation]:
     """Extrinsics R (..., 3, 3), t (..., 3) of a camera at `eye` that looks at `target`, metres.
 
-    The world's `up` direction points up in the image. Where the view is along `up` itself, the
-    image's up is world -z when looking down along +y, so that the picture stays defined.
+    The world's `up` direction points up in the image. Where the view is along `up` itself there
+    is no such image; then, for up = +y, world -z points up in it.
     """
     up = torch.as_tensor(up, dtype=eye.dtype, device=eye.device).expand_as(eye)
     forward = torch.nn.functional.normalize(target - eye, dim=-1)
     right = torch.linalg.cross(forward, up)
-    # Any axis not parallel to `up` serves; rolling its coordinates by two gives -z for +y.
+    # Rolling the coordinates of -up gives an axis not parallel to it, -z for +y.
     spare = torch.linalg.cross(forward, torch.roll(-up, 1, dims=-1))
     along_up = right.norm(dim=-1, keepdim=True) < 1e-6
     right = torch.nn.functional.normalize(torch.where(along_up, spare, right), dim=-1)
