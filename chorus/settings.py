@@ -1,0 +1,123 @@
+"""What a run may choose: the options all stages share and the profiles that name the models.
+
+The constants of each stage live beside its code as frozen dataclasses (`FilterSettings`,
+`CalibrationSettings`, `AggregationSettings`, ...); their values are stored with every table.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from chorus.errors import unknown_name
+from chorus.results import ResultsTree
+from chorus.samples import GLOBAL_SEED
+
+ProfileName = Literal["synthetic", "paper", "modern"]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The models of one profile, by adapter name, and the folder key of its images (SPEC 0)."""
+
+    model_key: str
+    prompts: str
+    image_model: str
+    segmenter: str
+    human_model: str
+    keypoint_model: str
+
+
+PROFILES: dict[str, Profile] = {
+    "synthetic": Profile(
+        model_key="synthetic-v1",
+        prompts="synthetic",
+        image_model="synthetic",
+        segmenter="synthetic",
+        human_model="synthetic",
+        keypoint_model="synthetic",
+    ),
+    "paper": Profile(
+        model_key="stable-v1-4",
+        prompts="gpt-3.5-turbo",
+        image_model="stable-diffusion-v1-4",
+        segmenter="pointrend-r50",
+        human_model="frankmocap-eft",
+        keypoint_model="hrnet-w48-dark",
+    ),
+    "modern": Profile(
+        model_key="modern",
+        prompts="openai-compatible",
+        image_model="diffusers",
+        segmenter="open-vocabulary",
+        human_model="hmr2",
+        keypoint_model="vitpose",
+    ),
+}
+
+
+def _profile_from_environment() -> str:
+    name = os.environ.get("CHORUS_PROFILE", "synthetic")
+    if name not in PROFILES:
+        raise unknown_name("profile in CHORUS_PROFILE:", name, PROFILES)
+    return name
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options that every stage understands."""
+
+    categories: tuple[str, ...] = ()
+    """Categories to work on; all that are present if left out."""
+    prompts: tuple[str, ...] = ()
+    """Prompts to work on, in full; all if left out."""
+    profile: ProfileName = field(default_factory=_profile_from_environment)
+    """Which models to use; the environment variable CHORUS_PROFILE changes the default."""
+    results_dir: Path = field(
+        default_factory=lambda: Path(os.environ.get("CHORUS_RESULTS", "results"))
+    )
+    """The results tree; the environment variable CHORUS_RESULTS changes the default."""
+    image_dir: Path | None = None
+    """Folder of the generated images if it is not the results tree's own `images`."""
+    imports_dir: Path = field(
+        default_factory=lambda: Path(os.environ.get("CHORUS_IMPORTS", "imports"))
+    )
+    """Bodies, weights and data sets; the variable CHORUS_IMPORTS changes the default."""
+    body: Path | None = None
+    """An SMPL-family model file (.npz or .pkl); the free body if left out."""
+    skip_done: bool = True
+    """Skip samples that are done with the same settings. Failed samples are always tried again."""
+    overwrite: bool = False
+    """Make everything again, whatever is there."""
+    workers: int = 0
+    """Processes that share the work; 0 takes one per core."""
+    device: str = "auto"
+    """Where tensors live: auto, cpu, cuda or cuda:N."""
+    seed: int = GLOBAL_SEED
+    """The global seed, from which every sample's own seed is derived."""
+
+    @property
+    def models(self) -> Profile:
+        """The models of the chosen profile."""
+        return PROFILES[self.profile]
+
+    @property
+    def tree(self) -> ResultsTree:
+        """The results tree the options name."""
+        return ResultsTree(self.results_dir, self.image_dir)
+
+    @property
+    def worker_count(self) -> int:
+        """The number of processes to use."""
+        return self.workers or os.cpu_count() or 1
+
+
+def resolve_device(name: str) -> str:
+    """ "auto" becomes "cuda" where one is usable, else "cpu"; imports torch only to find out."""
+    if name != "auto":
+        return name
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

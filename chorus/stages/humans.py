@@ -1,0 +1,74 @@
+"""`chorus humans`: person boxes → SMPL parameters and a weak-perspective camera (SPEC 4)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from chorus.perception.protocols import Person
+from chorus.settings import RunOptions
+from chorus.stages import adapters
+from chorus.stages.loop import Outcome, Sample, Stage
+from chorus.stages.reading import read_image
+from chorus.stages.report import Progress, Report, run_table_stage
+from chorus.synthetic.noise import NoiseSettings
+
+
+@dataclass(frozen=True)
+class Options(RunOptions):
+    """Regress the body of every detected person."""
+
+    noise: NoiseSettings = field(default_factory=NoiseSettings)
+
+
+def person_boxes(segmentation: dict) -> np.ndarray:
+    """Boxes (P, 4) of the persons of a segmentations row, in its order."""
+    boxes = [d["box"] for d in segmentation["detections"] if d["label"] == "person"]
+    return np.array(boxes, np.float32).reshape(-1, 4)
+
+
+class HumanWorker:
+    """Regresses bodies."""
+
+    def __init__(self, options: Options):
+        self._tree = options.tree
+        self._regressor = adapters.human_regressor(options, options.noise)
+
+    def process(self, samples: Sequence[Sample]) -> list[Outcome]:
+        """Regress the persons of one batch of images."""
+        images = [read_image(self._tree, sample) for sample in samples]
+        boxes = [person_boxes(sample.inputs["segmentations"]) for sample in samples]
+        found = self._regressor.regress(images, boxes)
+        return [Outcome({"persons": [_row(p) for p in persons]}) for persons in found]
+
+
+def _row(person: Person) -> dict:
+    arrays = {
+        name: np.asarray(value, np.float32).ravel().tolist()
+        for name, value in vars(person).items()
+        if name != "crop_side"
+    }
+    return {**arrays, "crop_side": float(person.crop_side)}
+
+
+def run(options: Options, progress: Progress = None) -> Report:
+    """Regress what is missing."""
+    adapters.check("human_model", options)
+    shards = options.tree.shards(
+        "segmentations", options.models.model_key, options.categories, options.prompts
+    )
+    stage = Stage(
+        name="humans",
+        output="humans",
+        inputs=("images", "segmentations"),
+        settings={
+            "human_model": options.models.human_model,
+            "body": str(options.body or "free"),
+            "noise": asdict(options.noise),
+        },
+        make_worker=functools.partial(HumanWorker, options),
+    )
+    return run_table_stage(stage, options, shards, progress)

@@ -1,0 +1,139 @@
+"""`chorus images`: prompts x augprompts → generated images (SPEC 2)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from chorus.errors import BadInput, ChorusError
+from chorus.generation.augprompts import full_text, load_augprompts, select_augprompts
+from chorus.generation.prompts import find_prompt_file, read_prompts
+from chorus.results import ResultsTree, atomic_write
+from chorus.samples import ShardKey, sample_seed
+from chorus.settings import RunOptions
+from chorus.stages import adapters
+from chorus.stages.loop import Outcome, Sample, Stage
+from chorus.stages.report import Progress, Report, run_table_stage
+from chorus.tables import SCHEMAS
+
+_JPEG_QUALITY = 92
+
+
+@dataclass(frozen=True)
+class Options(RunOptions):
+    """Generate images for every prompt and augprompt of the categories."""
+
+    num_batch_per_augprompt: int = 20
+    """Batches of images for each prompt and augprompt."""
+    batch_size: int = 6
+    """Images in a batch."""
+    prompt_dir: Path = Path("prompts/demo")
+    """Folder of the prompt files, <category>.txt."""
+    save_dir: Path | None = None
+    """Folder of the images if it shall not be <results_dir>/images; later stages then need
+    --image_dir."""
+    augprompts_path: Path | None = None
+    """A file of augprompts instead of the 22 of the paper."""
+    augprompts_not_to_use: tuple[str, ...] = ()
+    """Augprompts to leave out, by name."""
+
+    @property
+    def tree(self) -> ResultsTree:
+        """The results tree, with the images where --save_dir says."""
+        return ResultsTree(self.results_dir, self.save_dir or self.image_dir)
+
+
+class ImageWorker:
+    """Generates images, writes their files and describes them."""
+
+    def __init__(self, options: Options):
+        self._tree = options.tree
+        self._seed = options.seed
+        self._model = adapters.image_model(options)
+
+    def process(self, samples: Sequence[Sample]) -> list[Outcome]:
+        """Generate and write one batch."""
+        import cv2
+
+        from chorus.generation.protocols import ImageRequest
+
+        requests = [
+            ImageRequest(
+                s.key,
+                full_text(s.key.prompt, s.key.augprompt),
+                sample_seed(s.key, "image", self._seed),
+            )
+            for s in samples
+        ]
+        outcomes = []
+        for request, made in zip(requests, self._model.generate(requests), strict=True):
+            path = self._tree.image(request.key, ".jpg")
+            quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+            _, data = cv2.imencode(".jpg", cv2.cvtColor(made.pixels, cv2.COLOR_RGB2BGR), quality)
+            atomic_write(path, data.tobytes())
+            height, width = made.pixels.shape[:2]
+            values = {
+                "file": path.name,
+                "width": width,
+                "height": height,
+                "seed": request.seed,
+                "text": request.text,
+            }
+            outcomes.append(Outcome(values, side=_truth_columns(made.truth)))
+        return outcomes
+
+
+def _truth_columns(truth: dict | None) -> dict | None:
+    columns = SCHEMAS["synthetic_truth"].columns
+    return None if truth is None else {name: truth[name] for name in columns}
+
+
+def plan(options: Options) -> tuple[list[ShardKey], list[str]]:
+    """The shards to fill, and problems with prompt files of categories that are left out."""
+    categories = options.categories or tuple(
+        sorted(path.stem for path in options.prompt_dir.glob("*.txt"))
+    )
+    if not categories:
+        raise BadInput(
+            f"no prompt files (*.txt) in {options.prompt_dir}; write some with "
+            "scripts/generation/generate_prompts.py, or give --prompt_dir."
+        )
+    augprompts = load_augprompts(options.augprompts_path)
+    shards, problems = [], []
+    for category in categories:
+        try:
+            path = find_prompt_file(options.prompt_dir, category)
+            for prompt in read_prompts(path):
+                if options.prompts and prompt not in options.prompts:
+                    continue
+                chosen = select_augprompts(augprompts, prompt, options.augprompts_not_to_use)
+                shards += [
+                    ShardKey(options.models.model_key, category, prompt, augprompt)
+                    for augprompt in chosen
+                ]
+        except ChorusError as error:
+            if len(categories) == 1:
+                raise
+            problems.append(str(error))
+    return shards, problems
+
+
+def run(options: Options, progress: Progress = None) -> Report:
+    """Generate what is missing. Rerunning with more batches adds images to what exists."""
+    adapters.check("image_model", options)
+    shards, problems = plan(options)
+    stage = Stage(
+        name="images",
+        output="images",
+        side_output="synthetic_truth" if options.profile == "synthetic" else "",
+        settings={"image_model": options.models.image_model, "seed": options.seed},
+        make_worker=functools.partial(ImageWorker, options),
+        count=options.num_batch_per_augprompt * options.batch_size,
+        batch_size=options.batch_size,
+    )
+    report = run_table_stage(stage, options, shards, progress)
+    report.problems[:0] = problems
+    report.ok = report.ok and not problems
+    return report

@@ -1,0 +1,37 @@
+"""Decoding generated images for the stages that look at them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from chorus.errors import BadInput
+from chorus.perception.protocols import Image
+from chorus.results import ResultsTree
+from chorus.stages.loop import Sample
+
+
+def read_image(tree: ResultsTree, sample: Sample) -> Image:
+    """The sample's image, RGB. Raises BadInput if the file is missing, damaged or another size."""
+    import cv2
+
+    row = sample.inputs["images"]
+    path = tree.table("images", sample.key.shard).with_suffix("") / row["file"]
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}); run images again.") from error
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size and _is_whole(data) else None
+    if pixels is None:
+        raise BadInput(f"{path} is not a whole image; delete it and run images --overwrite.")
+    if pixels.shape[:2] != (row["height"], row["width"]):
+        raise BadInput(
+            f"{path} has {pixels.shape[1]} x {pixels.shape[0]} pixels, its table says "
+            f"{row['width']} x {row['height']}; run images --overwrite."
+        )
+    return Image(sample.key, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+
+
+def _is_whole(data: np.ndarray) -> bool:
+    """False for a truncated JPEG, which decoders fill up with grey without complaint."""
+    is_jpeg = data[:2].tobytes() == b"\xff\xd8"
+    return not is_jpeg or b"\xff\xd9" in data[-64:].tobytes()

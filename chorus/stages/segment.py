@@ -1,0 +1,97 @@
+"""`chorus segment`: images → instances of persons and of the category (SPEC 3)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from chorus.geometry.boxes import suppress_overlaps
+from chorus.perception.protocols import Detection
+from chorus.settings import RunOptions
+from chorus.stages import adapters
+from chorus.stages.loop import Outcome, Sample, Stage
+from chorus.stages.reading import read_image
+from chorus.stages.report import Progress, Report, run_table_stage
+from chorus.synthetic.noise import NoiseSettings
+from chorus.vocabulary import resolve_category
+
+MIN_OVERLAP = 0.8  # SPEC 3: the clean-up of overlapping boxes
+ALWAYS_KEEP = 0.98
+
+
+@dataclass(frozen=True)
+class Options(RunOptions):
+    """Segment persons and objects."""
+
+    mode: Literal["coco", "lvis"] = "coco"
+    """The vocabulary of the objects."""
+    threshold: float = 0.8
+    """Instances below this score are dropped."""
+    noise: NoiseSettings = field(default_factory=NoiseSettings)
+
+
+class SegmentWorker:
+    """Segments images and cleans the instances up."""
+
+    def __init__(self, options: Options):
+        self._tree = options.tree
+        self._threshold = options.threshold
+        self._segmenter = adapters.segmenter(options, options.noise)
+
+    def process(self, samples: Sequence[Sample]) -> list[Outcome]:
+        """Segment one batch of images."""
+        images = [read_image(self._tree, sample) for sample in samples]
+        outcomes = []
+        for image, found in zip(images, self._segmenter.segment(images), strict=True):
+            height, width = image.pixels.shape[:2]
+            rows = [
+                {"label": d.label, "score": d.score, "box": d.box.tolist(), "mask": d.mask}
+                for d in clean_up(found, self._threshold)
+            ]
+            outcomes.append(Outcome({"width": width, "height": height, "detections": rows}))
+        return outcomes
+
+
+def clean_up(detections: Sequence[Detection], threshold: float) -> list[Detection]:
+    """Instances of sufficient score that no other instance of their class makes superfluous."""
+    kept: list[Detection] = []
+    confident = [d for d in detections if d.score >= threshold]
+    for label in sorted({d.label for d in confident}):
+        group = [d for d in confident if d.label == label]
+        keep = suppress_overlaps(
+            np.stack([d.box for d in group]),
+            np.array([d.score for d in group]),
+            MIN_OVERLAP,
+            ALWAYS_KEEP,
+        )
+        kept += [d for d, stays in zip(group, keep, strict=True) if stays]
+    return kept
+
+
+def run(options: Options, progress: Progress = None) -> Report:
+    """Segment what is missing."""
+    adapters.check("segmenter", options)
+    shards = options.tree.shards(
+        "images", options.models.model_key, options.categories, options.prompts
+    )
+    for category in {shard.category for shard in shards}:
+        resolve_category(category, options.mode)
+    stage = Stage(
+        name="segment",
+        output="segmentations",
+        inputs=("images",),
+        settings={
+            "segmenter": options.models.segmenter,
+            "mode": options.mode,
+            "threshold": options.threshold,
+            "min_overlap": MIN_OVERLAP,
+            "always_keep": ALWAYS_KEEP,
+            "noise": asdict(options.noise),
+        },
+        make_worker=functools.partial(SegmentWorker, options),
+    )
+    return run_table_stage(stage, options, shards, progress)
