@@ -1,0 +1,1 @@
+"""CPU ray casting of triangle meshes: no GL, no display, no GPU."""
