@@ -1,0 +1,1 @@
+"""Occupancy: voxel grid, skinning field, per-azimuth-bin counts, clusters and `Distribution`."""

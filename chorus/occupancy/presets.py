@@ -1,0 +1,85 @@
+"""Settings of the occupancy room and the presets that name them (SPEC 7-9); imports only errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from chorus.errors import BadInput, unknown_name
+
+Weighting = Literal["azimuth-uniform-fine", "azimuth-uniform", "total-uniform"]
+Projection = Literal["exact", "release"]
+
+
+@dataclass(frozen=True)
+class FieldSettings:
+    """How skinning weights spread from the body's vertices to space (SPEC 7)."""
+
+    neighbours: int = 30
+    """Template vertices whose weights are averaged by inverse distance at each voxel."""
+    reach: float = 0.8
+    """Distance from the body, metres, beyond which space does not follow it; inf: always does."""
+    mixing: float = 0.5
+    """How fast the body's hold fades with distance: exp(-mixing * artanh(distance / reach))."""
+    smoothing_rounds: int = 30
+    """Rounds of six-neighbour Laplacian smoothing."""
+    smoothing_keep: float = 0.7
+    """Share of a voxel's difference from its neighbours' mean that one round keeps."""
+
+    def __post_init__(self) -> None:
+        if self.neighbours < 1 or not self.reach > 0 or self.mixing < 0:
+            raise BadInput(
+                "a skinning field needs at least 1 neighbour, a reach above 0 m and a mixing of 0 "
+                f"or more; found {self.neighbours}, {self.reach} and {self.mixing}."
+            )
+        if self.smoothing_rounds < 0 or not 0 <= self.smoothing_keep <= 1:
+            raise BadInput(
+                "a skinning field needs 0 or more smoothing rounds that keep a share between 0 and "
+                f"1; found {self.smoothing_rounds} and {self.smoothing_keep}."
+            )
+
+
+@dataclass(frozen=True)
+class AggregationSettings:
+    """How samples become a distribution (SPEC 7-9)."""
+
+    parts: str = "quant"
+    """Body-part preset: `quant` (the whole body as one part) or `qual:demo` (arm, foot, torso)."""
+    resolution: int = 48
+    """Voxels along each axis of the canonical grid."""
+    side: float = 3.0
+    """Edge of the canonical grid, metres."""
+    weighting: Weighting = "azimuth-uniform-fine"
+    """Weights of views; may change after aggregation, as counts are kept per azimuth bin."""
+    symmetric: bool = False
+    """Also count every sample mirrored left to right."""
+    projection: Projection = "exact"
+    """`release` repeats the published code: pixels round toward zero and depth is not tested."""
+    canonicalise: bool = True
+    """Undo each sample's pose; without it (an ablation) space stays where the star pose has it."""
+    region_distance: float = 0.13
+    """A part's interaction region: voxels closer than this to its template vertices, metres."""
+    field: FieldSettings = field(default_factory=FieldSettings)
+    """The skinning field around the canonical body."""
+
+    def __post_init__(self) -> None:
+        for kind, value, known in (
+            ("weighting", self.weighting, get_args(Weighting)),
+            ("projection", self.projection, get_args(Projection)),
+        ):
+            if value not in known:
+                raise unknown_name(kind, value, known)
+
+
+PRESETS: dict[str, AggregationSettings] = {
+    "quant:full": AggregationSettings(parts="quant"),
+    "qual:demo": AggregationSettings(parts="qual:demo"),
+}
+"""Aggregation settings by the names that the commands and the results tree use."""
+
+
+def preset(name: str) -> AggregationSettings:
+    """The aggregation settings of that name; BadInput with near names for an unknown one."""
+    if name not in PRESETS:
+        raise unknown_name("aggregation preset", name, PRESETS)
+    return PRESETS[name]

@@ -1,0 +1,189 @@
+"""The skinning field: how much each place in space follows each of the body's joints (SPEC 7).
+
+Metres throughout. Neighbours come from a KD-tree on a CPU and from chunked brute force on other
+devices; both agree to rounding. Memory is a few arrays of (near places x neighbours).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from chorus.errors import BadInput
+from chorus.occupancy.grid import VoxelGrid
+from chorus.occupancy.presets import FieldSettings
+
+log = logging.getLogger(__name__)
+
+_CACHE_VERSION = 1
+_PAIRS_AT_ONCE = 1 << 26
+"""Point-vertex distances held at a time by the brute-force search (256 MB of float32)."""
+
+
+def skinning_field(
+    vertices: Float[Tensor, "V 3"],
+    weights: Float[Tensor, "V J"],
+    where: VoxelGrid | Float[Tensor, "P 3"],
+    settings: FieldSettings | None = None,
+    cache_dir: str | Path | None = None,
+    threads: int = 1,
+) -> Float[Tensor, "P J"]:
+    """Skinning weights (P, J) float32 of voxel centres or free points; rows sum to one.
+
+    vertices (V, 3): the body's surface in the space in question, metres; weights (V, J): their own
+    skinning weights. `where`: a grid (P = N^3, C order, smoothed as SPEC 7 says) or points (P, 3),
+    which have no neighbours to be smoothed with. `cache_dir` keeps the field of a grid on disk
+    under a name made from the content of all inputs; a damaged file there is made again.
+    `threads` bounds the KD-tree's search. BadInput if the vertices or weights are not finite.
+    """
+    settings = settings or FieldSettings()
+    vertices, weights = vertices.float(), weights.float()
+    if not (torch.isfinite(vertices).all() and torch.isfinite(weights).all()):
+        raise BadInput(
+            "a skinning field needs finite vertices and weights; found NaN or infinity, so the "
+            "pose or the body file is damaged."
+        )
+    if cache_dir is None or not isinstance(where, VoxelGrid):
+        return _compute(vertices, weights, where, settings, threads)
+    path = Path(cache_dir) / f"field-{_content_key(vertices, weights, where, settings)}.npz"
+    cached = _read_cache(path, (where.count, weights.shape[1]))
+    if cached is not None:
+        return cached.to(vertices.device)
+    field = _compute(vertices, weights, where, settings, threads)
+    _write_cache(path, field)
+    return field
+
+
+def _compute(
+    vertices: Tensor,
+    weights: Tensor,
+    where: VoxelGrid | Tensor,
+    settings: FieldSettings,
+    threads: int,
+) -> Tensor:
+    """`skinning_field` without the cache."""
+    grid = where if isinstance(where, VoxelGrid) else None
+    points = torch.from_numpy(grid.centres()) if grid else where.float()
+    points = points.to(vertices.device)
+    near, distance, index = _neighbours(points, vertices, settings, threads)
+    # A distance of exactly 0 must outweigh all others without a division by zero.
+    closeness = 1 / distance.double().clamp(min=1e-12)
+    closeness = (closeness / closeness.sum(dim=1, keepdim=True)).float()
+    blended = embedding_bag(index, weights, per_sample_weights=closeness, mode="sum")
+    ratio = (distance[:, :1].double() / settings.reach).clamp(0, 1)
+    hold = torch.exp(-settings.mixing * torch.atanh(ratio)).float()
+    blended = blended * hold
+    blended[:, :1] += 1 - hold
+    blended /= blended.sum(dim=1, keepdim=True)
+    field = weights.new_zeros(len(points), weights.shape[1])
+    field[:, 0] = 1
+    field[near] = blended
+    return _smooth(field, near, grid.resolution, settings) if grid else field
+
+
+def _neighbours(
+    points: Tensor, vertices: Tensor, settings: FieldSettings, threads: int
+) -> tuple[Int[Tensor, " near"], Float[Tensor, "near k"], Int[Tensor, "near k"]]:
+    """Points within reach, and distances and numbers of their k nearest vertices, nearest first."""
+    k = min(settings.neighbours, len(vertices))
+    if points.device.type != "cpu":
+        return _neighbours_brute_force(points, vertices, k, settings.reach)
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(vertices.numpy())
+    places = points.numpy()
+    nearest, _ = tree.query(places, k=1, distance_upper_bound=settings.reach * 1.001)
+    near = np.flatnonzero(nearest <= settings.reach)
+    distance, index = tree.query(places[near], k=np.arange(1, k + 1), workers=threads)
+    return torch.from_numpy(near), torch.from_numpy(distance), torch.from_numpy(index)
+
+
+def _neighbours_brute_force(
+    points: Tensor, vertices: Tensor, k: int, reach: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`_neighbours` by all distances, a chunk of points at a time; runs on any device."""
+    found = []
+    for first, chunk in _chunks(points, max(1, _PAIRS_AT_ONCE // len(vertices))):
+        # The matrix-product form of cdist loses the digits that close neighbours differ in.
+        distances = torch.cdist(chunk, vertices, compute_mode="donot_use_mm_for_euclid_dist")
+        distance, index = distances.topk(k, dim=1, largest=False)
+        near = torch.nonzero(distance[:, 0] <= reach)[:, 0]
+        found.append((near + first, distance[near], index[near]))
+    return tuple(torch.cat(pieces) for pieces in zip(*found, strict=True))
+
+
+def _chunks(points: Tensor, size: int):
+    """(start, points[start : start + size]) in order; one empty chunk for no points."""
+    for start in range(0, max(len(points), 1), size):
+        yield start, points[start : start + size]
+
+
+def _smooth(field: Tensor, near: Tensor, resolution: int, settings: FieldSettings) -> Tensor:
+    """Laplacian smoothing of the near voxels that have all six neighbours; the others stay.
+
+    Far voxels stay the identity and rows sum to one throughout, since a mean of rows that sum to
+    one does; so only the last round needs normalising.
+    """
+    n = resolution
+    cell = torch.stack([near // (n * n), near // n % n, near % n], dim=1)
+    inner = near[((cell > 0) & (cell < n - 1)).all(dim=1)]
+    steps = torch.tensor([1, -1, n, -n, n * n, -n * n], device=near.device)
+    around = inner[:, None] + steps
+    for _ in range(settings.smoothing_rounds if len(inner) else 0):
+        mean = embedding_bag(around, field, mode="mean")
+        field[inner] = torch.lerp(mean, field[inner], settings.smoothing_keep)
+    return field / field.sum(dim=1, keepdim=True)
+
+
+def _content_key(
+    vertices: Tensor, weights: Tensor, grid: VoxelGrid, settings: FieldSettings
+) -> str:
+    """Hash of everything the field of a grid depends on."""
+    digest = hashlib.sha256(f"{_CACHE_VERSION} {grid!r} {settings!r}".encode())
+    for tensor in (vertices, weights):
+        digest.update(f"{tuple(tensor.shape)}".encode())
+        digest.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _read_cache(path: Path, shape: tuple[int, int]) -> Tensor | None:
+    """The field kept at `path`, or None if there is none or it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            field = file["field"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        log.warning("the cached skinning field %s is damaged; making it again", path)
+        return None
+    if field.shape != shape or field.dtype != np.float32:
+        log.warning("the cached skinning field %s is of another kind; making it again", path)
+        return None
+    return torch.from_numpy(field)
+
+
+def _write_cache(path: Path, field: Tensor) -> None:
+    """Keep the field, whole or not at all; a cache that cannot be written is only a warning."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            temporary = Path(file.name)
+            np.savez(file, field=field.cpu().numpy())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as problem:
+        log.warning("the skinning field could not be cached at %s: %s", path, problem)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,146 @@
+"""The skinning field against the reference values and a brute-force version of SPEC 7."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chorus.errors import BadInput
+from chorus.occupancy import skinning_field as module
+from chorus.occupancy.grid import VoxelGrid
+from chorus.occupancy.presets import FieldSettings
+from chorus.occupancy.skinning_field import skinning_field
+
+
+def small_body(seed: int = 0, count: int = 60) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random vertices within 0.6 m and sparse weights of 24 joints."""
+    rng = np.random.default_rng(seed)
+    vertices = rng.uniform(-0.6, 0.6, (count, 3)).astype(np.float32)
+    weights = rng.dirichlet(np.full(24, 0.1), count).astype(np.float32)
+    return torch.from_numpy(vertices), torch.from_numpy(weights / weights.sum(1, keepdims=True))
+
+
+def plain_field(vertices, weights, grid: VoxelGrid, s: FieldSettings) -> np.ndarray:
+    """SPEC 7 written down: all distances in float64, smoothing on the whole volume."""
+    vertices, weights = vertices.double().numpy(), weights.double().numpy()
+    distance = np.linalg.norm(grid.centres()[:, None].astype(float) - vertices[None], axis=-1)
+    order = np.argsort(distance, axis=1, kind="stable")[:, : s.neighbours]
+    closeness = 1 / np.maximum(np.take_along_axis(distance, order, 1), 1e-12)
+    field = (weights[order] * closeness[..., None]).sum(1) / closeness.sum(1, keepdims=True)
+    nearest = distance.min(1)
+    identity = np.eye(weights.shape[1])[0]
+    with np.errstate(divide="ignore"):
+        mix = 1 - np.exp(-s.mixing * np.arctanh(np.clip(nearest / s.reach, 0, 1)))
+    field = (1 - mix)[:, None] * field + mix[:, None] * identity
+    far = (nearest > s.reach).reshape(grid.shape)
+    field = field.reshape(*grid.shape, -1)
+    field[far] = identity
+    for _ in range(s.smoothing_rounds):
+        mean = (
+            field[2:, 1:-1, 1:-1]
+            + field[:-2, 1:-1, 1:-1]
+            + field[1:-1, 2:, 1:-1]
+            + field[1:-1, :-2, 1:-1]
+            + field[1:-1, 1:-1, 2:]
+            + field[1:-1, 1:-1, :-2]
+        ) / 6
+        inner = field[1:-1, 1:-1, 1:-1]
+        field[1:-1, 1:-1, 1:-1] = mean + s.smoothing_keep * (inner - mean)
+        field[far] = identity
+        field /= field.sum(-1, keepdims=True)
+    return field.reshape(grid.count, -1)
+
+
+@pytest.mark.parametrize("resolution", [16, 24])
+def test_agrees_with_the_reference_field(golden, resolution):
+    body, expected = golden("body"), golden(f"lbs_grid_{resolution}")
+    field = skinning_field(
+        torch.from_numpy(body["star_v_template"]),
+        torch.from_numpy(body["weights"]),
+        VoxelGrid(resolution),
+    )
+    assert np.abs(field.numpy() - expected["lbs_weight_grid"].reshape(-1, 24)).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "reach"),
+    [("default_merge_nosmooth", 0.8), ("nn_only_nosmooth", math.inf)],
+)
+def test_agrees_with_the_reference_variants(golden, name, reach):
+    body, expected = golden("body"), golden("lbs_grid_16")
+    field = skinning_field(
+        torch.from_numpy(body["star_v_template"]),
+        torch.from_numpy(body["weights"]),
+        VoxelGrid(16),
+        FieldSettings(smoothing_rounds=0, reach=reach),
+    )
+    assert np.abs(field.numpy() - expected[f"lbs_weight_grid_{name}"].reshape(-1, 24)).max() < 1e-5
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    resolution=st.integers(1, 9),
+    side=st.floats(0.5, 4),
+    neighbours=st.integers(1, 70),
+    rounds=st.integers(0, 4),
+    seed=st.integers(0, 1000),
+)
+def test_agrees_with_the_plain_version(resolution, side, neighbours, rounds, seed):
+    vertices, weights = small_body(seed)
+    grid = VoxelGrid(resolution, side)
+    s = FieldSettings(neighbours=neighbours, smoothing_rounds=rounds)
+    field = skinning_field(vertices, weights, grid, s)
+    assert np.abs(field.numpy() - plain_field(vertices, weights, grid, s)).max() < 2e-5
+    torch.testing.assert_close(field.sum(1), torch.ones(grid.count))
+
+
+def test_brute_force_search_agrees_with_the_tree(monkeypatch):
+    vertices, _ = small_body()
+    points = torch.from_numpy(VoxelGrid(9).centres())
+    tree = module._neighbours(points, vertices, FieldSettings(), 1)
+    monkeypatch.setattr(module, "_PAIRS_AT_ONCE", 7 * len(vertices))
+    brute = module._neighbours_brute_force(points, vertices, 30, 0.8)
+    assert torch.equal(tree[0], brute[0])
+    assert torch.allclose(tree[1].float(), brute[1], atol=1e-6)
+    assert (tree[2] == brute[2]).float().mean() > 0.999
+
+
+def test_free_points_hits_and_distance():
+    vertices, weights = small_body()
+    points = torch.stack([vertices[5], torch.tensor([5.0, 0, 0])])
+    field = skinning_field(vertices, weights, points)
+    torch.testing.assert_close(field[0], weights[5], atol=1e-6, rtol=0)
+    assert field[1].tolist() == [1.0] + [0.0] * 23
+
+
+def test_cache_is_used_repaired_and_optional(tmp_path, monkeypatch):
+    vertices, weights = small_body()
+    grid = VoxelGrid(8)
+    first = skinning_field(vertices, weights, grid, cache_dir=tmp_path)
+    (file,) = tmp_path.iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_compute", lambda *_: pytest.fail("the cache was not used"))
+        assert torch.equal(skinning_field(vertices, weights, grid, cache_dir=tmp_path), first)
+    file.write_bytes(file.read_bytes()[:500])
+    assert torch.equal(skinning_field(vertices, weights, grid, cache_dir=tmp_path), first)
+    assert torch.equal(skinning_field(vertices, weights, grid, cache_dir=tmp_path), first)
+    skinning_field(vertices + 0.1, weights, grid, cache_dir=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert torch.equal(skinning_field(vertices, weights, grid, cache_dir=blocked), first)
+
+
+def test_bad_input_is_refused():
+    vertices, weights = small_body()
+    with pytest.raises(BadInput, match="finite"):
+        skinning_field(vertices * math.nan, weights, VoxelGrid(4))
+    with pytest.raises(BadInput, match="neighbour"):
+        FieldSettings(neighbours=0)
+    with pytest.raises(BadInput, match="smoothing"):
+        FieldSettings(smoothing_keep=2)
