@@ -1,0 +1,91 @@
+"""The command line: `chorus <stage> --option value …`; scripts/ are thin doors onto it.
+
+Options are the fields of each stage's `Options` dataclass, their docstrings are the help. Errors a
+user can mend end in one sentence and status 2; a run that finished with problems has status 1.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+from chorus import __version__
+from chorus.errors import ChorusError, unknown_name
+
+COMMANDS = {
+    "prompts": "write prompts for categories",
+    "images": "generate images for every prompt and augprompt",
+    "segment": "find persons and objects in the images",
+    "humans": "fit a body to every person",
+    "keypoints": "find the 2D keypoints of every person",
+    "filter": "judge which images show one person using one object",
+    "calibrate": "anchor a perspective camera to every retained person",
+    "aggregate": "accumulate the 3D distributions",
+    "view": "make stills, turntables, the interactive page and the contact sheet",
+    "truth": "compare distributions with the synthetic world's known 3D truth",
+    "status": "count what is done, failed and retained",
+    "verify": "check a results tree and say what to rerun",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if arguments[0] == "--version":
+        print(f"chorus {__version__}")
+        return 0
+    level = os.environ.get("CHORUS_LOG", "INFO").upper()
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    try:
+        return _run(arguments[0], arguments[1:])
+    except ChorusError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; what is finished is kept, run the command again.", file=sys.stderr)
+        return 130
+
+
+def _run(command: str, arguments: Sequence[str]) -> int:
+    if command not in COMMANDS:
+        raise unknown_name("command", command, COMMANDS)
+    import tyro
+    from tqdm import tqdm
+
+    stage = importlib.import_module(f"chorus.stages.{command}")
+    options = tyro.cli(
+        stage.Options, prog=f"chorus {command}", args=arguments, use_underscores=True
+    )
+    report = stage.run(options, partial(tqdm, disable=None, dynamic_ncols=True))
+    if report.text:
+        print(report.text)
+    for problem in report.problems:
+        print(f"  ! {problem}", file=sys.stderr)
+    if report.line:
+        print(report.line, flush=True)
+    return 0 if report.ok else 1
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {about}" for name, about in COMMANDS.items()]
+    return "\n".join(
+        [
+            "chorus learns where objects are in 3D around the person who uses them.",
+            "",
+            "usage: chorus <command> [options]      chorus <command> --help",
+            "",
+            *lines,
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

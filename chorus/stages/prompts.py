@@ -1,0 +1,49 @@
+"""`chorus prompts`: categories → prompt files (SPEC 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from chorus.errors import BadInput
+from chorus.generation.prompts import read_prompts, template_prompts, write_prompts
+from chorus.settings import RunOptions
+from chorus.stages import adapters
+from chorus.stages.report import Progress, Report
+
+
+@dataclass(frozen=True)
+class Options(RunOptions):
+    """Write a prompt file, <save_dir>/<category>.txt, for every category."""
+
+    save_dir: Path = Path("prompts/demo")
+    """Folder of the prompt files."""
+    num_prompts: int | None = None
+    """At most so many prompts for a category; all that the provider offers if left out."""
+
+
+def run(options: Options, progress: Progress = None) -> Report:
+    """Write the missing prompt files; an existing file is kept unless --overwrite is given."""
+    del progress  # a moment's work
+    name = options.models.prompts
+    if name != "synthetic":
+        raise adapters.missing(name, options.profile)
+    from chorus.synthetic.interactions import known_prompts
+
+    if not options.categories:
+        raise BadInput("prompts needs --categories, for instance --categories surfboard.")
+    if options.num_prompts is not None and options.num_prompts < 1:
+        raise BadInput(f"--num_prompts must be at least 1, found {options.num_prompts}.")
+    written = kept = 0
+    for category in options.categories:
+        path = options.save_dir / f"{category}.txt"
+        if path.is_file() and options.skip_done and not options.overwrite:
+            read_prompts(path)  # a malformed file shall be heard of now
+            kept += 1
+            continue
+        known = known_prompts(category.removesuffix("-demo"))
+        count = min(options.num_prompts or len(known), len(known))
+        write_prompts(path, template_prompts(category, known, count))
+        written += 1
+    already = f", {kept} already there" if kept else ""
+    return Report(f"prompts: {written} files written{already} → {options.save_dir}")
