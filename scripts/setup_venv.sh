@@ -83,7 +83,7 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
 fi
 
 say "installing pinned packages into .venv; the first time takes some minutes (log: .venv/chorus-pip.log)"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+"$venv/bin/python" -m pip install -qq --progress-bar off --disable-pip-version-check \
     --log "$venv/chorus-pip.log" -c constraints.txt -e ".[$extras]" ||
     fail "pip stopped (its message is above; all of it is in .venv/chorus-pip.log). Usual causes: no \
 network or no access to a package index, a full disk, or a Python for which a pinned package has no \
