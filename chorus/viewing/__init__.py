@@ -1,0 +1,1 @@
+"""Figures, turntables, the HTML report and contact sheets."""

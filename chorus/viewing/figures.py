@@ -1,0 +1,152 @@
+"""Stills: one distribution around the canonical body, from three sides, with heading and scale."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from chorus.viewing import gl, rasterise
+from chorus.viewing.exhibit import Exhibit, ShownBody
+from chorus.viewing.lettering import FAINT_INK, INK, write
+from chorus.viewing.scene import (
+    ColourScale,
+    Composition,
+    View,
+    compose,
+    default_threshold,
+    frame,
+)
+
+log = logging.getLogger(__name__)
+
+Renderer = Literal["cpu", "gl"]
+"""`cpu` draws anywhere and is quicker than GL in software; `gl` uses VTK off screen, if it works."""
+
+VIEWS = (
+    ("front left", View(azimuth_degrees=48, elevation_degrees=14)),
+    ("front right", View(azimuth_degrees=138, elevation_degrees=14)),
+    ("behind", View(azimuth_degrees=256, elevation_degrees=20)),
+)
+PANEL = (760, 800)
+HEAD, FOOT, SIDE, SCALE_WIDTH = 170, 70, 48, 190
+EMPTY_NOTE = "No sample put the object here: the distribution is empty."
+
+Draw = Callable[[View], np.ndarray]
+
+
+@contextlib.contextmanager
+def renderer(
+    composition: Composition, width: int, height: int, kind: Renderer = "cpu"
+) -> Iterator[Draw]:
+    """A function from a view to its picture (height, width, 3) uint8.
+
+    Asking for `gl` where no off-screen GL works logs one sentence and draws on the CPU.
+    """
+    if kind == "gl" and gl.vtk_draws():
+        from chorus.viewing.vtk_renderer import VtkRenderer
+
+        with VtkRenderer(composition, width, height) as window:
+            yield window.render
+        return
+    yield lambda view: rasterise.render(composition, view, width, height)
+
+
+def figure(
+    exhibit: Exhibit,
+    body: ShownBody | None,
+    *,
+    threshold: float | None = None,
+    kind: Renderer = "cpu",
+) -> np.ndarray:
+    """Picture (H, W, 3) uint8 of a distribution from three sides.
+
+    `threshold` is the probability of the outermost surface (None: a share of the peak). An empty
+    distribution shows the body and a note.
+    """
+    composition = compose(exhibit, body, threshold)
+    width, height = PANEL
+    views = frame(composition, [view for _, view in VIEWS], width / height)
+    size = (2 * SIDE + len(VIEWS) * width + SCALE_WIDTH, HEAD + height + FOOT)
+    page = Image.new("RGB", size, (255, 255, 255))
+    draw = ImageDraw.Draw(page)
+    with renderer(composition, width, height, kind) as picture:
+        for column, ((name, _), view) in enumerate(zip(VIEWS, views, strict=True)):
+            left = SIDE + column * width
+            page.paste(Image.fromarray(picture(view)), (left, HEAD))
+            middle = (left + width / 2, HEAD + height + FOOT / 2 - 4)
+            write(draw, middle, name, 26, width=width, ink=FAINT_INK, anchor="mm")
+    _heading(draw, exhibit, size[0] - 2 * SIDE)
+    if exhibit.is_empty:
+        at = (size[0] / 2, HEAD - 14)
+        write(draw, at, EMPTY_NOTE, 30, width=size[0] - 2 * SIDE, ink=(176, 58, 46), anchor="mm")
+    else:
+        low = default_threshold(exhibit.peak) if threshold is None else threshold
+        if composition.shells:
+            low = composition.shells[-1].level
+        _scale_bar(page, draw, exhibit, low)
+    return np.asarray(page)
+
+
+def _heading(draw: ImageDraw.ImageDraw, exhibit: Exhibit, width: int) -> None:
+    write(draw, (SIDE, 40), exhibit.title, 50, width=width, bold=True)
+    details = [exhibit.category, exhibit.part_label, exhibit.samples_label]
+    line = "  ·  ".join(part for part in details if part)
+    write(draw, (SIDE, 112), line, 30, width=width, ink=FAINT_INK)
+
+
+def _scale_bar(page: Image.Image, draw: ImageDraw.ImageDraw, exhibit: Exhibit, low: float) -> None:
+    """Vertical colour bar; the part below the outermost surface, which is not drawn, is pale."""
+    scale = ColourScale(exhibit.peak)
+    left, top, width, height = page.width - SIDE - SCALE_WIDTH + 50, HEAD + 90, 32, 560
+    share = np.linspace(1, 0, height)
+    rgb = scale.table[np.rint(share * 255).astype(int)]
+    hidden = share * scale.top < low
+    rgb[hidden] = 0.88 + 0.12 * rgb[hidden]
+    bar = np.repeat((255 * rgb[:, None] + 0.5).astype(np.uint8), width, axis=1)
+    page.paste(Image.fromarray(bar), (left, top))
+    draw.rectangle((left, top, left + width - 1, top + height - 1), outline=(150, 152, 158))
+    write(draw, (left, top - 62), "probability of", 24, width=200, ink=FAINT_INK)
+    write(draw, (left, top - 34), "occupancy", 24, width=200, ink=FAINT_INK)
+    for step in range(5):
+        y = top + height - 1 - step / 4 * (height - 1)
+        draw.line((left + width, y, left + width + 8, y), fill=INK, width=2)
+        value = f"{scale.top * step / 4:.3f}".rstrip("0").rstrip(".")
+        write(draw, (left + width + 14, y), value, 24, width=90, anchor="lm")
+    y = top + height - 1 - low / scale.top * (height - 1)
+    draw.polygon([(left - 4, y), (left - 16, y - 8), (left - 16, y + 8)], fill=INK)
+
+
+def save_png(picture: np.ndarray, path: str | os.PathLike) -> Path:
+    """Write a picture (H, W, 3) uint8 as PNG: to a temporary file first, then renamed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    Image.fromarray(picture).save(unfinished, format="PNG", compress_level=7)
+    unfinished.replace(path)
+    return path
+
+
+def still(
+    exhibit: Exhibit,
+    body: ShownBody | None,
+    path: str | os.PathLike,
+    *,
+    threshold: float | None = None,
+    kind: Renderer = "cpu",
+) -> Path:
+    """Write `figure` as a PNG and return its path."""
+    return save_png(figure(exhibit, body, threshold=threshold, kind=kind), path)
+
+
+def stills(
+    exhibits: Sequence[Exhibit], body: ShownBody | None, paths: Sequence[str | os.PathLike]
+) -> list[Path]:
+    """Write a still for each exhibit to its path."""
+    return [still(e, body, path) for e, path in zip(exhibits, paths, strict=True)]

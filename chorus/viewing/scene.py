@@ -1,0 +1,182 @@
+"""One description of the picture, drawn alike by every renderer: cameras, shells, colours, light.
+
+The distribution is drawn as nested shells, the outermost at the display threshold, coloured by
+probability and more opaque towards the core. Each shell is seen from outside only, so drawing them
+from the core outwards needs no sorting. Light is fixed to the camera. Colours are computed here per
+vertex; renderers only interpolate them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from chorus.viewing.exhibit import Exhibit, ShownBody
+from chorus.viewing.surfaces import Surface, isosurface, refine
+
+COLOUR_MAP = "plasma"
+"""Perceptually uniform matplotlib map: violet where unlikely, yellow where likely."""
+BACKGROUND = (1.0, 1.0, 1.0)
+BODY_COLOUR = (0.80, 0.79, 0.775)
+SHELL_STEPS = (0.0, 0.14, 0.28, 0.43, 0.58, 0.73, 0.88)
+"""Shell levels as shares of the way from the display threshold to the peak."""
+SHELL_OPACITY = (0.11, 0.08, 0.08, 0.09, 0.11, 0.17, 0.92)
+THRESHOLD_SHARE = 0.35
+"""Default display threshold, as a share of the distribution's peak."""
+MARGIN = 1.05
+"""Air around the composition, as a factor on the half width and height of the picture."""
+KEY_LIGHT = np.array([-0.45, -0.65, -0.62])
+FILL_LIGHT = np.array([0.80, -0.05, -0.60])
+TOP_LIGHT = np.array([0.0, 1.0, 0.0])
+
+
+@dataclass(frozen=True)
+class Shell:
+    """One level of the distribution: its surface, colour (3,) in [0, 1] and opacity."""
+
+    surface: Surface
+    level: float
+    colour: np.ndarray
+    opacity: float
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Everything in a picture but the camera."""
+
+    body: ShownBody | None
+    shells: tuple[Shell, ...]
+    """From the innermost outwards, the order in which they are drawn."""
+    centre: np.ndarray
+    """(3,) what the camera looks at, on the vertical axis through the origin."""
+    outline: np.ndarray
+    """(P, 3) points that the picture must hold."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A pinhole camera that looks at a composition's centre (docs/conventions.md, Azimuth)."""
+
+    azimuth_degrees: float
+    """0 at the person's left, 90 in front, 270 behind."""
+    elevation_degrees: float = 12.0
+    distance: float = 6.0
+    """From the composition's centre, metres; see `frame`."""
+    field_of_view_degrees: float = 24.0
+    """Vertical; narrow, so that bodies look undistorted."""
+
+    @property
+    def rotation(self) -> np.ndarray:
+        """R (3, 3), body frame to camera orientation."""
+        azimuth, elevation = np.radians([self.azimuth_degrees, self.elevation_degrees])
+        level = np.cos(elevation)
+        away = np.array(
+            [np.cos(azimuth) * level, np.sin(elevation), np.sin(azimuth) * level], dtype=float
+        )
+        right = np.cross(-away, (0.0, 1.0, 0.0))
+        right /= np.linalg.norm(right)
+        return np.stack([right, np.cross(-away, right), -away])
+
+    def camera(
+        self, composition: Composition, width: int, height: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """R (3, 3), t (3,) body frame to camera (metres) and K (3, 3) pixels."""
+        R = self.rotation
+        t = np.array([0.0, 0.0, self.distance]) - R @ composition.centre
+        focal = height / 2 / np.tan(np.radians(self.field_of_view_degrees) / 2)
+        K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+        return R, t, K
+
+
+def frame(composition: Composition, views: Sequence[View], aspect: float = 1.0) -> list[View]:
+    """The views moved to one common distance from which each holds the whole composition.
+
+    `aspect` is the picture's width over its height.
+    """
+    points = composition.outline - composition.centre
+    nearest = 0.1
+    for view in views:
+        slope = np.tan(np.radians(view.field_of_view_degrees) / 2) / MARGIN
+        right, down, along = view.rotation @ points.T
+        needed = np.maximum(np.abs(right) / (slope * aspect), np.abs(down) / slope) - along
+        nearest = max(nearest, float(needed.max()))
+    return [replace(view, distance=nearest) for view in views]
+
+
+class ColourScale:
+    """Maps probabilities from 0 to `top` to colours; `top` is the peak rounded up to a neat value."""
+
+    def __init__(self, peak: float) -> None:
+        neat = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0])
+        self.top = float(neat[np.searchsorted(neat, min(max(peak - 0.004, 1e-3), 1.0))])
+
+    @cached_property
+    def table(self) -> np.ndarray:
+        """(256, 3) colours in [0, 1] from probability 0 to `top`."""
+        from matplotlib import colormaps
+
+        return colormaps[COLOUR_MAP](np.linspace(0.04, 0.97, 256))[:, :3]
+
+    def __call__(self, probability: float) -> np.ndarray:
+        """Colour (3,) of one probability."""
+        return self.table[int(round(255 * min(max(probability / self.top, 0.0), 1.0)))]
+
+
+def default_threshold(peak: float) -> float:
+    """Display threshold for a distribution with this highest probability."""
+    return max(THRESHOLD_SHARE * peak, 1.5 / 255)
+
+
+def compose(
+    exhibit: Exhibit, body: ShownBody | None, threshold: float | None = None
+) -> Composition:
+    """Shells of `exhibit` from `threshold` (None: the default share of the peak) to its peak."""
+    field = refine(exhibit.probability)
+    peak = float(field.max())
+    scale = ColourScale(exhibit.peak)
+    low = default_threshold(peak) if threshold is None else threshold
+    shells = []
+    if not exhibit.is_empty and peak > low:
+        for step, opacity in zip(SHELL_STEPS, SHELL_OPACITY, strict=True):
+            level = low + step * (peak - low)
+            surface = isosurface(field, level, exhibit.side)
+            if not surface.is_empty:
+                shells.append(Shell(surface, level, scale(level), opacity))
+    shown = [] if body is None else [body.vertices]
+    shown += [shells[0].surface.vertices] if shells else []
+    outline = np.concatenate(shown) if shown else np.array([[-1, -1, -1], [1, 1, 1]])
+    centre = np.array([0.0, (outline[:, 1].min() + outline[:, 1].max()) / 2, 0.0])
+    return Composition(body, tuple(reversed(shells)), centre, outline)
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector, axis=-1, keepdims=True)
+
+
+def body_colours(body: ShownBody, R: np.ndarray) -> np.ndarray:
+    """(V, 4) opaque matte colours of the body seen by a camera with rotation R."""
+    normals = body.normals @ R.T
+    key = np.clip(normals @ _unit(KEY_LIGHT), 0, 1)
+    fill = np.clip(normals @ _unit(FILL_LIGHT), 0, 1)
+    sky = 0.5 + 0.5 * body.normals @ TOP_LIGHT
+    openness = body.openness**0.85
+    light = openness * (0.34 + 0.20 * sky + 0.22 * fill) + 0.42 * key * (0.55 + 0.45 * openness)
+    rgb = np.clip(light[:, None] * np.array(BODY_COLOUR), 0, 1)
+    return np.concatenate([rgb, np.ones((len(rgb), 1))], axis=1).astype(np.float32)
+
+
+def shell_colours(shell: Shell, R: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """(V, 4) colours of a shell: glassy, denser where it is seen edge-on, with a soft highlight."""
+    normals = shell.surface.normals @ R.T
+    towards = -_unit(shell.surface.vertices @ R.T + t)
+    facing = np.clip((normals * towards).sum(1), 0, 1)
+    key = np.clip(normals @ _unit(KEY_LIGHT), 0, 1)
+    half = _unit(_unit(KEY_LIGHT) + towards)
+    shine = np.clip((normals * half).sum(1), 0, 1) ** 40
+    light = 0.76 + 0.34 * key
+    rgb = np.clip(light[:, None] * shell.colour + 0.30 * shine[:, None], 0, 1)
+    alpha = shell.opacity + (1 - shell.opacity) * (0.35 * (1 - facing) ** 3 + 0.20 * shine)
+    return np.concatenate([rgb, alpha[:, None]], axis=1).astype(np.float32)
