@@ -1,0 +1,1 @@
+"""From weak-perspective predictions to calibrated pinhole cameras (SPEC 6)."""
