@@ -14,7 +14,7 @@ from chorus.settings import RunOptions
 from chorus.stages.loop import Outcome, Sample, Stage
 from chorus.stages.report import Progress, Report, run_table_stage
 from chorus.tables import DONE, read_table
-from chorus.vocabulary import resolve_category
+from chorus.vocabulary import strip_demo
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class FilterWorker:
             [d["label"] for d in detections],
             np.array([d["box"] for d in detections], np.float32).reshape(-1, 4),
             np.array([p["keypoints"] for p in persons], np.float32).reshape(-1, 17, 3),
-            resolve_category(sample.key.category),
+            strip_demo(sample.key.category),
             self._settings,
         )
         return Outcome(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chorus.errors import BadInput, ChorusError
-from chorus.generation.augprompts import full_text, load_augprompts, select_augprompts
-from chorus.generation.prompts import find_prompt_file, read_prompts
+from chorus.generation.augprompts import AugpromptTable, full_text, read_augprompts
+from chorus.generation.prompts import find_prompt_file, prompt_categories, read_prompts
 from chorus.results import ResultsTree, atomic_write
 from chorus.samples import ShardKey, sample_seed
 from chorus.settings import RunOptions
@@ -92,26 +92,24 @@ def _truth_columns(truth: dict | None) -> dict | None:
 
 def plan(options: Options) -> tuple[list[ShardKey], list[str]]:
     """The shards to fill, and problems with prompt files of categories that are left out."""
-    categories = options.categories or tuple(
-        sorted(path.stem for path in options.prompt_dir.glob("*.txt"))
-    )
+    categories = options.categories or prompt_categories(options.prompt_dir)
     if not categories:
         raise BadInput(
             f"no prompt files (*.txt) in {options.prompt_dir}; write some with "
             "scripts/generation/generate_prompts.py, or give --prompt_dir."
         )
-    augprompts = load_augprompts(options.augprompts_path)
+    path = options.augprompts_path
+    augprompts = read_augprompts(path) if path else AugpromptTable()
+    augprompts = augprompts.without(options.augprompts_not_to_use)
     shards, problems = [], []
     for category in categories:
         try:
-            path = find_prompt_file(options.prompt_dir, category)
-            for prompt in read_prompts(path):
+            for prompt in read_prompts(find_prompt_file(options.prompt_dir, category)):
                 if options.prompts and prompt not in options.prompts:
                     continue
-                chosen = select_augprompts(augprompts, prompt, options.augprompts_not_to_use)
                 shards += [
                     ShardKey(options.models.model_key, category, prompt, augprompt)
-                    for augprompt in chosen
+                    for augprompt in augprompts.of(category, prompt)
                 ]
         except ChorusError as error:
             if len(categories) == 1:

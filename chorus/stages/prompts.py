@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chorus.errors import BadInput
-from chorus.generation.prompts import read_prompts, template_prompts, write_prompts
+from chorus.generation.prompts import (
+    prompt_file,
+    read_prompts,
+    template_prompts,
+    write_prompts,
+)
 from chorus.settings import RunOptions
 from chorus.stages import adapters
 from chorus.stages.report import Progress, Report
+from chorus.vocabulary import strip_demo
 
 
 @dataclass(frozen=True)
@@ -32,18 +38,15 @@ def run(options: Options, progress: Progress = None) -> Report:
 
     if not options.categories:
         raise BadInput("prompts needs --categories, for instance --categories surfboard.")
-    if options.num_prompts is not None and options.num_prompts < 1:
-        raise BadInput(f"--num_prompts must be at least 1, found {options.num_prompts}.")
     written = kept = 0
     for category in options.categories:
-        path = options.save_dir / f"{category}.txt"
+        path = prompt_file(options.save_dir, category)
         if path.is_file() and options.skip_done and not options.overwrite:
             read_prompts(path)  # a malformed file shall be heard of now
             kept += 1
             continue
-        known = known_prompts(category.removesuffix("-demo"))
-        count = min(options.num_prompts or len(known), len(known))
-        write_prompts(path, template_prompts(category, known, count))
+        known = known_prompts(strip_demo(category))
+        write_prompts(path, template_prompts(category, known, options.num_prompts))
         written += 1
     already = f", {kept} already there" if kept else ""
     return Report(f"prompts: {written} files written{already} → {options.save_dir}")

@@ -1,0 +1,115 @@
+"""`chorus calibrate`: retained persons → pinhole cameras in their body frame (SPEC 6)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from chorus.calibration.weak_to_perspective import NOT_CONVERGED, CalibrationSettings, calibrate
+from chorus.errors import BadInput
+from chorus.filtering.rules import RULES
+from chorus.settings import RunOptions, resolve_device
+from chorus.stages.filter import retained
+from chorus.stages.loop import Outcome, Sample, Stage
+from chorus.stages.report import Progress, Report, run_table_stage
+
+# Every sample that some rule retains gets a camera, so that `aggregate` may pick rules freely.
+ANY_RULE = tuple(range(1, len(RULES) + 1))
+
+
+@dataclass(frozen=True)
+class Options(RunOptions):
+    """Anchor a perspective camera to every person that some filter rule retains."""
+
+    calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
+
+
+def only_person(humans: dict) -> dict:
+    """The single person of a retained sample's humans row. Raises BadInput if there is another."""
+    if len(humans["persons"]) != 1:
+        raise BadInput(
+            f"retained with {len(humans['persons'])} persons in humans; run humans again"
+        )
+    return humans["persons"][0]
+
+
+class CalibrationWorker:
+    """Calibrates all persons of a batch at once."""
+
+    def __init__(self, options: Options):
+        from chorus.body.loading import load_body
+
+        self._settings = options.calibration
+        self._device = resolve_device(options.device)
+        self._body = load_body(options.body, options.imports_dir).to(self._device)
+
+    def process(self, samples: Sequence[Sample]) -> list[Outcome]:
+        """Calibrate one batch; a person that cannot be calibrated is skipped with the reason."""
+        outcomes: list[Outcome | None] = [None] * len(samples)
+        wanted = []
+        for at, sample in enumerate(samples):
+            row = sample.inputs["filtered"]
+            if retained(row, ANY_RULE):
+                wanted.append(at)
+            else:
+                outcomes[at] = Outcome(skipped=row["verdicts"][ANY_RULE[-1] - 1])
+        if wanted:
+            solved = self._calibrate([samples[at] for at in wanted])
+            for at, outcome in zip(wanted, solved, strict=True):
+                outcomes[at] = outcome
+        return outcomes
+
+    def _calibrate(self, samples: Sequence[Sample]) -> list[Outcome]:
+        import roma
+        import torch
+
+        persons = [only_person(sample.inputs["humans"]) for sample in samples]
+        images = [sample.inputs["images"] for sample in samples]
+
+        def tensor(values: Sequence) -> torch.Tensor:
+            return torch.as_tensor(np.array(values, np.float32), device=self._device)
+
+        pose = tensor([p["pose"] for p in persons]).view(-1, 24, 3)
+        rotation = roma.rotvec_to_rotmat(pose[:, 0])
+        pose[:, 0] = 0
+        found = calibrate(
+            self._body.pose(pose).joints,
+            tensor([p["joints"] for p in persons]).view(-1, 24, 2),
+            rotation,
+            tensor([[image["width"], image["height"]] for image in images]),
+            settings=self._settings,
+        )
+        numbers = {n: getattr(found, n).cpu().numpy() for n in ("R", "t", "K", "residual")}
+        return [
+            Outcome(skipped=f"camera: {failure}")
+            if failure and failure != NOT_CONVERGED
+            else Outcome(
+                {
+                    **{name: numbers[name][at].ravel().tolist() for name in ("R", "t", "K")},
+                    "residual": float(numbers["residual"][at]),
+                    "converged": bool(found.converged[at]),
+                    "iterations": int(found.iterations[at]),
+                }
+            )
+            for at, failure in enumerate(found.failure)
+        ]
+
+
+def run(options: Options, progress: Progress = None) -> Report:
+    """Calibrate what is missing."""
+    shards = options.tree.shards(
+        "filtered", options.models.model_key, options.categories, options.prompts
+    )
+    stage = Stage(
+        name="calibrate",
+        output="filtered_cameras",
+        inputs=("filtered", "humans", "images"),
+        settings={"body": str(options.body or "free"), **asdict(options.calibration)},
+        make_worker=functools.partial(CalibrationWorker, options),
+        batch_size=256,
+        processes=False,
+    )
+    return run_table_stage(stage, options, shards, progress)
