@@ -83,11 +83,13 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
 fi
 
 say "installing pinned packages into .venv; the first time takes some minutes (log: .venv/chorus-pip.log)"
-"$venv/bin/python" -m pip install -qq --progress-bar off --disable-pip-version-check \
-    --log "$venv/chorus-pip.log" -c constraints.txt -e ".[$extras]" ||
-    fail "pip stopped (its message is above; all of it is in .venv/chorus-pip.log). Usual causes: no \
-network or no access to a package index, a full disk, or a Python for which a pinned package has no \
-wheel. Rerun the same command once mended; what was downloaded is kept in pip's cache."
+"$venv/bin/python" -m pip install --progress-bar off --disable-pip-version-check \
+    -c constraints.txt -e ".[$extras]" >"$venv/chorus-pip.log" 2>&1 || {
+    tail -n 15 "$venv/chorus-pip.log" >&2
+    fail "pip stopped (the end of .venv/chorus-pip.log is above). Usual causes: no network or no \
+access to a package index, a full disk, or a Python for which a pinned package has no wheel. Rerun the \
+same command once mended; what was downloaded is kept in pip's cache."
+}
 
 "$venv/bin/python" -c 'import chorus, numpy, pyarrow, torch, trimesh' ||
     fail "the packages are installed but do not import (see above)."

@@ -1,0 +1,1 @@
+"""Prompts, augprompts and image models (SPEC 1, 2)."""
