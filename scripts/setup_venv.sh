@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes .venv in the repository and installs this project into it with the pinned versions.
 #
-#     sh scripts/setup_venv.sh [EXTRAS]        # EXTRAS beyond view,dev: e.g. generation
+#     sh scripts/setup_venv.sh [EXTRA ...]     # on top of `view`: dev, generation, paper, modern
 #     PYTHON3=/path/to/python3.11 sh scripts/setup_venv.sh
 #
 # Does nothing if .venv is up to date; after an interruption, a rerun goes on where pip's cache ends.
@@ -12,20 +12,24 @@ root=$(pwd)
 venv="$root/.venv"
 stamp="$venv/chorus-stamp"
 lock="$venv/chorus-setup.lock"
-extras="view,dev${1:+,$1}"
 
 say() { printf '%s\n' "setup: $*" >&2; }
 fail() { say "$*"; exit 1; }
 
 # The stamp's first line says what was installed and where; the second, with which extras.
-wanted="$(cat setup.py pyproject.toml constraints.txt | cksum) $root"
-up_to_date() {
-    [ -f "$stamp" ] && [ -x "$venv/bin/python" ] || return 1
-    [ "$(sed -n 1p "$stamp")" = "$wanted" ] || return 1
-    # Without an argument any installed set will do, as every set contains view,dev.
-    [ "$#" -eq 0 ] || [ "$(sed -n 2p "$stamp")" = "$extras" ]
+state="$(cat setup.py pyproject.toml constraints.txt | cksum) $root"
+wanted="view $*"
+installed() { # the extras that are there, if they are of the present state
+    if [ -x "$venv/bin/python" ] && [ "$(sed -n 1p "$stamp" 2>/dev/null)" = "$state" ]; then
+        sed -n 2p "$stamp"
+    fi
 }
-if up_to_date "$@"; then exit 0; fi
+up_to_date() {
+    for extra in $wanted; do
+        case " $(installed) " in *" $extra "*) ;; *) return 1 ;; esac
+    done
+}
+if up_to_date; then exit 0; fi
 
 supported='import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] < (3, 13)))'
 find_python() {
@@ -59,7 +63,8 @@ echo "$$" >"$lock/pid"
 trap 'rm -rf "$lock"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-if up_to_date "$@"; then exit 0; fi
+if up_to_date; then exit 0; fi
+extras=$(printf '%s\n' $(installed) $wanted | sort -u | tr '\n' ' ')
 rm -f "$stamp"
 
 # A .venv made by another Python, or moved here from elsewhere, is made anew.
@@ -82,9 +87,10 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
 (see above). On Debian and Ubuntu the package python3-venv brings what is missing."; }
 fi
 
-say "installing pinned packages into .venv; the first time takes some minutes (log: .venv/chorus-pip.log)"
+say "installing pinned packages into .venv (${extras% }); the first time takes some minutes \
+(log: .venv/chorus-pip.log)"
 "$venv/bin/python" -m pip install --progress-bar off --disable-pip-version-check \
-    -c constraints.txt -e ".[$extras]" >"$venv/chorus-pip.log" 2>&1 || {
+    -c constraints.txt -e ".[$(echo $extras | tr ' ' ,)]" >"$venv/chorus-pip.log" 2>&1 || {
     tail -n 15 "$venv/chorus-pip.log" >&2
     fail "pip stopped (the end of .venv/chorus-pip.log is above). Usual causes: no network or no \
 access to a package index, a full disk, or a Python for which a pinned package has no wheel. Rerun the \
@@ -93,6 +99,6 @@ same command once mended; what was downloaded is kept in pip's cache."
 
 "$venv/bin/python" -c 'import chorus, numpy, pyarrow, torch, trimesh' ||
     fail "the packages are installed but do not import (see above)."
-printf '%s\n%s\n' "$wanted" "$extras" >"$stamp.part"
+printf '%s\n%s\n' "$state" "$extras" >"$stamp.part"
 mv "$stamp.part" "$stamp"
 say "ready: .venv/bin/python ($("$venv/bin/python" --version))"
