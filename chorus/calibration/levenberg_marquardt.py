@@ -18,6 +18,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from chorus.geometry.rotations import turn_to_ray
+
 NEAR = 0.05
 """Nearest depth of a joint in metres; a step that brings a joint closer is refused."""
 
@@ -27,18 +29,24 @@ _DAMPING = (1e-3, 1e-9, 1e12)  # start, least, most
 
 @dataclass(frozen=True)
 class Problem:
-    """What is given. joints3d (B, J, 3) around their centre, metres; joints2d (B, J, 2) pixels from
-    the principal point; weights (B, J); width (B,) pixels; prior (B,) log focal length and
-    prior_weight, pixels per unit of log focal length; bounds: (B,) least and most log focal length.
+    """What is given, for B persons.
+
+    joints3d (B, J, 3) around their centre, metres; joints2d (B, J, 2) and their middle (B, 2),
+    pixels from the principal point; weights (B, J); rotation (B, 3, 3) as the regressor's crop has
+    it; width (B,) of the image, pixels; log_focal (B,) usual; bounds (B,), (B,) least and most log
+    focal length; focal_weight and rotation_weight of the priors, pixels per unit and per radian.
     """
 
     joints3d: Float[Tensor, "B J 3"]
     joints2d: Float[Tensor, "B J 2"]
     weights: Float[Tensor, "B J"]
+    middle: Float[Tensor, "B 2"]
+    rotation: Float[Tensor, "B 3 3"]
     width: Float[Tensor, " B"]
-    prior: Float[Tensor, " B"]
-    prior_weight: float
+    log_focal: Float[Tensor, " B"]
     bounds: tuple[Float[Tensor, " B"], Float[Tensor, " B"]]
+    focal_weight: float
+    rotation_weight: float
 
 
 @dataclass(frozen=True)
@@ -84,10 +92,42 @@ def squared_error(problem: Problem, state: State) -> Float[Tensor, " B"]:
     return total.masked_fill(too_near, torch.inf)
 
 
+def line_of_sight(problem: Problem, log_focal: Float[Tensor, " B"]) -> Float[Tensor, "B 3"]:
+    """Rays (B, 3) of depth 1 through the middle of the joints' pixels, at a focal length."""
+    focal = (log_focal.exp() * problem.width)[:, None]
+    return torch.cat([problem.middle / focal, torch.ones_like(focal)], dim=-1)
+
+
+def _turned_away(problem: Problem, state: State) -> Float[Tensor, "B 3"]:
+    """Rotation vectors (B, 3) from the regressor's rotation along the line of sight to R."""
+    expected = turn_to_ray(line_of_sight(problem, state.log_focal)) @ problem.rotation
+    return roma.rotmat_to_rotvec(state.R @ expected.mT)
+
+
 def _cost(problem: Problem, state: State) -> Float[Tensor, " B"]:
-    """Squared error plus the focal length's prior, (B,) square pixels."""
-    prior = problem.prior_weight * (state.log_focal - problem.prior)
-    return squared_error(problem, state) + prior.square()
+    """Squared error plus the priors, (B,) square pixels."""
+    zoomed = problem.focal_weight * (state.log_focal - problem.log_focal)
+    cost = squared_error(problem, state) + zoomed.square()
+    if problem.rotation_weight:
+        cost += (problem.rotation_weight * _turned_away(problem, state)).square().sum(-1)
+    return cost
+
+
+def _add_priors(problem: Problem, state: State, H: Tensor, g: Tensor) -> None:
+    """Add the priors to the normal equations H (B, 7, 7) and g (B, 7), in place."""
+    H[:, 6, 6] += problem.focal_weight**2
+    g[:, 6] += problem.focal_weight**2 * (state.log_focal - problem.log_focal)
+    if not problem.rotation_weight:
+        return
+    # Zooming in turns the line of sight, about an axis in the image plane, towards the middle.
+    focal = state.log_focal.exp() * problem.width
+    turn = problem.middle / (focal + problem.middle.square().sum(-1) / focal)[:, None]
+    J = torch.eye(3, 7).to(H).repeat(len(H), 1, 1)
+    J[:, 0, 6], J[:, 1, 6] = -turn[:, 1], turn[:, 0]
+    J *= problem.rotation_weight
+    away = problem.rotation_weight * _turned_away(problem, state)
+    H += J.mT @ J
+    g += (J.mT @ away[..., None])[..., 0]
 
 
 def _normal_equations(
@@ -110,8 +150,7 @@ def _normal_equations(
     error = torch.stack([focal * x, focal * y], -1) - problem.joints2d
     error = torch.cat([error[..., 0] * root, error[..., 1] * root], dim=1)
     H, g = J.mT @ J, (J.mT @ error[..., None])[..., 0]
-    H[:, 6, 6] += problem.prior_weight**2
-    g[:, 6] += problem.prior_weight**2 * (state.log_focal - problem.prior)
+    _add_priors(problem, state, H, g)
     return H, g
 
 

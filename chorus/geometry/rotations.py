@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import roma
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -14,3 +15,15 @@ def six_d_to_matrix(six_d: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3
     cross product is the third (SPEC appendix).
     """
     return roma.special_gramschmidt(six_d.unflatten(-1, (3, 2)))
+
+
+def turn_to_ray(ray: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """The shortest rotations (..., 3, 3) that take the z axis to rays (..., 3) of positive z.
+
+    A regressor sees a person in the middle of a crop; its rotation R becomes that in the whole
+    image's camera by turn_to_ray(line of sight) @ R.
+    """
+    x, y, z = torch.nn.functional.normalize(ray, dim=-1).unbind(-1)
+    part = 1 / (1 + z)
+    rows = [1 - x * x * part, -x * y * part, x, -x * y * part, 1 - y * y * part, y, -x, -y, z]
+    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))

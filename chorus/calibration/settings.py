@@ -1,0 +1,61 @@
+"""How cameras are calibrated (SPEC 6); what the choices mean is said in weak_to_perspective.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chorus.errors import BadInput
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """How cameras are calibrated; the defaults follow the paper where it says anything."""
+
+    field_of_view: float = 46.4
+    """Vertical field of view of the start in degrees (the focal length in units of image width is
+    taken from it as for a square image)."""
+
+    stop_residual: float = 0.7
+    """Residual in pixels (error's Frobenius norm / joints) at which the focal length needs no
+    further change."""
+
+    focal_prior: float = 16.0
+    """Weight of the start's focal length: its change by a factor e costs as much as an error of
+    this Frobenius norm in pixels; 0 lets the joints alone decide."""
+
+    rotation_prior: float = 0.0
+    """Weight of the regressor's rotation, turned along the line of sight: turning away from it by a
+    radian costs as much as an error of this Frobenius norm in pixels; 0 lets the joints decide."""
+
+    focal_range: float = 4.0
+    """The focal length stays between the start's divided by and multiplied by this."""
+
+    max_iterations: int = 100
+    """Most Levenberg-Marquardt steps for each of the stages of a person's solution."""
+
+    tolerance: float = 1e-6
+    """A person has converged when the next step would lower its cost by less than this part."""
+
+    def __post_init__(self) -> None:
+        valid = {
+            "field_of_view": 0 < self.field_of_view < 180,
+            "stop_residual": self.stop_residual >= 0,
+            "focal_prior": self.focal_prior >= 0,
+            "rotation_prior": self.rotation_prior >= 0,
+            "focal_range": self.focal_range >= 1,
+            "max_iterations": self.max_iterations >= 1,
+            "tolerance": self.tolerance > 0,
+        }
+        for name, ok in valid.items():
+            if not ok:
+                raise BadInput(
+                    f"calibration setting {name} is out of range, found {getattr(self, name)}; "
+                    f"its default is {getattr(CalibrationSettings, name)}."
+                )
+
+
+PAPER = CalibrationSettings()
+"""As published: whatever brings the residual down to stop_residual."""
+
+REGRESSOR = CalibrationSettings(focal_prior=100.0, rotation_prior=1000.0)
+"""For joints that are the weak projection of the regressor's own body: trust its rotation."""
