@@ -26,8 +26,8 @@ perspective picture look parallel, so R drifts by some degrees from what the reg
 although joints that are a projection of the regressor's own body hold no evidence against it.
 REGRESSOR therefore holds R near the regressor's rotation turned along the line of sight
 (`rotation_prior`) and f near the usual one, and lets the residual be what perspective makes it. On
-random bodies seen by true perspective cameras of 30 to 60 degrees, 2 to 5 m away (tests/calibration/test_accuracy.py), the
-errors are, median and 90th percentile:
+random bodies seen by true perspective cameras of 30 to 60 degrees, 2 to 5 m away, the errors are
+(tests/calibration/test_accuracy.py; median, 90th percentile):
 
 | preset    | regressor's rotation | camera's direction | image of points 0.5 m from a joint |
 |-----------|----------------------|--------------------|------------------------------------|
