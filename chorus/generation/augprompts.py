@@ -60,56 +60,50 @@ _PER_PROMPT = "AUGPROMPT_PER_PROMPT"
 class AugpromptTable:
     """Which augprompts each prompt gets: `common` for all, or `per_prompt` by (category, prompt).
 
-    Exactly one of the two is filled. `source` names where they come from in errors.
+    Exactly one of the two is filled. `source` names the file in errors.
     """
 
     common: tuple[str, ...] = AUGPROMPTS
     per_prompt: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     source: str = "the built-in list"
 
+    def of(self, category: str, prompt: str) -> tuple[str, ...]:
+        """Augprompts of one prompt; BadInput if the file is per prompt and leaves this one out."""
+        if not self.per_prompt:
+            return self.common
+        for name in (category, strip_demo(category)):
+            if (name, prompt) in self.per_prompt:
+                return self.per_prompt[name, prompt]
+        known = [text for name, text in self.per_prompt if strip_demo(name) == strip_demo(category)]
+        near = difflib.get_close_matches(prompt, known, n=1, cutoff=0.6)
+        raise BadInput(
+            f"{self.source} has no augprompts for {prompt!r} of category {category!r}"
+            + (f"; the nearest there is {near[0]!r}." if near else ".")
+            + f" Add a 'PROMPT: {prompt}' line below 'category: {category}' with its augprompts, "
+            f"or use a file with the header {_COMMON}."
+        )
 
-def load_augprompts(path: str | Path | None = None) -> AugpromptTable:
-    """The augprompts of a file (`read_augprompts`), or without a path the paper's 22 for all."""
-    return AugpromptTable() if path is None else read_augprompts(path)
+    def without(self, not_to_use: Sequence[str]) -> AugpromptTable:
+        """The same table less some augprompts, given with or without their leading comma.
 
+        Raises BadInput for one that is in none of the lists, or if a prompt is left without any.
+        """
+        present = set(self.common).union(*self.per_prompt.values())
+        dropped = {canonical_augprompt(text) for text in not_to_use}
+        for augprompt in sorted(dropped - present):
+            raise unknown_name(f"augprompt (of {self.source})", augprompt, present)
 
-def select_augprompts(
-    table: AugpromptTable, prompt: str, not_to_use: Sequence[str] = (), category: str | None = None
-) -> tuple[str, ...]:
-    """Augprompts of one prompt, in the table's order, less some named with or without their comma.
+        def less(augprompts: tuple[str, ...], whose: str) -> tuple[str, ...]:
+            kept = tuple(a for a in augprompts if a not in dropped)
+            if augprompts and not kept:
+                raise BadInput(f"no augprompt is left for {whose}; leave out fewer of them.")
+            return kept
 
-    A table per prompt is asked for the category (`surfboard-demo` counts as `surfboard`), or for
-    any category if none is given. Raises BadInput if such a table leaves the prompt out, for a name
-    to leave out that is in no list of the table, or if no augprompt is left.
-    """
-    present = set(table.common).union(*table.per_prompt.values())
-    dropped = {canonical_augprompt(text) for text in not_to_use}
-    for augprompt in sorted(dropped - present):
-        raise unknown_name(f"augprompt (of {table.source})", augprompt, present)
-    kept = tuple(a for a in _listed(table, prompt, category) if a not in dropped)
-    if not kept:
-        raise BadInput(f"no augprompt is left for {prompt!r}; leave out fewer of them.")
-    return kept
-
-
-def _listed(table: AugpromptTable, prompt: str, category: str | None) -> tuple[str, ...]:
-    if not table.per_prompt:
-        return table.common
-    there = {
-        text: augprompts
-        for (name, text), augprompts in table.per_prompt.items()
-        if category is None or strip_demo(name) == strip_demo(category)
-    }
-    if prompt in there:
-        return there[prompt]
-    near = difflib.get_close_matches(prompt, there, n=1, cutoff=0.6)
-    whose = f" of category {category!r}" if category else ""
-    raise BadInput(
-        f"{table.source} has no augprompts for {prompt!r}{whose}"
-        + (f"; the nearest there is {near[0]!r}." if near else ".")
-        + f" Add a 'PROMPT: {prompt}' line below its 'category:' line, followed by its augprompts, "
-        f"or use a file with the header {_COMMON}."
-    )
+        return AugpromptTable(
+            less(self.common, "any prompt"),
+            {key: less(value, repr(key[1])) for key, value in self.per_prompt.items()},
+            self.source,
+        )
 
 
 def canonical_augprompt(text: str) -> str:

@@ -10,9 +10,7 @@ from chorus.generation.augprompts import (
     AugpromptTable,
     canonical_augprompt,
     full_text,
-    load_augprompts,
     read_augprompts,
-    select_augprompts,
 )
 
 PROMPT = "A person carries a surfboard"
@@ -37,8 +35,7 @@ def test_common_file(tmp_path):
     path = tmp_path / "aug.txt"
     path.write_text("# header\nAUGPROMPT_COMMON\n\noriginal\n, side view\nat night\n, side view\n")
     table = read_augprompts(path)
-    kept = select_augprompts(table, "A person flies a kite", category="kite")
-    assert kept == ("original", ", side view", ", at night")
+    assert table.of("kite", "A person flies a kite") == ("original", ", side view", ", at night")
 
 
 def test_per_prompt_file(tmp_path):
@@ -49,16 +46,15 @@ def test_per_prompt_file(tmp_path):
         "category: kite\nPROMPT: A person flies a kite\noriginal\n"
     )
     table = read_augprompts(path)
-    assert select_augprompts(table, PROMPT) == ("original", ", side view")
-    for category in ("surfboard", "surfboard-demo"):
-        assert select_augprompts(table, PROMPT, category=category) == ("original", ", side view")
-    assert select_augprompts(table, PROMPT, ["side view"]) == ("original",)
+    assert table.of("surfboard", PROMPT) == ("original", ", side view")
+    assert table.of("surfboard-demo", PROMPT) == ("original", ", side view")
+    assert table.of("kite", "A person flies a kite") == ("original",)
     with pytest.raises(BadInput, match="nearest there is 'A person carries a surfboard'"):
-        select_augprompts(table, "A person carried a surfboard", category="surfboard")
-    with pytest.raises(BadInput, match="no augprompts for 'A person flies a kite' of category"):
-        select_augprompts(table, "A person flies a kite", category="surfboard")
+        table.of("surfboard", "A person carried a surfboard")
+    less = table.without(["side view"])
+    assert less.of("surfboard", PROMPT) == ("original",)
     with pytest.raises(BadInput, match="no augprompt is left for 'A person paddles"):
-        select_augprompts(table, "A person paddles on a surfboard", [", top view"])
+        table.without([", top view"])
 
 
 @pytest.mark.parametrize(
@@ -88,13 +84,12 @@ def test_malformed_files(tmp_path, content, expected):
 
 
 def test_leaving_out():
-    table, prompt = load_augprompts(), "A person flies a kite"
-    assert table == AugpromptTable()
-    assert select_augprompts(table, prompt) == AUGPROMPTS
-    kept = select_augprompts(table, prompt, ["selfie", ", hand only"])
+    table = AugpromptTable()
+    kept = table.without(["selfie", ", hand only"]).of("kite", "A person flies a kite")
     assert len(kept) == 20
     assert ", selfie" not in kept
+    assert table.without([]) == table
     with pytest.raises(BadInput, match="did you mean ', side view'"):
-        select_augprompts(table, prompt, ["sid view"])
+        table.without(["sid view"])
     with pytest.raises(BadInput, match="no augprompt is left"):
-        select_augprompts(table, prompt, AUGPROMPTS)
+        table.without(AUGPROMPTS)
