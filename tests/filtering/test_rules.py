@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chorus.errors import BadInput
@@ -61,6 +61,7 @@ def test_hand_cases(names, kept):
     assert numbers(*names) == kept
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=17, max_size=17))
 def test_all_rules_at_once_agree_with_reading_each_aloud(flags):
     names = {name for name, flag in zip(KEYPOINTS, flags, strict=True) if flag}

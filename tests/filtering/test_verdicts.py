@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chorus.errors import BadInput
@@ -88,6 +88,7 @@ def test_mismatched_inputs_are_refused():
         FilterSettings(confidence=7)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1, width=32), min_size=17, max_size=17), st.floats(0, 0.5))
 def test_rule_fifteen_retains_what_any_rule_retains(confidences, threshold):
     people = keypoints()

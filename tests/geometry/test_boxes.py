@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chorus.geometry.boxes import (
@@ -40,6 +40,7 @@ def test_pairs_broadcast():
     assert table.shape == (3, 3) and np.allclose(np.diag(table), 1) and table[0, 2] == 0
 
 
+@settings(deadline=None)
 @given(box, box)
 def test_properties_and_agreement_with_counting_pixels(a, b):
     grid = np.arange(50) + 0.5
@@ -64,6 +65,7 @@ def test_a_dropped_box_no_longer_suppresses():
     assert suppress_overlaps(boxes, np.array([0.9, 0.8, 0.95])).tolist() == [True, False, True]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(box, st.floats(0, 1)), max_size=8))
 def test_survivors_do_not_overlap_unless_certain(items):
     boxes = np.array([b for b, _ in items]).reshape(-1, 4)

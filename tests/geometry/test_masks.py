@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -23,11 +23,13 @@ def test_hand_case_is_column_major():
     assert encode(np.zeros((2, 3), bool)) == b"6"
 
 
+@settings(deadline=None)
 @given(masks)
 def test_round_trip(mask):
     assert (decode(encode(mask), *mask.shape) == mask).all()
 
 
+@settings(deadline=None)
 @given(masks, st.integers(1, 60))
 def test_bytes_are_those_of_pycocotools(mask, magnification):
     coco = pytest.importorskip("pycocotools.mask")
@@ -42,6 +44,7 @@ def test_empty_image():
     assert decode(encode(np.zeros((0, 5), bool)), 0, 5).shape == (0, 5)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=30))
 def test_damaged_bytes_never_do_more_than_complain(counts):
     try:
