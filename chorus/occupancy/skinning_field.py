@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import tempfile
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +17,13 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from chorus.errors import BadInput
+from chorus.occupancy.archive import read_archive, write_archive
 from chorus.occupancy.grid import VoxelGrid
 from chorus.occupancy.presets import FieldSettings
 
 log = logging.getLogger(__name__)
 
-_CACHE_VERSION = 1
+_CACHE_SCHEMA = "chorus.skinning-field/1"
 _PAIRS_AT_ONCE = 1 << 26
 """Point-vertex distances held at a time by the brute-force search (256 MB of float32)."""
 
@@ -149,7 +147,7 @@ def _content_key(
     vertices: Tensor, weights: Tensor, grid: VoxelGrid, settings: FieldSettings
 ) -> str:
     """Hash of everything the field of a grid depends on."""
-    digest = hashlib.sha256(f"{_CACHE_VERSION} {grid!r} {settings!r}".encode())
+    digest = hashlib.sha256(f"{_CACHE_SCHEMA} {grid!r} {settings!r}".encode())
     for tensor in (vertices, weights):
         digest.update(f"{tuple(tensor.shape)}".encode())
         digest.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
@@ -159,31 +157,21 @@ def _content_key(
 def _read_cache(path: Path, shape: tuple[int, int]) -> Tensor | None:
     """The field kept at `path`, or None if there is none or it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            field = file["field"]
+        field = read_archive(path, _CACHE_SCHEMA)[0].get("field")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        log.warning("the cached skinning field %s is damaged; making it again", path)
+    except BadInput as problem:
+        log.warning("making a cached skinning field again: %s", problem)
         return None
-    if field.shape != shape or field.dtype != np.float32:
+    if field is None or field.shape != shape or field.dtype != np.float32:
         log.warning("the cached skinning field %s is of another kind; making it again", path)
         return None
     return torch.from_numpy(field)
 
 
 def _write_cache(path: Path, field: Tensor) -> None:
-    """Keep the field, whole or not at all; a cache that cannot be written is only a warning."""
-    temporary = None
+    """Keep the field; a cache that cannot be written is only a warning."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            temporary = Path(file.name)
-            np.savez(file, field=field.cpu().numpy())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_archive(path, _CACHE_SCHEMA, {"field": field.cpu().numpy()}, {}, compress=False)
     except OSError as problem:
         log.warning("the skinning field could not be cached at %s: %s", path, problem)
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)

@@ -1,0 +1,113 @@
+"""Aggregation: samples in, per-azimuth-bin counts out (SPEC 8, 9).
+
+Every sample is deformed, projected and counted once, for all clusters together; memory does not
+depend on how many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+
+from chorus.geometry.cameras import azimuth_bin
+from chorus.occupancy.canonical import CanonicalSpace
+from chorus.occupancy.counts import BINS, BinCounts
+from chorus.occupancy.plain import PlainBatch
+from chorus.occupancy.views import Views, joint_cameras, mirrored, unusable
+
+_PIXELS_AT_ONCE = 1 << 28
+"""Pixels of the masks of one batch; a bit's number has to fit 32 bits."""
+
+
+class Accumulation(NamedTuple):
+    """What became of some samples.
+
+    counts: per part the counts they were added to. members (parts, B) bool: which sample joined
+    which part's cluster, False for refused samples. refused: per sample the reason, "" if it was
+    used.
+    """
+
+    counts: dict[str, BinCounts]
+    members: Bool[np.ndarray, "parts B"]
+    refused: list[str]
+
+
+def empty_counts(space: CanonicalSpace) -> dict[str, BinCounts]:
+    """Counts of no sample for every part of the space."""
+    return {part.name: BinCounts.empty(space.grid) for part in space.parts}
+
+
+def accumulate(
+    space: CanonicalSpace,
+    views: Views,
+    into: dict[str, BinCounts] | None = None,
+    threads: int = 1,
+    device: torch.device | str = "cpu",
+    path: Literal["fused", "plain"] | None = None,
+) -> Accumulation:
+    """Count samples into every part's cluster.
+
+    `into` continues earlier counts, in place. On a CPU the fused kernels run with `threads`
+    threads; on other devices, or with path="plain", plain tensor operations do the same. A sample
+    with NaN or infinity in its pose or camera or without a proper mask is refused with a reason
+    and leaves no trace. With symmetric settings each sample is also counted mirrored, as one more
+    sample; `members` then tells of the sample as it is.
+    """
+    counts = empty_counts(space) if into is None else into
+    device = torch.device(device)
+    path = path or ("fused" if device.type == "cpu" else "plain")
+    refused = unusable(views)
+    usable = [index for index, fault in enumerate(refused) if not fault]
+    members = np.zeros((len(space.parts), len(refused)), bool)
+    for index in _batches(views, usable):
+        batch = views.select(index)
+        members[:, index] = _add(space, batch, counts, threads, device, path)
+        if space.settings.symmetric:
+            _add(space, mirrored(batch), counts, threads, device, path)
+    return Accumulation(counts, members, refused)
+
+
+def _batches(views: Views, usable: list[int]) -> Iterator[list[int]]:
+    """Sample numbers in batches of at most 64 images and 2^28 pixels."""
+    batch, pixels = [], 0
+    for index in usable:
+        size = views.masks[index].size
+        if batch and (len(batch) == PlainBatch.limit or pixels + size > _PIXELS_AT_ONCE):
+            yield batch
+            batch, pixels = [], 0
+        batch.append(index)
+        pixels += size
+    if batch:
+        yield batch
+
+
+def _add(
+    space: CanonicalSpace,
+    views: Views,
+    counts: dict[str, BinCounts],
+    threads: int,
+    device: torch.device,
+    path: str,
+) -> Bool[np.ndarray, "parts B"]:
+    """Count one batch of usable samples; returns who joined which cluster."""
+    if path == "fused":
+        from chorus.occupancy.fused import FusedBatch as Batch
+    else:
+        Batch = PlainBatch
+    cameras = joint_cameras(space, views).to(device)
+    batch = Batch(cameras, views.masks, space.settings.projection == "release", threads)
+    bins = azimuth_bin(views.R.double(), views.t.double()).numpy()
+    centres = space.grid.centres()
+    regions = [batch.touched(space.weights[r], centres[r]) for r in space.regions.values()]
+    touched = np.stack(regions) if regions else np.zeros((0, len(bins)), bool)
+    members = space.members(touched)
+    targets = [counts[part.name] for part in space.parts]
+    batch.count(space.weights, centres, members, bins, targets)
+    for cluster, mine in zip(targets, members, strict=True):
+        np.add(cluster.samples, np.bincount(bins, minlength=BINS), out=cluster.samples)
+        np.add(cluster.members, np.bincount(bins[mine], minlength=BINS), out=cluster.members)
+    return members

@@ -1,0 +1,89 @@
+"""The canonical space of one body, made once for all samples: grid, skinning field, regions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from chorus.body.model import BodyModel, star_body
+from chorus.occupancy.grid import VoxelGrid
+from chorus.occupancy.presets import AggregationSettings
+from chorus.occupancy.regions import Part, interaction_region, joins, parts
+from chorus.occupancy.skinning_field import skinning_field
+
+
+@dataclass(frozen=True, eq=False)
+class CanonicalSpace:
+    """Everything about the canonical space that does not change from sample to sample (SPEC 7)."""
+
+    body: BodyModel
+    """The body whose zero-shape star pose is canonical."""
+    settings: AggregationSettings
+    """How samples are aggregated into it."""
+    grid: VoxelGrid
+    """Its voxels."""
+    weights: Float[np.ndarray, "N3 24"]
+    """Skinning weights of the voxel centres, float32."""
+    star_inverse: Float[Tensor, "24 4 4"]
+    """Per joint the map from the star pose back to the rest pose, float64."""
+    parts: tuple[Part, ...]
+    """The clusters."""
+    regions: dict[tuple[str, ...], Int[np.ndarray, " R"]]
+    """Voxels of the interaction region of every segment set that some part names."""
+
+    def members(self, touched: Bool[np.ndarray, "sets B"]) -> Bool[np.ndarray, "parts B"]:
+        """(parts, B) bool: who joins which cluster, from who touches which region (in order)."""
+        number = {segments: index for index, segments in enumerate(self.regions)}
+        rows = [
+            joins(
+                touched,
+                np.array([number[group] for group in part.pass_sets], np.int64),
+                np.array([number[group] for group in part.block_sets], np.int64),
+            )
+            for part in self.parts
+        ]
+        return np.stack(rows)
+
+
+def canonical_space(
+    body: BodyModel,
+    settings: AggregationSettings | None = None,
+    cache_dir: str | Path | None = None,
+    clusters: tuple[Part, ...] | None = None,
+    threads: int = 1,
+) -> CanonicalSpace:
+    """The canonical space of a body (SPEC 7, 9).
+
+    The clusters are those of the settings' preset, or the `clusters` given. `cache_dir` keeps the
+    skinning field. BadInput for an unknown preset or segment or a damaged body.
+    """
+    settings = settings or AggregationSettings()
+    clusters = parts(settings.parts) if clusters is None else clusters
+    grid = VoxelGrid(settings.resolution, settings.side)
+    body = body.to("cpu")
+    star = star_body(body)
+    vertices = star.vertices.numpy()
+    field = skinning_field(
+        star.vertices, body.weights, grid, settings.field, cache_dir=cache_dir, threads=threads
+    )
+    groups = {group for part in clusters for group in part.pass_sets + part.block_sets}
+    segment_of_vertex = body.part_of_vertex.numpy()
+    return CanonicalSpace(
+        body=body,
+        settings=settings,
+        grid=grid,
+        weights=field.numpy(),
+        star_inverse=torch.linalg.inv(star.transforms.double()),
+        parts=clusters,
+        regions={
+            group: interaction_region(
+                vertices, segment_of_vertex, group, grid, settings.region_distance
+            )
+            for group in sorted(groups)
+        },
+    )

@@ -1,0 +1,167 @@
+"""Per-azimuth-bin counts of one cluster: what aggregation adds up (SPEC 8).
+
+Counts are whole numbers, so those of shards, prompts and machines add up exactly in any order, and
+the views are weighted only at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from jaxtyping import Float, Int, UInt32
+
+from chorus.errors import BadInput, unknown_name
+from chorus.occupancy.archive import read_archive, write_archive
+from chorus.occupancy.grid import VoxelGrid
+from chorus.occupancy.presets import Weighting
+
+BINS = 12
+"""Azimuth bins of 30 degrees."""
+SCHEMA = "chorus.counts/1"
+
+
+@dataclass(frozen=True, eq=False)
+class BinCounts:
+    """Counts of one cluster (a set of prompts and one body part) over one grid."""
+
+    grid: VoxelGrid
+    """Where the voxels are."""
+    image: UInt32[np.ndarray, "12 N N N"]
+    """How many of the cluster's samples of each azimuth bin have the voxel inside the image."""
+    mask: UInt32[np.ndarray, "12 N N N"]
+    """In how many of those it is inside the object's mask."""
+    samples: Int[np.ndarray, 12]
+    """Samples per bin of the whole aggregation, in or out of this cluster: they set the weights."""
+    members: Int[np.ndarray, 12]
+    """Samples per bin that joined this cluster."""
+
+    @classmethod
+    def empty(cls, grid: VoxelGrid) -> BinCounts:
+        """Counts of no sample."""
+        shape = (BINS, *grid.shape)
+        none = np.zeros(BINS, np.int64)
+        return cls(grid, np.zeros(shape, np.uint32), np.zeros(shape, np.uint32), none, none.copy())
+
+    def __add__(self, other: BinCounts) -> BinCounts:
+        """Both together; BadInput if they lie on different grids."""
+        self._same_grid(other)
+        return BinCounts(
+            self.grid,
+            self.image + other.image,
+            self.mask + other.mask,
+            self.samples + other.samples,
+            self.members + other.members,
+        )
+
+    def merge(self, other: BinCounts) -> BinCounts:
+        """Add the other's counts to these in place and return these; BadInput as for +."""
+        self._same_grid(other)
+        for name in ("image", "mask", "samples", "members"):
+            np.add(getattr(self, name), getattr(other, name), out=getattr(self, name))
+        return self
+
+    def probability(
+        self, weighting: Weighting = "azimuth-uniform-fine"
+    ) -> Float[np.ndarray, "N N N"]:
+        """(N, N, N) float32: weighted mask count over weighted image count, 0 where never seen.
+
+        Weights (SPEC 8): `total-uniform`, all samples alike; `azimuth-uniform-fine`, a sample
+        counts 1 / (samples in its bin of 30 degrees); `azimuth-uniform`, 1 / (samples in its
+        pair of opposite 60 degree sectors, of which the first begin at 0 and 180 degrees).
+        Bins without samples weigh nothing.
+        """
+        weights = bin_weights(self.samples, weighting)
+        image = np.tensordot(weights, self.image, axes=1)
+        mask = np.tensordot(weights, self.mask, axes=1)
+        return np.divide(mask, image, out=np.zeros_like(image), where=image > 0).astype(np.float32)
+
+    def seen(self) -> Float[np.ndarray, "N N N"]:
+        """(N, N, N) uint32: how many of the cluster's images have the voxel inside."""
+        return self.image.sum(axis=0, dtype=np.uint32)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The counts as arrays for a file, in the smallest whole-number types that hold them."""
+        return {
+            "image_count": _compact(self.image),
+            "mask_count": _compact(self.mask),
+            "samples": self.samples,
+            "members": self.members,
+        }
+
+    @classmethod
+    def from_arrays(
+        cls, grid: VoxelGrid, arrays: dict[str, np.ndarray], where: object
+    ) -> BinCounts:
+        """The counts that `arrays` wrote; BadInput, naming `where`, if they are anything else."""
+        shapes = {
+            "image_count": (BINS, *grid.shape),
+            "mask_count": (BINS, *grid.shape),
+            "samples": (BINS,),
+            "members": (BINS,),
+        }
+        for name, shape in shapes.items():
+            found = arrays.get(name)
+            if found is None or found.shape != shape or found.dtype.kind not in "iu":
+                raise BadInput(
+                    f"{where}: expected whole numbers of shape {shape} as {name!r}, found "
+                    f"{'nothing' if found is None else f'{found.dtype} {found.shape}'}; "
+                    "aggregate again."
+                )
+        return cls(
+            grid,
+            arrays["image_count"].astype(np.uint32),
+            arrays["mask_count"].astype(np.uint32),
+            arrays["samples"].astype(np.int64),
+            arrays["members"].astype(np.int64),
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the counts to an `.npz` file, whole or not at all."""
+        write_archive(
+            path,
+            SCHEMA,
+            self.arrays(),
+            {"resolution": self.grid.resolution, "side": self.grid.side},
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> BinCounts:
+        """Counts written by `save`; FileNotFoundError, or BadInput if the file is anything else."""
+        arrays, metadata = read_archive(path, SCHEMA)
+        return cls.from_arrays(grid_of(metadata, path), arrays, path)
+
+    def _same_grid(self, other: BinCounts) -> None:
+        if self.grid != other.grid:
+            raise BadInput(
+                f"counts over different grids cannot be added: {self.grid} and {other.grid}; "
+                "aggregate all samples with the same resolution and side."
+            )
+
+
+def bin_weights(samples: Int[np.ndarray, 12], weighting: Weighting) -> Float[np.ndarray, 12]:
+    """(12,) float64: what one sample of each azimuth bin counts, 0 for a bin without samples."""
+    if weighting == "total-uniform":
+        together = np.ones(BINS)
+    elif weighting == "azimuth-uniform-fine":
+        together = np.asarray(samples, np.float64)
+    elif weighting == "azimuth-uniform":
+        pair = np.arange(BINS) // 2 % 3
+        together = np.bincount(pair, weights=samples, minlength=3)[pair]
+    else:
+        raise unknown_name("weighting", weighting, get_args(Weighting))
+    return np.divide(1.0, together, out=np.zeros(BINS), where=together > 0)
+
+
+def grid_of(metadata: dict, where: object) -> VoxelGrid:
+    """The grid that a file's metadata names; BadInput, naming the file, if it names none."""
+    try:
+        return VoxelGrid(metadata["resolution"], metadata["side"])
+    except (KeyError, TypeError) as problem:
+        raise BadInput(f"{where}: its metadata names no grid; make the file again.") from problem
+
+
+def _compact(counts: np.ndarray) -> np.ndarray:
+    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))

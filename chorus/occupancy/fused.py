@@ -1,0 +1,106 @@
+"""Aggregation of a batch on the CPU with the fused kernels (SPEC 8).
+
+`FusedBatch` and `plain.PlainBatch` do the same with the same calls; their integers agree but for
+pixels that fall within rounding (about 1e-4 px) of a pixel's edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from chorus.occupancy import kernels
+from chorus.occupancy.counts import BinCounts
+
+_BLOCK = 8192
+"""Voxels per job of a thread; a multiple of 4 whose words stay in the cache."""
+
+
+class FusedBatch:
+    """At most 64 images ready to be counted: their matrices side by side, their masks as bits."""
+
+    limit = kernels.IMAGES
+
+    def __init__(
+        self,
+        cameras: Float[Tensor, "B 24 3 4"],
+        masks: Sequence[Bool[np.ndarray, "H W"]],
+        release: bool,
+        threads: int = 1,
+    ) -> None:
+        """cameras: see `views.joint_cameras`. release: the published code's rounding and depth."""
+        lanes = -(-len(masks) // kernels.LANES) * kernels.LANES
+        self._cameras = np.zeros((cameras.shape[1], 3, 4, lanes), np.float32)
+        self._cameras[..., : len(masks)] = cameras.permute(1, 2, 3, 0).numpy()
+        self._images = _pack(masks, lanes, release)
+        self._bits = np.uint64(1) << np.arange(len(masks), dtype=np.uint64)
+        self._threads = threads
+
+    def touched(
+        self, weights: Float[np.ndarray, "R 24"], centres: Float[np.ndarray, "R 3"]
+    ) -> Bool[np.ndarray, " B"]:
+        """(B,) bool: images in which any of these places (R >= 0) lies inside the mask."""
+        rows = _in_fours(weights), _in_fours(centres)
+        word = np.uint64(kernels.touch(rows, self._cameras, self._images))
+        return (word & self._bits) != 0
+
+    def count(
+        self,
+        weights: Float[np.ndarray, "P 24"],
+        centres: Float[np.ndarray, "P 3"],
+        members: Bool[np.ndarray, "clusters B"],
+        bins: Int[np.ndarray, " B"],
+        counts: Sequence[BinCounts],
+    ) -> None:
+        """Add the images to the voxel counts of the clusters they are members of, in place."""
+        targets = []
+        for cluster, mine in zip(counts, members, strict=True):
+            image_rows = cluster.image.reshape(len(cluster.image), -1)
+            mask_rows = cluster.mask.reshape(len(cluster.mask), -1)
+            for azimuth in np.unique(bins[mine]):
+                word = np.bitwise_or.reduce(self._bits[mine & (bins == azimuth)])
+                targets.append((word, image_rows[azimuth], mask_rows[azimuth]))
+        if not targets:
+            return
+        rows = _in_fours(weights), _in_fours(centres)
+        total = len(rows[0])
+
+        def run(start: int) -> None:
+            stop = min(start + _BLOCK, total)
+            seen, hit = np.empty((2, stop - start), np.uint64)
+            kernels.verdicts(start, stop, rows, self._cameras, self._images, seen, hit)
+            for word, image_row, mask_row in targets:
+                kernels.add_ones(seen, word, image_row[start:stop])
+                kernels.add_ones(hit, word, mask_row[start:stop])
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            list(pool.map(run, range(0, total, _BLOCK)))
+
+
+def _pack(masks: Sequence[Bool[np.ndarray, "H W"]], lanes: int, release: bool) -> tuple:
+    """The kernels' `images`: sizes, and all masks as the bits of one run of words."""
+    width, height = np.zeros((2, lanes), np.float32)
+    stride, offset = np.zeros((2, lanes), np.int32)
+    words = [np.zeros(1, np.uint32)]  # word 0: where places outside an image look
+    begin = 1
+    for image, mask in enumerate(masks):
+        height[image], width[image] = mask.shape
+        stride[image], offset[image] = mask.shape[1], begin * 32
+        packed = np.packbits(mask, bitorder="little")
+        words.append(np.pad(packed, (0, -packed.size % 4)).view("<u4").astype(np.uint32))
+        begin += words[-1].size
+    # Rounding toward zero puts the open interval (-1, 0) into pixel 0.
+    lowest = np.nextafter(np.float32(-1), np.float32(0)) if release else np.float32(0)
+    behind = np.float32(-np.inf if release else 0)
+    return width, height, stride, offset, np.concatenate(words), lowest, behind
+
+
+def _in_fours(rows: np.ndarray) -> np.ndarray:
+    """The rows, followed by rows of zeros (places nobody sees) up to a multiple of four."""
+    missing = -len(rows) % kernels.ABREAST
+    rows = np.pad(rows, ((0, missing), (0, 0))) if missing else rows
+    return np.ascontiguousarray(rows, np.float32)

@@ -1,0 +1,41 @@
+"""Backward posing: where in canonical space the places around a posed body come from (SPEC 10)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from chorus.body.model import BodyModel, check_pose, star_body
+from chorus.occupancy.grid import VoxelGrid
+from chorus.occupancy.presets import FieldSettings
+from chorus.occupancy.skinning_field import skinning_field
+
+
+def canonical_points(
+    body: BodyModel,
+    pose: Float[Tensor, "24 3"],
+    grid: VoxelGrid,
+    settings: FieldSettings | None = None,
+    threads: int = 1,
+) -> Float[np.ndarray, "N3 3"]:
+    """(N^3, 3) float64: the canonical place of every voxel centre of a posed-space grid, metres.
+
+    The posed space is the body frame: zero shape, and the pose's global rotation (joint 0) counts
+    as zero. Weights are found as for the canonical body but against the posed one; the blend of the
+    forward transforms is inverted. Places where the blend cannot be inverted are NaN. BadInput if
+    the pose has another shape or is not finite.
+    """
+    check_pose(pose)
+    pose = torch.as_tensor(pose, dtype=body.v_template.dtype, device=body.device).clone()
+    pose[0] = 0
+    posed, star = body.pose(pose), star_body(body)
+    weights = skinning_field(posed.vertices, body.weights, grid, settings, threads=threads)
+    transforms = posed.transforms.double() @ torch.linalg.inv(star.transforms.double())
+    blend = (weights.double() @ transforms[:, :3].flatten(1)).unflatten(1, (3, 4))
+    centres = torch.from_numpy(grid.centres()).to(blend)
+    # solve_ex reports singular blends instead of failing for all voxels because of one.
+    solved, fault = torch.linalg.solve_ex(blend[..., :3], centres - blend[..., 3])
+    solved[fault != 0] = torch.nan
+    return solved.cpu().numpy()

@@ -1,0 +1,75 @@
+"""Samples made ready for aggregation: unusable ones refused, mirrored, one matrix per joint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from chorus.body.model import mirror_pose
+from chorus.geometry.cameras import mirror_camera
+from chorus.occupancy.canonical import CanonicalSpace
+
+
+class Views(NamedTuple):
+    """What aggregation needs of B samples.
+
+    pose (B, 24, 3) axis-angle, radians (the global rotation is ignored: the camera has it);
+    R (B, 3, 3), t (B, 3) metres: body frame to camera; K (B, 3, 3) pixels; masks: B arrays
+    (H, W) bool, the union of the category's instances, sizes may differ.
+    """
+
+    pose: Float[Tensor, "B 24 3"]
+    R: Float[Tensor, "B 3 3"]
+    t: Float[Tensor, "B 3"]
+    K: Float[Tensor, "B 3 3"]
+    masks: Sequence[Bool[np.ndarray, "H W"]]
+
+    def select(self, index: Sequence[int]) -> Views:
+        """The samples of these numbers, in this order."""
+        rows = torch.as_tensor(list(index), dtype=torch.long)
+        return Views(*(tensor[rows] for tensor in self[:4]), [self.masks[i] for i in index])
+
+
+def unusable(views: Views) -> list[str]:
+    """Per sample the reason it cannot be aggregated, "" if it can."""
+    faults = [""] * len(views.masks)
+    for name, tensor in zip(("pose", "R", "t", "K"), views[:4], strict=True):
+        finite = torch.isfinite(tensor).flatten(1).all(dim=1)
+        for index in torch.nonzero(~finite)[:, 0].tolist():
+            faults[index] = faults[index] or f"{name} is not finite"
+    for index, mask in enumerate(views.masks):
+        if mask.ndim != 2 or mask.size == 0 or mask.dtype != bool:
+            faults[index] = faults[index] or (
+                f"the mask is {mask.dtype} {mask.shape}, not bool (height, width)"
+            )
+    return faults
+
+
+def mirrored(views: Views) -> Views:
+    """The same samples seen in a mirror: left and right exchanged (SPEC 8).
+
+    K stays, which is right where the principal point is the middle of the image.
+    """
+    R, t = mirror_camera(views.R, views.t)
+    masks = [mask[:, ::-1] for mask in views.masks]
+    return Views(mirror_pose(views.pose), R, t, views.K, masks)
+
+
+def joint_cameras(space: CanonicalSpace, views: Views) -> Float[Tensor, "B 24 3 4"]:
+    """Per sample and joint the map from the star pose to homogeneous pixels, float32.
+
+    K [R | t] A A_star^-1 with zero shape and zero global rotation (SPEC 7); K [R | t] alone where
+    the settings do not canonicalise. A place's pixel is the blend of these by its skinning weights.
+    """
+    camera = views.K.double() @ torch.cat([views.R, views.t[..., None]], dim=-1).double()
+    if not space.settings.canonicalise:
+        return camera[:, None].expand(-1, 24, 3, 4).float()
+    pose = views.pose.to(space.body.v_template.dtype).clone()
+    pose[:, 0] = 0
+    transforms = space.body.skinning_transforms(pose).double() @ space.star_inverse
+    return (camera[:, None] @ transforms).float()

@@ -1,0 +1,91 @@
+"""Bodies and samples shared by the tests of the occupancy room."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from chorus.body.model import BodyModel
+from chorus.body.skeleton import PARENTS
+from chorus.geometry.cameras import look_at
+from chorus.occupancy.views import Views
+
+
+@pytest.fixture(scope="session")
+def golden_body(golden):
+    """The body of the reference values, `golden_body(posedirs=None)`."""
+
+    def make(posedirs=None) -> BodyModel:
+        body = golden("body")
+        return BodyModel(
+            name="reference",
+            v_template=torch.from_numpy(body["v_template"]),
+            shapedirs=torch.from_numpy(body["shapedirs"]),
+            posedirs=posedirs,
+            weights=torch.from_numpy(body["weights"]),
+            joint_regressor=torch.from_numpy(body["J_regressor"]),
+            faces=torch.from_numpy(body["faces"].astype(np.int64)),
+            parents=tuple(body["parents"].tolist()),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def stick_body() -> BodyModel:
+    """A body of 24 clouds of vertices around a stick figure's joints, each following its joint."""
+    rng = np.random.default_rng(7)
+    joints = np.array(
+        [
+            [0, 0, 0], [0.1, -0.1, 0], [-0.1, -0.1, 0], [0, 0.1, 0], [0.1, -0.5, 0],
+            [-0.1, -0.5, 0], [0, 0.25, 0], [0.1, -0.9, 0], [-0.1, -0.9, 0], [0, 0.3, 0],
+            [0.1, -0.95, 0.1], [-0.1, -0.95, 0.1], [0, 0.5, 0], [0.08, 0.4, 0], [-0.08, 0.4, 0],
+            [0, 0.6, 0.05], [0.18, 0.42, 0], [-0.18, 0.42, 0], [0.45, 0.42, 0], [-0.45, 0.42, 0],
+            [0.7, 0.42, 0], [-0.7, 0.42, 0], [0.78, 0.42, 0], [-0.78, 0.42, 0],
+        ]
+    )  # fmt: skip
+    each = 12
+    cloud = joints[:, None] + rng.normal(0, 0.04, (24, each, 3))
+    cloud -= cloud.mean(axis=1, keepdims=True) - joints[:, None]
+    weights = np.repeat(np.eye(24), each, axis=0) * 0.9
+    parents = [max(parent, 0) for parent in PARENTS]
+    weights[np.arange(24 * each), np.repeat(parents, each)] += 0.1
+    return BodyModel(
+        name="stick figure",
+        v_template=torch.tensor(cloud.reshape(-1, 3), dtype=torch.float32),
+        shapedirs=torch.zeros(24 * each, 3, 10),
+        posedirs=None,
+        weights=torch.tensor(weights, dtype=torch.float32),
+        joint_regressor=torch.tensor(
+            np.repeat(np.eye(24), each, axis=1) / each, dtype=torch.float32
+        ),
+        faces=torch.zeros(0, 3, dtype=torch.int64),
+        parents=PARENTS,
+    )
+
+
+def random_views(count: int, seed: int = 0, size: tuple[int, int] = (40, 56)) -> Views:
+    """Random poses seen by cameras all around at 1 to 3 m, with elliptic masks of (H, W)."""
+    rng = np.random.default_rng(seed)
+    angle = torch.from_numpy(rng.uniform(0, 2 * np.pi, count))
+    eye = torch.stack([angle.cos(), torch.full_like(angle, 0.2), angle.sin()], dim=-1)
+    eye = eye * torch.from_numpy(rng.uniform(1, 3, (count, 1)))
+    R, t = look_at(eye.float(), torch.zeros(count, 3))
+    height, width = size
+    K = torch.tensor([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]])
+    rows, columns = np.mgrid[:height, :width]
+    masks = [
+        ((rows - rng.uniform(0, height)) / (height * rng.uniform(0.1, 0.6))) ** 2
+        + ((columns - rng.uniform(0, width)) / (width * rng.uniform(0.1, 0.6))) ** 2
+        < 1
+        for _ in range(count)
+    ]
+    pose = torch.from_numpy(rng.normal(0, 0.4, (count, 24, 3))).float()
+    return Views(pose, R, t, K.expand(count, 3, 3).clone(), masks)
+
+
+@pytest.fixture(scope="session")
+def make_views():
+    """`make_views(count, seed, size)`: random samples."""
+    return random_views

@@ -1,0 +1,91 @@
+"""Counts: weights, merging, files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chorus.errors import BadInput
+from chorus.occupancy.counts import BinCounts, bin_weights
+from chorus.occupancy.grid import VoxelGrid
+
+GRID = VoxelGrid(3, 1.5)
+
+
+def random_counts(seed: int, top: int = 300) -> BinCounts:
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, top, (12, 3, 3, 3)).astype(np.uint32)
+    mask = rng.integers(0, image + 1).astype(np.uint32)
+    members = rng.integers(0, top, 12)
+    return BinCounts(GRID, image, mask, members + rng.integers(0, 9, 12), members)
+
+
+def test_weights_by_hand():
+    samples = np.array([4, 0, 1, 1, 0, 0, 2, 0, 0, 0, 5, 0])
+    assert bin_weights(samples, "total-uniform").tolist() == [1] * 12
+    assert bin_weights(samples, "azimuth-uniform-fine").tolist() == [
+        1 / 4, 0, 1, 1, 0, 0, 1 / 2, 0, 0, 0, 1 / 5, 0,
+    ]  # fmt: skip
+    # Sectors 0-60 and 180-240 degrees: 6 samples; 60-120 and 240-300: 2; the rest: 5.
+    assert bin_weights(samples, "azimuth-uniform").tolist() == [
+        1 / 6, 1 / 6, 1 / 2, 1 / 2, 1 / 5, 1 / 5, 1 / 6, 1 / 6, 1 / 2, 1 / 2, 1 / 5, 1 / 5,
+    ]  # fmt: skip
+    with pytest.raises(BadInput, match="did you mean 'total-uniform'"):
+        bin_weights(samples, "total-unifrom")
+
+
+def test_probability_by_hand_with_an_empty_bin_and_an_unseen_voxel():
+    counts = BinCounts.empty(GRID)
+    counts.samples[[0, 5]] = 4, 1
+    counts.image[0, 0, 0, 0], counts.mask[0, 0, 0, 0] = 4, 1
+    counts.image[5, 0, 0, 0], counts.mask[5, 0, 0, 0] = 1, 1
+    assert counts.probability("azimuth-uniform-fine")[0, 0, 0] == np.float32((1 / 4 + 1) / 2)
+    assert counts.probability("total-uniform")[0, 0, 0] == np.float32(2 / 5)
+    assert counts.probability("azimuth-uniform")[0, 0, 0] == np.float32((1 / 4 + 1) / 2)
+    assert np.count_nonzero(counts.probability()) == 1
+    assert counts.seen()[0, 0, 0] == 5
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=5), st.integers(2, 100_000))
+def test_files_and_sums_are_exact(tmp_path_factory, seeds, top):
+    shards = [random_counts(seed, top) for seed in seeds]
+    total = sum(shards[1:], start=shards[0])
+    again = BinCounts.empty(GRID)
+    for shard in reversed(shards):
+        path = tmp_path_factory.mktemp("counts") / "counts.npz"
+        shard.save(path)
+        again.merge(BinCounts.load(path))
+    for name in ("image", "mask", "samples", "members"):
+        assert np.array_equal(getattr(again, name), getattr(total, name))
+        assert getattr(again, name).dtype == getattr(total, name).dtype
+    assert (total.probability() <= 1).all() and (total.probability() >= 0).all()
+
+
+def test_other_grids_and_files_are_refused(tmp_path):
+    counts = random_counts(0)
+    for other in (VoxelGrid(4, 1.5), VoxelGrid(3, 2.0)):
+        with pytest.raises(BadInput, match="different grids"):
+            counts + BinCounts.empty(other)
+        with pytest.raises(BadInput, match="different grids"):
+            counts.merge(BinCounts.empty(other))
+    path = tmp_path / "counts.npz"
+    counts.save(path)
+    content = path.read_bytes()
+    counts.save(path)
+    assert path.read_bytes() == content
+    assert [file.name for file in tmp_path.iterdir()] == ["counts.npz"]
+    for damaged in (content[:-40], content[:100], b"", b"no archive", content[200:]):
+        path.write_bytes(damaged)
+        with pytest.raises(BadInput, match="counts"):
+            BinCounts.load(path)
+    np.savez(path, a=np.zeros(3))
+    with pytest.raises(BadInput, match=r"chorus\.counts"):
+        BinCounts.load(path)
+    with pytest.raises(FileNotFoundError):
+        BinCounts.load(tmp_path / "absent.npz")
+    arrays = {**counts.arrays(), "image_count": counts.image.astype(float)}
+    with pytest.raises(BadInput, match="whole numbers"):
+        BinCounts.from_arrays(GRID, arrays, path)
