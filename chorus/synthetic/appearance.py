@@ -1,8 +1,8 @@
-"""What people and objects look like: albedo and gloss at points of their surfaces.
+"""What people look like: skin, face, hair and clothes by position on the body at rest.
 
-People are dressed by position on the body at rest (T-pose), so hems and sleeves stay crisp at
-any pose and resolution. Objects are painted by position in their own frame and by material.
-All colours are linear RGB; looks are drawn from the `look_seed` of the person or object.
+Hems, sleeves and hairlines are functions of the rest position (T-pose), so they stay crisp at
+any pose and resolution and need no texture map. The same functions say where cloth and hair add
+volume (`tailored`). Colours are linear RGB; a look is drawn from the person's `look_seed`.
 """
 
 from __future__ import annotations
@@ -10,72 +10,109 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
+from chorus.rendering.raycast import vertex_normals
 from chorus.synthetic.colours import linear, mix, pick, smoothstep
 
-_SKIN = ["#f3cdb0", "#eab794", "#d99e77", "#c1845c", "#9c6442", "#74472d", "#573424"]
+_SKIN = ["#f3cdb0", "#eab794", "#d99e77", "#c1845c", "#9c6442", "#74472d", "#5c3a28"]
 _HAIR = ["#2a1d16", "#3f2a1d", "#5d3b22", "#8a5d33", "#c49a5e", "#1b1a1c", "#7e3b22", "#8c8884"]
 _BRIGHT = ["#e4572e", "#f2b134", "#2e86ab", "#3aa17e", "#d1495b", "#5b5ea6", "#f6f1e5", "#20304a"]
 _SOFT = ["#f4efe6", "#c8d5b9", "#8fc0a9", "#f6bd60", "#f28482", "#84a59d", "#9fb8d9", "#e9d8c0"]
 _DENIM = ["#33475f", "#4a6583", "#23303f", "#6f7f91", "#7a6a56", "#3b3b40", "#a89878"]
+_DARK = ["#20242b", "#1d2f45", "#2c2c34", "#123a4a"]
+_SHORTS = ["#f2f2f0", "#20304a", "#2b2d33", "#c8453b", "#3aa17e"]
 _SHOES = ["#f2f0ec", "#2b2d33", "#c8453b", "#3c6e91", "#8a8d91"]
 
 
 @dataclass(frozen=True)
 class Outfit:
-    """sleeve: share of the arm from shoulder (0) to wrist (1). leg: share of the leg from hip to
-    ankle. waist: metres above the pelvis joint. dip: metres of the neckline below the neck joint.
-    one_piece: top and bottom are one garment. shirt: whether there is a top at all."""
+    """Cut and colours of clothes.
+
+    sleeve: share of the arm from shoulder (0) to wrist (1). leg: share of the leg from hip (0) to
+    ankle (1). waist: metres above the pelvis joint. dip: metres of the neckline in front. shoes,
+    shirt: whether there are any. suit: top and bottom are one tight garment. loose: metres that
+    cloth stands off the body.
+    """
 
     sleeve: float
     leg: float
     waist: float
     dip: float
-    shoes: bool
+    shoes: bool = True
     shirt: bool = True
-    one_piece: bool = False
+    suit: bool = False
+    loose: float = 0.012
     tops: tuple[str, ...] = tuple(_BRIGHT + _SOFT)
     bottoms: tuple[str, ...] = tuple(_DENIM)
 
 
-_DARK = ("#20242b", "#1d2f45", "#2c2c34", "#123a4a")
-
 OUTFITS: dict[str, tuple[Outfit, ...]] = {
     "casual": (
-        Outfit(0.42, 0.93, 0.06, 0.0, True),
-        Outfit(0.97, 0.93, 0.05, 0.01, True),
-        Outfit(0.40, 0.45, 0.05, 0.02, True),
+        Outfit(0.42, 0.93, 0.02, 0.0),
+        Outfit(0.97, 0.93, 0.02, 0.01),
+        Outfit(0.40, 0.45, 0.02, 0.02),
     ),
     "summer": (
-        Outfit(0.36, 0.42, 0.06, 0.02, True, bottoms=tuple(_DENIM + _SOFT)),
-        Outfit(0.06, 0.40, 0.06, 0.05, True, bottoms=tuple(_DENIM + _SOFT)),
+        Outfit(0.36, 0.42, 0.02, 0.02, bottoms=tuple(_DENIM + _SOFT)),
+        Outfit(0.06, 0.40, 0.02, 0.05, bottoms=tuple(_DENIM + _SOFT)),
     ),
     "sport": (
-        Outfit(0.34, 0.38, 0.07, 0.02, True, bottoms=("#f2f2f0", "#20304a", "#2b2d33", "#c8453b")),
-        Outfit(0.04, 0.34, 0.07, 0.05, True, bottoms=("#f2f2f0", "#20304a", "#2b2d33", "#3aa17e")),
+        Outfit(0.34, 0.38, 0.02, 0.02, bottoms=tuple(_SHORTS)),
+        Outfit(0.04, 0.34, 0.02, 0.05, bottoms=tuple(_SHORTS)),
     ),
-    "home": (Outfit(0.97, 0.96, 0.05, 0.01, False, tops=tuple(_SOFT), bottoms=tuple(_SOFT)),),
+    "home": (Outfit(0.97, 0.96, 0.02, 0.01, False, tops=tuple(_SOFT), bottoms=tuple(_SOFT)),),
     "swim": (
-        Outfit(0.0, 0.40, 0.03, 0.0, False, shirt=False, bottoms=tuple(_BRIGHT)),
-        Outfit(0.02, 0.06, 0.05, 0.09, False, one_piece=True, tops=tuple(_BRIGHT)),
-        Outfit(0.36, 0.36, 0.03, 0.0, False, tops=tuple(_BRIGHT), bottoms=tuple(_BRIGHT)),
+        Outfit(0.0, 0.42, 0.03, 0.0, False, shirt=False, bottoms=tuple(_BRIGHT)),
+        Outfit(0.02, 0.04, 0.05, 0.09, False, suit=True, loose=0.002, tops=tuple(_BRIGHT)),
+        Outfit(0.36, 0.40, 0.03, 0.0, False, tops=tuple(_BRIGHT), bottoms=tuple(_BRIGHT)),
     ),
     "wetsuit": (
-        Outfit(0.97, 0.95, 0.05, 0.0, False, one_piece=True, tops=_DARK),
-        Outfit(0.40, 0.42, 0.05, 0.0, False, one_piece=True, tops=_DARK),
+        Outfit(0.97, 0.95, 0.05, -0.02, False, suit=True, loose=0.004, tops=tuple(_DARK)),
+        Outfit(0.40, 0.42, 0.05, -0.02, False, suit=True, loose=0.004, tops=tuple(_DARK)),
     ),
     "winter": (
-        Outfit(0.99, 0.97, -0.02, -0.02, True, tops=tuple(_BRIGHT), bottoms=_DARK),
+        Outfit(0.99, 0.97, -0.03, -0.03, loose=0.022, tops=tuple(_BRIGHT), bottoms=tuple(_DARK)),
     ),
-}  # fmt: skip
+}
+
+# The hairline seen from the side: metres above the nose tip over metres behind it, for a head
+# whose crown is 0.148 m above the nose tip.
+_HAIRLINE = ([0.0, 0.03, 0.06, 0.085, 0.1, 0.125, 0.15, 0.19],
+             [0.092, 0.09, 0.075, 0.03, 0.012, 0.035, -0.025, -0.05])  # fmt: skip
+_HEAD = 0.148
 
 
 @dataclass(frozen=True)
 class BodyMap:
-    """The body at rest that all persons share: vertices (V, 3) in the T-pose and the 24 joints."""
+    """The body at rest that all persons share.
+
+    vertices (V, 3) in the T-pose, faces (F, 3), joints (24, 3); nose (3,): tip of the nose, found
+    as the foremost vertex of the head's middle; head: crown above nose tip over that of an
+    average head; neighbours (V, V): averages each vertex with those it shares an edge with.
+    """
 
     vertices: np.ndarray
+    faces: np.ndarray
     joints: np.ndarray
+    nose: np.ndarray
+    head: float
+    neighbours: csr_matrix
+
+
+def body_map(vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray) -> BodyMap:
+    """Landmarks and mesh topology for dressing: vertices (V, 3) at rest, faces, joints (24, 3)."""
+    middle = (np.abs(vertices[:, 0]) < 0.015) & (vertices[:, 1] > joints[15, 1] - 0.05)
+    profile = vertices[middle]
+    nose = profile[np.argmax(profile[:, 2])] * [0, 1, 1]
+    start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+    own = np.arange(len(vertices))
+    rows, columns = np.concatenate([start, end, own]), np.concatenate([end, start, own])
+    links = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)))
+    links.data[:] = 1.0
+    links = links.multiply(1 / links.sum(1)).tocsr().astype(np.float32)
+    head = float((vertices[:, 1].max() - nose[1]) / _HEAD)
+    return BodyMap(vertices, faces, joints, nose.astype(np.float32), head, links)
 
 
 @dataclass(frozen=True)
@@ -86,97 +123,190 @@ class Surface:
     gloss: np.ndarray
 
 
-def person_surface(
-    points: np.ndarray, footprint: np.ndarray, body: BodyMap, wardrobe, seed: int
-) -> Surface:
-    """Skin, hair and clothes at rest positions points (P, 3).
+@dataclass(frozen=True)
+class Look:
+    """One person's outfit, colours and hair. hair_volume: metres that hair stands off."""
 
-    footprint (P,): a pixel's size there, metres: edges of garments are that soft.
-    wardrobe: names of OUTFITS to choose from.
-    """
+    outfit: Outfit
+    skin: np.ndarray
+    hair: np.ndarray
+    top: np.ndarray
+    second: np.ndarray
+    bottom: np.ndarray
+    shoe: np.ndarray
+    pattern: str
+    pitch: float
+    hair_volume: float
+    hairline: float
+
+
+def draw_look(wardrobe, seed: int) -> Look:
+    """A person's look for a seed; wardrobe: names of OUTFITS to choose from."""
     rng = np.random.default_rng([seed, 21])
     outfits = OUTFITS[wardrobe[int(rng.integers(len(wardrobe)))]]
     outfit = outfits[int(rng.integers(len(outfits)))]
-    skin = pick(_SKIN, rng)
-    top, second = pick(outfit.tops, rng), pick(outfit.tops, rng)
-    bottom = pick(outfit.bottoms, rng)
-    soft = np.maximum(footprint, 0.0015)
+    return Look(
+        outfit,
+        skin=pick(_SKIN, rng),
+        hair=pick(_HAIR, rng),
+        top=pick(outfit.tops, rng),
+        second=pick(outfit.tops, rng),
+        bottom=pick(outfit.bottoms, rng),
+        shoe=pick(_SHOES, rng),
+        pattern=str(rng.choice(["plain", "plain", "hoops", "band", "sleeves"])),
+        pitch=float(rng.uniform(0.05, 0.09)),
+        hair_volume=float(rng.choice([0.006, 0.012, 0.018, 0.028, 0.045])),
+        hairline=float(rng.uniform(-0.008, 0.006)),
+    )
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of each garment lies over points (P,): 0..1 each."""
+
+    shirt: np.ndarray
+    trousers: np.ndarray
+    shoe: np.ndarray
+    hair: np.ndarray
+
+
+def coverage(points: np.ndarray, soft, body: BodyMap, look: Look) -> Coverage:
+    """Where clothes and hair are, at rest positions points (P, 3), with borders `soft` wide."""
+    outfit, joints = look.outfit, body.joints
+    x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
+    shoulder, wrist = np.abs(joints[16, 0]), np.abs(joints[20, 0])
+    hip, ankle, waist = joints[1, 1], joints[7, 1], joints[0, 1] + outfit.waist
+    sleeve = shoulder + outfit.sleeve * (wrist - shoulder)
+    hem = hip - outfit.leg * (hip - ankle)
+    if outfit.leg < 0.1:  # cut high at the side of the hip
+        hem = hip - 0.1 + 0.9 * np.clip(x - 0.02, 0, 0.2)
+    trunk = shoulder + 0.03 - x  # positive on trunk and legs, negative on the arms
+    # The neckline runs around the neck, a little lower in front.
+    front = smoothstep(-0.02, 0.06, z - joints[12, 2])
+    collar = joints[12, 1] + 0.035 - (outfit.dip + 0.035) * front + 0.25 * np.minimum(x, 0.12)
+    nothing = np.zeros(len(points), np.float32)
 
     def edge(inside):
         return np.clip(inside / soft + 0.5, 0, 1)
 
-    albedo = np.broadcast_to(skin, points.shape).astype(np.float32)
-    albedo = _face(albedo, points, body, edge, skin, rng)
-    x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
-    joints = body.joints
-    shoulder, wrist, neck = np.abs(joints[16, 0]), np.abs(joints[20, 0]), joints[12, 1]
-    hip, ankle, waist = joints[1, 1], joints[7, 1], joints[0, 1] + outfit.waist
-    sleeve = shoulder + outfit.sleeve * (wrist - shoulder)
-    hem = hip - outfit.leg * (hip - ankle)
-    torso = x - shoulder - 0.03  # negative on trunk and legs
-    # The neckline runs around the neck, a little lower in front.
-    front = smoothstep(-0.02, 0.06, z - joints[12, 2])
-    collar = neck + 0.035 - (outfit.dip + 0.035) * front + 0.25 * np.minimum(x, 0.12)
     shirt = edge(np.minimum(np.minimum(y - waist, collar - y), sleeve - x))
-    trousers = edge(np.minimum(np.minimum(waist - y, y - hem), -torso))
-    cloth = np.zeros(len(points), np.float32)
-    if outfit.one_piece:
-        suit = np.maximum(shirt, trousers)
-        panel = edge(np.minimum(x - 0.115, 0.02 - np.abs(torso) * 0 + 0 * x)) * 0
-        panel = np.maximum(panel, edge(0.016 - np.abs(y - waist)))
-        albedo = mix(albedo, mix(top, second, 0.9 * panel), suit)
-        cloth = suit
+    trousers = edge(np.minimum(np.minimum(waist + 0.004 - y, y - hem), trunk))
+    shoe = edge(np.minimum(ankle + 0.02 - y, trunk))
+    return Coverage(
+        shirt=shirt if outfit.shirt else nothing,
+        trousers=trousers,
+        shoe=shoe if outfit.shoes else nothing,
+        hair=edge(_hair(points, body, look)),
+    )
+
+
+def _hair(points, body: BodyMap, look: Look) -> np.ndarray:
+    """Signed distance, roughly: positive inside the hair."""
+    up = (points[:, 1] - body.nose[1]) / body.head
+    behind = (body.nose[2] - points[:, 2]) / body.head
+    x = np.abs(points[:, 0]) / body.head
+    line = np.interp(behind, *_HAIRLINE) + look.hairline * (behind < 0.09)
+    line = line - 0.006 * np.cos(x * 60) * (behind < 0.06)
+    ear = np.minimum(0.0745 - x, 1.0)
+    above = np.where((behind > 0.095) & (up < 0.05), np.minimum(up - line, ear), up - line)
+    return above * body.head
+
+
+def tailored(posed: np.ndarray, body: BodyMap, look: Look) -> np.ndarray:
+    """Posed vertices (V, 3) with the volume of clothes, shoes and hair, (V, 3) float32.
+
+    Cloth bridges small hollows (the surface under it is smoothed) and stands off the skin.
+    """
+    posed = np.asarray(posed, np.float32)
+    cover = coverage(body.vertices, 0.012, body, look)
+    cloth = np.maximum(cover.shirt, cover.trousers)
+    smooth = posed
+    for _ in range(6):
+        smooth = body.neighbours @ smooth
+    foot = smooth
+    for _ in range(18):
+        foot = body.neighbours @ foot
+    outward = vertex_normals(smooth, body.faces)
+    share = cloth[:, None] * (0.35 if look.outfit.suit else 0.9)
+    result = posed + share * (smooth - posed) + (cloth * look.outfit.loose)[:, None] * outward
+    shoe = cover.shoe[:, None]
+    result = result + shoe * (foot + 0.011 * vertex_normals(foot, body.faces) - result)
+    hair = (cover.hair * look.hair_volume)[:, None] * outward
+    return (result + hair).astype(np.float32)
+
+
+def person_surface(points: np.ndarray, footprint: np.ndarray, body: BodyMap, look: Look) -> Surface:
+    """Skin, hair and clothes at rest positions points (P, 3).
+
+    footprint (P,): a pixel's size there, metres: edges of garments are that soft.
+    """
+    soft = np.maximum(footprint, 0.0015)
+    cover = coverage(points, soft, body, look)
+    outfit = look.outfit
+    albedo = _face(points, soft, body, look)
+    if outfit.suit:
+        cloth = np.maximum(cover.shirt, cover.trousers)
+        panel = _edge(np.abs(points[:, 0]) - np.abs(body.joints[16, 0]) + 0.06, soft)
+        albedo = mix(albedo, mix(look.top, look.second * 0.9, 0.8 * panel), cloth)
     else:
-        albedo = mix(albedo, bottom, trousers)
-        if outfit.shirt:
-            albedo = mix(albedo, _pattern(points, body, top, second, edge, rng), shirt)
-        cloth = np.maximum(trousers, shirt if outfit.shirt else 0)
-    if outfit.shoes:
-        shoe = edge(np.minimum(ankle + 0.025 - y, -torso))
-        sole = edge(body.vertices[:, 1].min() + 0.022 - y)
-        colour = mix(pick(_SHOES, rng), linear("#f4f2ee"), sole)
-        albedo, cloth = mix(albedo, colour, shoe), np.maximum(cloth, shoe)
-    gloss = 0.22 * (1 - cloth) + (0.25 if outfit.one_piece else 0.03) * cloth
+        albedo = mix(albedo, look.bottom, cover.trousers)
+        albedo = mix(albedo, _pattern(points, soft, body, look), cover.shirt)
+    sole = _edge(body.vertices[:, 1].min() + 0.018 - points[:, 1], soft)
+    albedo = mix(albedo, mix(look.shoe, linear("#f4f2ee"), sole), cover.shoe)
+    albedo = mix(albedo, look.hair * _strands(points, body)[:, None], cover.hair)
+    cloth = np.maximum(np.maximum(cover.trousers, cover.shirt), cover.shoe)
+    bare = np.clip(1 - cloth - cover.hair, 0, 1)
+    gloss = 0.2 * bare + (0.3 if outfit.suit else 0.03) * cloth + 0.25 * cover.hair
     return Surface(albedo.astype(np.float32), gloss.astype(np.float32))
 
 
-def _pattern(points, body, first, second, edge, rng):
+def _edge(inside, soft):
+    return np.clip(inside / soft + 0.5, 0, 1)
+
+
+def _strands(points, body: BodyMap) -> np.ndarray:
+    angle = np.arctan2(points[:, 0], points[:, 2] - body.nose[2] + 0.11)
+    return 1 + 0.1 * np.sin(angle * 60 + 9 * np.sin(points[:, 1] * 70))
+
+
+def _pattern(points, soft, body: BodyMap, look: Look):
     """Cloth of a top: plain, hooped, with a chest band or with contrasting sleeves."""
-    style = rng.choice(["plain", "hoops", "band", "sleeves", "plain"])
-    x, y = points[:, 0], points[:, 1]
-    share = np.zeros(len(points), np.float32)
-    if style == "hoops":
-        pitch = rng.uniform(0.05, 0.09)
-        share = edge(np.abs((y / pitch) % 1 - 0.5) * pitch - 0.3 * pitch)
-        share = share * (np.abs(x) < np.abs(body.joints[16, 0]) + 0.01)
-    elif style == "band":
-        share = edge(0.05 - np.abs(y - body.joints[9, 1] - 0.02))
-        share = share * (np.abs(x) < np.abs(body.joints[16, 0]))
-    elif style == "sleeves":
-        share = edge(np.abs(x) - np.abs(body.joints[16, 0]) - 0.015)
-    return mix(first, second, share)
+    x, y = np.abs(points[:, 0]), points[:, 1]
+    seam = np.abs(body.joints[16, 0]) + 0.01
+    if look.pattern == "hoops":
+        share = _edge(np.abs((y / look.pitch) % 1 - 0.5) * look.pitch - 0.3 * look.pitch, soft)
+        along = _edge(np.abs((x / look.pitch) % 1 - 0.5) * look.pitch - 0.3 * look.pitch, soft)
+        share = np.where(x < seam, share, along)
+    elif look.pattern == "band":
+        share = _edge(0.05 - np.abs(y - body.joints[9, 1] - 0.02), soft) * (x < seam)
+    elif look.pattern == "sleeves":
+        share = _edge(x - seam, soft)
+    else:
+        share = np.zeros(len(points), np.float32)
+    return mix(look.top, look.second, share)
 
 
-def _face(albedo, points, body, edge, skin, rng):
-    """Hair, eyes, brows and lips, placed by the proportions of the head."""
-    head = body.joints[15]
-    crown = body.vertices[:, 1].max()
-    size = crown - head[1]
-    near = np.abs(body.vertices[:, 0]) < 0.02
-    face = body.vertices[near & (body.vertices[:, 1] > head[1])]
-    nose = face[:, 2].max()
-    x, y, z = np.abs(points[:, 0]), points[:, 1] - head[1], points[:, 2]
-    hair = pick(_HAIR, rng)
-    line = rng.uniform(0.62, 0.72) * size
-    length = rng.choice([0.05, 0.1, -0.25]) * size
-    back = nose - rng.uniform(0.095, 0.105)
-    cap = edge(y - line - 0.25 * np.clip(0.05 - x, 0, 1))
-    nape = edge(np.minimum(back - z, y - length)) * (y > -0.5 * size) * (x < 0.12)
-    lips = edge(1 - np.hypot(x / 0.024, (y - 0.1 * size) / 0.008)) * (z > nose - 0.05)
-    eyes = edge((1 - np.hypot((x - 0.031) / 0.014, (y - 0.43 * size) / 0.007)) * 0.008)
-    brow = edge((1 - np.hypot((x - 0.033) / 0.02, (y - 0.52 * size) / 0.0045)) * 0.006)
-    front = z > nose - 0.06
-    albedo = mix(albedo, skin * np.float32([0.82, 0.55, 0.52]), 0.7 * lips)
-    albedo = mix(albedo, linear("#2a201c"), eyes * front)
-    albedo = mix(albedo, hair * 0.8, 0.85 * brow * front)
-    return mix(albedo, hair, np.maximum(cap, nape))
+def _face(points, soft, body: BodyMap, look: Look):
+    """Skin with lips, eyes and brows, placed from the nose tip."""
+    size = body.head
+    x = np.abs(points[:, 0]) / size
+    y = (points[:, 1] - body.nose[1]) / size
+    front = (body.nose[2] - points[:, 2]) / size < 0.06
+    soft = soft / size
+
+    def oval(cx, cy, rx, ry):
+        return _edge((1 - np.hypot((x - cx) / rx, (y - cy) / ry)) * ry, soft) * front
+
+    skin = look.skin
+    flush = np.exp(-(((x - 0.042) / 0.02) ** 2) - ((y + 0.004) / 0.018) ** 2) * front
+    albedo = mix(skin, skin * np.float32([1.0, 0.72, 0.66]), 0.35 * flush)
+    albedo = mix(
+        albedo, skin * np.float32([0.86, 0.55, 0.52]), 0.75 * oval(0, -0.034, 0.025, 0.009)
+    )
+    albedo = mix(albedo, np.float32([0.86, 0.85, 0.83]), oval(0.0305, 0.038, 0.0135, 0.0058))
+    albedo = mix(albedo, linear("#33241a"), oval(0.0305, 0.0385, 0.0062, 0.0066))
+    lash = oval(0.0305, 0.0395, 0.0155, 0.0075) * (y > 0.0425 - 6 * (x - 0.0305) ** 2)
+    albedo = mix(albedo, linear("#241a16"), 0.8 * lash)
+    arch = y - 0.0625 + 9 * (x - 0.034) ** 2
+    brow = _edge(np.minimum(0.0032 - np.abs(arch), 0.02 - np.abs(x - 0.033)), soft) * front
+    return mix(albedo, look.hair * 0.75, 0.85 * brow)

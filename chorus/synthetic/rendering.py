@@ -10,6 +10,7 @@ A picture depends on the scene and its seeds alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -24,8 +25,16 @@ from chorus.rendering.raycast import (
     vertex_normals,
 )
 from chorus.synthetic import livery
-from chorus.synthetic.appearance import BodyMap, Surface, person_surface
-from chorus.synthetic.colours import display, pick, smoothstep
+from chorus.synthetic.appearance import (
+    BodyMap,
+    Look,
+    Surface,
+    body_map,
+    draw_look,
+    person_surface,
+    tailored,
+)
+from chorus.synthetic.colours import display, smoothstep
 from chorus.synthetic.lighting import LIFT, Light, floor_light, openness
 from chorus.synthetic.scene import Scene
 from chorus.synthetic.scenery import SETTINGS, Surroundings, View, make_light, paint
@@ -57,7 +66,9 @@ def render(scene: Scene, body=None) -> Rendering:
     if scene.setting not in SETTINGS:
         raise unknown_name("setting", scene.setting, SETTINGS)
     setting, camera = SETTINGS[scene.setting], scene.camera
-    meshes = _world_meshes(scene)
+    people = _body_map(scene, body)
+    looks = [draw_look(setting.wardrobe, person.look_seed) for person in scene.persons]
+    meshes = _world_meshes(scene, people, looks)
     rays = RayScene(meshes)
     view = _view(camera)
     light = make_light(
@@ -71,12 +82,14 @@ def render(scene: Scene, body=None) -> Rendering:
     image = around.colour
     visible = hits.found & (hits.depth <= around.floor_depth)
     instance = np.where(visible, hits.mesh_id, -1).astype(np.int16)
-    shader = _Shader(scene, rays, light, _body_map(scene, body))
+    shader = _Shader(scene, rays, light, people, looks)
     _draw(image, hits, visible, around, view, shader)
     return Rendering(image=display(_vignette(image)), instance=instance)
 
 
-def _world_meshes(scene: Scene) -> list[tuple[np.ndarray, np.ndarray]]:
+def _world_meshes(
+    scene: Scene, people: BodyMap | None, looks
+) -> list[tuple[np.ndarray, np.ndarray]]:
     faces = np.asarray(scene.body_faces)
     meshes = []
     for number, person in enumerate(scene.persons):
@@ -86,6 +99,8 @@ def _world_meshes(scene: Scene) -> list[tuple[np.ndarray, np.ndarray]]:
                 f"person {number} has {len(vertices)} vertices, which do not fit the scene's "
                 f"{len(faces)} body faces; set Scene.body_faces to the faces of the body model."
             )
+        if people is not None:
+            vertices = tailored(vertices, people, looks[number])
         meshes.append((vertices, faces))
     for item in scene.objects:
         transform = np.asarray(item.transform, float)
@@ -109,7 +124,20 @@ def _body_map(scene: Scene, body) -> BodyMap | None:
             f"the scene's persons have {len(scene.persons[0].vertices)} vertices, but the body "
             f"model has {len(vertices)}; render with the body the scene was made with."
         )
-    return BodyMap(vertices, np.asarray(body.joint_regressor, np.float32) @ vertices)
+    joints = np.asarray(body.joint_regressor, np.float32) @ vertices
+    return _cached_map(
+        vertices.tobytes(), np.asarray(scene.body_faces, int).tobytes(), joints.tobytes()
+    )
+
+
+@lru_cache(maxsize=2)
+def _cached_map(vertices: bytes, faces: bytes, joints: bytes) -> BodyMap:
+    """The same body serves thousands of pictures, so its topology is worked out once."""
+    return body_map(
+        np.frombuffer(vertices, np.float32).reshape(-1, 3),
+        np.frombuffer(faces, int).reshape(-1, 3),
+        np.frombuffer(joints, np.float32).reshape(-1, 3),
+    )
 
 
 def _focused(around: Surroundings, hits: Hits) -> Surroundings:
@@ -201,9 +229,9 @@ def _vignette(image: np.ndarray) -> np.ndarray:
 class _Shader:
     """Colour of surface points of one scene."""
 
-    def __init__(self, scene: Scene, rays: RayScene, light: Light, body: BodyMap | None):
-        self.scene, self.rays, self.light, self.body = scene, rays, light, body
-        self.wardrobe = SETTINGS[scene.setting].wardrobe
+    def __init__(self, scene, rays: RayScene, light: Light, body: BodyMap | None, looks):
+        self.scene, self.rays, self.light = scene, rays, light
+        self.body, self.looks = body, looks
 
     def shade(self, hits: Hits, directions, view: View, pixels, shape) -> np.ndarray:
         """Linear colour (P, 3) of hits (P,) along directions (P, 3) from pixels (P,) flat."""
@@ -247,14 +275,13 @@ class _Shader:
     def _surface(self, mesh: int, hits: Hits, points, normals, footprint) -> Surface:
         persons = self.scene.persons
         if mesh < len(persons):
-            seed = persons[mesh].look_seed
+            look: Look = self.looks[mesh]
             if self.body is None:
-                colour = pick(["#d9a27e", "#8fb3c9", "#c9b18f"], np.random.default_rng([seed, 21]))
-                plain = np.broadcast_to(colour, (len(points), 3))
+                plain = np.broadcast_to(look.top, (len(points), 3))
                 return Surface(plain, np.full(len(points), 0.1, np.float32))
             corners = self.body.vertices[self.rays.faces[mesh][hits.face_id]]
             rest = blend_corners(corners, hits.barycentric)
-            return person_surface(rest, footprint, self.body, self.wardrobe, seed)
+            return person_surface(rest, footprint, self.body, look)
         item = self.scene.objects[mesh - len(persons)]
         transform = np.asarray(item.transform, np.float32)
         local = (points - transform[:3, 3]) @ transform[:3, :3]
