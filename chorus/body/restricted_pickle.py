@@ -1,4 +1,4 @@
-"""Reads third-party pickles (SMPL bodies, published results) and executes nothing in them.
+"""Reads third-party pickles (SMPL bodies and their like) and executes nothing in them.
 
 A pickle is a small program that may call anything importable. Here every name it asks for is
 looked up in a closed list, and each listed name is answered with an inert stand-in of this module:
@@ -62,13 +62,6 @@ class Held:
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
-
-
-class HeldDict(dict):
-    """Stand-in of `easydict.EasyDict`: a dict; its state repeats its content and is dropped."""
-
-    def __setstate__(self, state: Any) -> None:
-        pass
 
 
 class _Array:
@@ -147,9 +140,12 @@ def _scalar(dtype: _Dtype, content: Any = b"") -> Any:
     return _plain_array((), dtype, content, "C")[()]
 
 
-def _from_buffer(content: Any, dtype: _Dtype, shape: Any, order: str) -> _Array:
+def _from_buffer(content: Any, dtype: _Dtype, shape: Any, order: str, axes: Any = None) -> _Array:
+    """numpy's form of protocol 5; `axes` belongs to order K: the stored axes' places."""
     array = _Array()
     array.value = _plain_array(shape, dtype, content, "F" if order == "F" else "C")
+    if order == "K" and axes is not None:
+        array.value = array.value.transpose([int(axis) for axis in axes])
     return array
 
 
@@ -180,6 +176,7 @@ _MAKERS: dict[str, Callable[..., Any]] = {
     "copyreg._reconstructor": _reconstruct,
     "copyreg.__newobj__": lambda kind, *_: _reconstruct(kind),
     "_codecs.encode": _encode,
+    "builtins.bytes": lambda: b"",
 }
 _PLAIN = {
     "builtins.set": set,
@@ -203,7 +200,7 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, stream: Any, path: Path) -> None:
         super().__init__(stream, encoding="latin1")
         self.path = path
-        self.held: dict[str, type] = {}
+        self.held: dict[str, type[Held]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in of `module.name`, fresh for this file; BadInput names what is refused."""
@@ -212,8 +209,6 @@ class _Unpickler(pickle.Unpickler):
             return _Maker(_MAKERS[full])
         if full in _PLAIN:
             return _PLAIN[full]
-        if full == "easydict.EasyDict":
-            return self.held.setdefault(full, type("HeldDict", (HeldDict,), {}))
         if full == "builtins.object" or _HELD.fullmatch(full):
             if full not in self.held:
                 self.held[full] = type("Held", (Held,), {"kind": full})
@@ -258,16 +253,24 @@ def _array_of_held(kind: str, state: dict[str, Any], what: str) -> np.ndarray:
     if kind.startswith("chumpy.") and "x" in state:
         return array_of(state["x"], what)
     if kind.startswith("scipy.sparse"):
-        from scipy import sparse
-
-        layout = kind.rsplit(".", 1)[1][:3]
-        parts = ("row", "col") if layout == "coo" else ("indices", "indptr")
-        content, *places = (array_of(state[key], what) for key in ("data", *parts))
-        shape = state["_shape"] if "_shape" in state else state["shape"]
-        make = {"csc": sparse.csc_array, "csr": sparse.csr_array, "coo": sparse.coo_array}[layout]
-        stored = (content, tuple(places)) if layout == "coo" else (content, *places)
-        matrix = make(stored, shape=tuple(int(size) for size in shape))
-        if layout != "coo":
-            matrix.check_format(full_check=True)
-        return matrix.toarray()
+        return _array_of_sparse(kind.rsplit(".", 1)[1][:3], state, what)
     raise BadInput(f"{what} is a {kind}, whose value is not known; an array was expected.")
+
+
+def _array_of_sparse(layout: str, state: dict[str, Any], what: str) -> np.ndarray:
+    from scipy import sparse
+
+    shape = tuple(int(size) for size in (state["_shape"] if "_shape" in state else state["shape"]))
+    content = array_of(state["data"], what)
+    if layout == "coo":
+        # scipy names the places `coords` since 1.13, `row` and `col` before
+        places = state["coords"] if "coords" in state else (state["row"], state["col"])
+        return sparse.coo_array(
+            (content, tuple(array_of(p, what) for p in places)), shape
+        ).toarray()
+    make = {"csc": sparse.csc_array, "csr": sparse.csr_array}[layout]
+    places = (array_of(state[key], what) for key in ("indices", "indptr"))
+    matrix = make((content, *places), shape=shape)
+    # places outside the matrix would otherwise be written to memory that is not its own
+    matrix.check_format(full_check=True)
+    return matrix.toarray()

@@ -1,0 +1,102 @@
+"""Writers of small model files as SMPL's authors publish them, for the tests of loading.
+
+Chumpy is not needed to write its pickles: classes of that name are put in `sys.modules` while the
+pickle is made, as Python 2 and chumpy would have made it (protocol 2, Latin-1 text).
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from scipy import sparse
+
+from chorus.body.skeleton import PARENTS
+
+
+def parents_of(joints: int) -> list[int]:
+    """The tree of SMPL (24), SMPL-H (52) or SMPL-X (55)."""
+    if joints == 24:
+        return list(PARENTS)
+    parents = [*PARENTS[:22], *([15, 15, 15] if joints == 55 else [])]
+    for wrist in (20, 21):
+        first = len(parents)
+        parents += [wrist if joint % 3 == 0 else first + joint - 1 for joint in range(15)]
+    return parents
+
+
+def arrays(joints: int = 24, vertices: int = 80, shapes: int = 10, seed: int = 3) -> dict:
+    """A small random model in the published types (float64, uint32, root parent 4294967295)."""
+    rng = np.random.default_rng(seed)
+    weights = rng.dirichlet(np.full(joints, 0.2), vertices)
+    regressor = rng.dirichlet(np.full(vertices, 0.2), joints)
+    tree = np.array([parents_of(joints), range(joints)]) % 2**32
+    return {
+        "v_template": rng.normal(size=(vertices, 3)),
+        "shapedirs": rng.normal(size=(vertices, 3, shapes)) * 0.03,
+        "posedirs": rng.normal(size=(vertices, 3, 9 * (joints - 1))) * 0.01,
+        "weights": weights,
+        "J_regressor": regressor,
+        "f": rng.integers(0, vertices, (50, 3)).astype(np.uint32),
+        "kintree_table": tree.astype(np.uint32),
+    }
+
+
+class _Chumpy:
+    def __init__(self, **state):
+        self.__dict__.update(state)
+
+
+@contextmanager
+def fake_chumpy():
+    """Modules `chumpy.ch` (Ch) and `chumpy.reordering` (Select) for as long as a pickle is made."""
+    modules = {name: ModuleType(name) for name in ("chumpy", "chumpy.ch", "chumpy.reordering")}
+    made = []
+    for module, name in (("chumpy.ch", "Ch"), ("chumpy.reordering", "Select")):
+        kind = type(name, (_Chumpy,), {"__module__": module})
+        setattr(modules[module], name, kind)
+        made.append(kind)
+    sys.modules.update(modules)
+    try:
+        yield made
+    finally:
+        for name in modules:
+            del sys.modules[name]
+
+
+def write_chumpy_pickle(path: Path, model: dict) -> None:
+    """`model` as the original SMPL pickles hold it: chumpy objects, a sparse regressor, extras."""
+    with fake_chumpy() as (ch, select):
+        order = np.arange(model["v_template"].size)[::-1]
+        stored = {
+            **model,
+            "v_template": select(
+                a=ch(x=model["v_template"].ravel()[::-1].copy(), _parents=None, _cache=None),
+                idxs=order,
+                preferred_shape=model["v_template"].shape,
+                _dirty_vars=set(),
+            ),
+            "shapedirs": ch(x=model["shapedirs"], _dirty_vars=set(), _itr=None),
+            "weights": ch(x=np.asfortranarray(model["weights"])),
+            "J_regressor": sparse.csc_matrix(model["J_regressor"]),
+            "J": ch(x=model["J_regressor"] @ model["v_template"]),
+            "bs_style": "lbs",
+            "bs_type": "lrotmin",
+            "vert_sym_idxs": np.arange(len(model["v_template"])),
+            "pose_training_info": {"gender": "neutral"},
+        }
+        path.write_bytes(as_python_2(pickle.dumps(stored, protocol=2)))
+
+
+def as_python_2(pickled: bytes) -> bytes:
+    """Rename what Python 3 and today's scipy call otherwise, as an old file has it."""
+    for new, old in (
+        (b"cscipy.sparse._csc\n", b"cscipy.sparse.csc\n"),
+        (b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"),
+    ):
+        pickled = pickled.replace(new, old)
+    return pickled
