@@ -119,12 +119,8 @@ class ShownBody:
                 f"body vertices must be a finite (V, 3) array, found {vertices.shape}; pass the "
                 "vertices of one posed body."
             )
-        if (
-            faces.ndim != 2
-            or faces.shape[1] != 3
-            or faces.min() < 0
-            or faces.max() >= len(vertices)
-        ):
+        triangles = faces.ndim == 2 and faces.shape[1] == 3 and len(faces) > 0
+        if not triangles or faces.min() < 0 or faces.max() >= len(vertices):
             raise BadInput(
                 f"body faces must be a (F, 3) array of indices below {len(vertices)}, found shape "
                 f"{faces.shape}."

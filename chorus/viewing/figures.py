@@ -7,14 +7,14 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from chorus.viewing import gl, rasterise
 from chorus.viewing.exhibit import Exhibit, ShownBody
-from chorus.viewing.lettering import FAINT_INK, INK, write
+from chorus.viewing.gl import Renderer
+from chorus.viewing.lettering import ALERT_INK, FAINT_INK, INK, write
 from chorus.viewing.scene import (
     ColourScale,
     Composition,
@@ -25,9 +25,6 @@ from chorus.viewing.scene import (
 )
 
 log = logging.getLogger(__name__)
-
-Renderer = Literal["cpu", "gl"]
-"""`cpu` draws anywhere and is quicker than GL in software; `gl` uses VTK off screen, if it works."""
 
 VIEWS = (
     ("front left", View(azimuth_degrees=48, elevation_degrees=14)),
@@ -84,8 +81,8 @@ def figure(
             write(draw, middle, name, 26, width=width, ink=FAINT_INK, anchor="mm")
     _heading(draw, exhibit, size[0] - 2 * SIDE)
     if exhibit.is_empty:
-        at = (size[0] / 2, HEAD - 14)
-        write(draw, at, EMPTY_NOTE, 30, width=size[0] - 2 * SIDE, ink=(176, 58, 46), anchor="mm")
+        at = (SIDE, HEAD - 8)
+        write(draw, at, EMPTY_NOTE, 30, width=size[0] - 2 * SIDE, ink=ALERT_INK)
     else:
         low = default_threshold(exhibit.peak) if threshold is None else threshold
         if composition.shells:
@@ -104,7 +101,7 @@ def _heading(draw: ImageDraw.ImageDraw, exhibit: Exhibit, width: int) -> None:
 def _scale_bar(page: Image.Image, draw: ImageDraw.ImageDraw, exhibit: Exhibit, low: float) -> None:
     """Vertical colour bar; the part below the outermost surface, which is not drawn, is pale."""
     scale = ColourScale(exhibit.peak)
-    left, top, width, height = page.width - SIDE - SCALE_WIDTH + 50, HEAD + 90, 32, 560
+    left, top, width, height = page.width - SIDE - SCALE_WIDTH + 50, HEAD + 110, 32, 540
     share = np.linspace(1, 0, height)
     rgb = scale.table[np.rint(share * 255).astype(int)]
     hidden = share * scale.top < low
@@ -112,13 +109,12 @@ def _scale_bar(page: Image.Image, draw: ImageDraw.ImageDraw, exhibit: Exhibit, l
     bar = np.repeat((255 * rgb[:, None] + 0.5).astype(np.uint8), width, axis=1)
     page.paste(Image.fromarray(bar), (left, top))
     draw.rectangle((left, top, left + width - 1, top + height - 1), outline=(150, 152, 158))
-    write(draw, (left, top - 62), "probability of", 24, width=200, ink=FAINT_INK)
-    write(draw, (left, top - 34), "occupancy", 24, width=200, ink=FAINT_INK)
-    for step in range(5):
-        y = top + height - 1 - step / 4 * (height - 1)
+    write(draw, (left, top - 82), "probability of", 24, width=200, ink=FAINT_INK)
+    write(draw, (left, top - 52), "occupancy", 24, width=200, ink=FAINT_INK)
+    for tick in scale.ticks:
+        y = top + height - 1 - tick / scale.top * (height - 1)
         draw.line((left + width, y, left + width + 8, y), fill=INK, width=2)
-        value = f"{scale.top * step / 4:.3f}".rstrip("0").rstrip(".")
-        write(draw, (left + width + 14, y), value, 24, width=90, anchor="lm")
+        write(draw, (left + width + 14, y), f"{tick:g}", 24, width=90, anchor="lm")
     y = top + height - 1 - low / scale.top * (height - 1)
     draw.polygon([(left - 4, y), (left - 16, y - 8), (left - 16, y + 8)], fill=INK)
 

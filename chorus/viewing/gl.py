@@ -12,8 +12,12 @@ import logging
 import os
 import subprocess
 import sys
+from typing import Literal
 
 log = logging.getLogger(__name__)
+
+Renderer = Literal["cpu", "gl"]
+"""`cpu` draws anywhere; `gl` draws with VTK or pyrender off screen, if that works here."""
 
 SWITCH = "CHORUS_GL"
 PROBE_SECONDS = 60
@@ -89,5 +93,5 @@ def vtk_draws() -> bool:
 
 @functools.cache
 def pyrender_draws() -> bool:
-    """Whether pyrender can draw off screen; sets the environment for it. Probed once per process."""
+    """Whether pyrender can draw off screen; sets the environment. Probed once per process."""
     return _first_way("pyrender", PYRENDER_PROBE, PYRENDER_VARIABLE, _ways(("egl", "osmesa")))

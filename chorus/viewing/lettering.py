@@ -9,6 +9,7 @@ from PIL import ImageDraw, ImageFont
 
 INK = (32, 34, 40)
 FAINT_INK = (112, 116, 126)
+ALERT_INK = (176, 58, 46)
 
 
 @functools.cache

@@ -23,7 +23,7 @@ BACKGROUND = (1.0, 1.0, 1.0)
 BODY_COLOUR = (0.80, 0.79, 0.775)
 SHELL_STEPS = (0.0, 0.14, 0.28, 0.43, 0.58, 0.73, 0.88)
 """Shell levels as shares of the way from the display threshold to the peak."""
-SHELL_OPACITY = (0.11, 0.08, 0.08, 0.09, 0.11, 0.17, 0.92)
+SHELL_OPACITY = (0.12, 0.09, 0.10, 0.13, 0.18, 0.30, 0.92)
 THRESHOLD_SHARE = 0.35
 """Default display threshold, as a share of the distribution's peak."""
 MARGIN = 1.05
@@ -107,11 +107,16 @@ def frame(composition: Composition, views: Sequence[View], aspect: float = 1.0) 
 
 
 class ColourScale:
-    """Maps probabilities from 0 to `top` to colours; `top` is the peak rounded up to a neat value."""
+    """Colours of probabilities from 0 to `top`, the peak rounded up to a twentieth."""
 
     def __init__(self, peak: float) -> None:
-        neat = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0])
-        self.top = float(neat[np.searchsorted(neat, min(max(peak - 0.004, 1e-3), 1.0))])
+        self.top = float(min(max(np.ceil(20 * peak - 0.02) / 20, 0.05), 1.0))
+
+    @property
+    def ticks(self) -> list[float]:
+        """Round values from 0 to at most `top`, four to six of them."""
+        step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25) if self.top / s <= 5.01)
+        return [round(i * step, 2) for i in range(int(self.top / step + 0.01) + 1)]
 
     @cached_property
     def table(self) -> np.ndarray:
@@ -122,7 +127,7 @@ class ColourScale:
 
     def __call__(self, probability: float) -> np.ndarray:
         """Colour (3,) of one probability."""
-        return self.table[int(round(255 * min(max(probability / self.top, 0.0), 1.0)))]
+        return self.table[round(255 * min(max(probability / self.top, 0.0), 1.0))]
 
 
 def default_threshold(peak: float) -> float:

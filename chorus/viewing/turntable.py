@@ -9,13 +9,14 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from chorus.viewing.exhibit import Exhibit, ShownBody
-from chorus.viewing.figures import EMPTY_NOTE, Renderer, renderer
-from chorus.viewing.lettering import FAINT_INK, write
+from chorus.viewing.figures import EMPTY_NOTE, renderer
+from chorus.viewing.gl import Renderer
+from chorus.viewing.lettering import ALERT_INK, FAINT_INK, write
 from chorus.viewing.scene import View, compose, frame
 
 SIZE = 640
 FRAMES_PER_SECOND = 24
-SECONDS = 5
+SECONDS = 4
 ELEVATION_DEGREES = 14
 START_DEGREES = 48
 QUALITY = "22"
@@ -30,7 +31,7 @@ def turntable(
     threshold: float | None = None,
     kind: Renderer = "cpu",
 ) -> Path:
-    """Write an MP4 (H.264, yuv420p, 640 x 640, 5 s, loops seamlessly) and return its path."""
+    """Write an MP4 (H.264, yuv420p, 640 x 640, 4 s, loops seamlessly) and return its path."""
     import imageio_ffmpeg
 
     path = Path(path)
@@ -74,5 +75,5 @@ def _caption(exhibit: Exhibit) -> np.ndarray:
     write(draw, (20, 46), line, 16, width=width, ink=FAINT_INK)
     if exhibit.is_empty:
         at = (SIZE / 2, SIZE - 24)
-        write(draw, at, EMPTY_NOTE, 16, width=width, ink=(176, 58, 46), anchor="mm")
+        write(draw, at, EMPTY_NOTE, 16, width=width, ink=ALERT_INK, anchor="mm")
     return np.asarray(page)

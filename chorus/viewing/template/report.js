@@ -292,9 +292,10 @@
       row.append(head, cell);
       return row;
     }));
-    by("ticks").replaceChildren(...[0, 0.25, 0.5, 0.75, 1].map((share) => {
+    by("ticks").replaceChildren(...current.ticks.map((value) => {
       const tick = document.createElement("span");
-      tick.textContent = String(Number((share * current.top).toFixed(3)));
+      tick.textContent = String(value);
+      tick.style.left = `${(100 * value) / current.top}%`;
       return tick;
     }));
   }
@@ -352,7 +353,7 @@
       }
       for (const [name, usual] of [["body", true], ["core", false], ["dark", false]])
         if (state[name] !== usual) hash.set(name, state[name] ? "1" : "0");
-      try { history.replaceState(null, "", `#${hash}`); } catch { /* some browsers forbid it on files */ }
+      try { history.replaceState(null, "", `#${hash}`); } catch { /* some browsers forbid it for files */ }
     }, 250);
   }
 
@@ -429,7 +430,12 @@
         look(Number(element.dataset.azimuth), Number(element.dataset.elevation), fit);
       });
     window.addEventListener("resize", resize);
-    window.addEventListener("hashchange", () => { recall(); fillPanel(); show(); });
+    window.addEventListener("hashchange", () => {
+      const wanted = recall();
+      fillPanel();
+      look(wanted.azimuth, wanted.elevation, wanted.distance || fit);
+      show();
+    });
     renderer.render(scene, camera);
     if (root.dataset.state === "loading") root.dataset.state = "ready";
   }

@@ -1,0 +1,217 @@
+"""The HTML report: self-contained, safe against its texts, true to its data, alive in a browser."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from viewing_samples import PROMPT, blob, box_body, empty_exhibit, exhibit
+
+from chorus.errors import BadInput
+from chorus.viewing.exhibit import ShownBody
+from chorus.viewing.report import (
+    Gallery,
+    cluster_names,
+    pack_body,
+    pack_volume,
+    unpack_volume,
+    write_report,
+)
+from chorus.viewing.scene import compose
+
+HOSTILE = '</script><script>document.title="taken"</script><img src=x onerror="alert(1)">@@data@@'
+
+
+class Tags(HTMLParser):
+    """Names of all elements of a page, in `names`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.names.append(tag)
+
+
+def data_of(page: str) -> dict:
+    return json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def test_report_is_self_contained(tmp_path):
+    path = write_report(tmp_path / "index.html", [exhibit()], box_body())
+    page = path.read_text(encoding="utf-8")
+    addresses = set(re.findall(r"""(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}[^\s"'`)<]*""", page))
+    # the name of XHTML, not a place; comments name three.js's licence nowhere as an address
+    assert addresses <= {"http://www.w3.org/1999/xhtml"}
+    assert not re.search(r"<(link|iframe|object|embed|base)\b", page)
+    assert not re.search(r"<(script|img)[^>]+src=", page)
+    assert "default-src 'none'" in page
+    assert path.stat().st_size < 1_500_000
+    assert [p.name for p in tmp_path.iterdir()] == ["index.html"]
+
+
+def test_policy_allows_exactly_the_two_scripts(tmp_path):
+    page = write_report(tmp_path / "r.html", [exhibit()], None).read_text(encoding="utf-8")
+    allowed = re.findall(r"'sha256-([^']+)'", page)
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
+    assert allowed == hashes and len(hashes) == 2
+
+
+def test_texts_cannot_become_markup(tmp_path):
+    hostile = exhibit(prompt=HOSTILE, part=HOSTILE, category=HOSTILE, facts=((HOSTILE, HOSTILE),))
+    path = write_report(
+        tmp_path / "r.html", [hostile], box_body(), title=HOSTILE, facts=[(HOSTILE, HOSTILE)]
+    )
+    page = path.read_text(encoding="utf-8")
+    tags = Tags()
+    tags.feed(page)
+    assert tags.names.count("script") == 3 and "img" not in tags.names
+    assert f"<title>{html.escape(HOSTILE)}</title>" in page
+    data = data_of(page)
+    assert data["title"] == HOSTILE and data["clusters"][0]["prompt"] == HOSTILE
+    assert data["facts"] == [[HOSTILE, HOSTILE]]
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_volume_survives_packing(compress):
+    probability = np.random.default_rng(0).uniform(0, 0.6, (12, 12, 12)).astype(np.float32)
+    probability[:3] = 0
+    probability[:, :, 10:] = 0
+    packed = pack_volume(exhibit(probability=probability), compress)
+    assert packed["shape"] == [9, 12, 10]
+    np.testing.assert_allclose(packed["start"], [-1.5 + 3.5 * 0.25, -1.375, -1.375])
+    back = unpack_volume(json.loads(json.dumps(packed)))
+    np.testing.assert_allclose(back, probability[3:, :, :10], atol=probability.max() / 500)
+
+
+def test_body_survives_packing():
+    body = box_body()
+    packed = pack_body(body)
+    steps = np.frombuffer(base64.b64decode(packed["vertices"]["bytes"]), "<u2").reshape(-1, 3)
+    back = np.array(packed["low"]) + steps / 65535 * np.array(packed["extent"])
+    np.testing.assert_allclose(back, body.vertices, atol=5e-5)
+    faces = np.frombuffer(base64.b64decode(packed["faces"]["bytes"]), "<u4").reshape(-1, 3)
+    np.testing.assert_array_equal(faces, body.faces)
+
+
+def test_large_volumes_are_compressed(tmp_path):
+    many = [exhibit(part=str(n), probability=blob(96)) for n in range(4)]
+    page = write_report(tmp_path / "r.html", many, None).read_text(encoding="utf-8")
+    assert {c["volume"]["packing"] for c in data_of(page)["clusters"]} == {"gzip"}
+
+
+def test_cluster_names_are_unique_and_plain():
+    names = cluster_names([exhibit(), exhibit(), exhibit(part="rightArm"), exhibit(prompt="歩く")])
+    assert names[0] == "a-person-balances-on-a-surfboard.all"
+    assert len(set(names)) == 4
+    assert all(re.fullmatch(r"[A-Za-z0-9.~-]+", name) for name in names)
+
+
+def test_gallery_is_inside_and_links_beside(tmp_path, caplog):
+    picture, damaged = tmp_path / "stills" / "a b.png", tmp_path / "damaged.png"
+    picture.parent.mkdir()
+    Image.new("RGB", (1200, 500), (200, 10, 10)).save(picture)
+    damaged.write_bytes(b"not a picture")
+    gallery = Gallery(stills=[picture, damaged], turntables=[tmp_path / "turn.mp4", None])
+    exhibits = [exhibit(), exhibit(part="torso")]
+    page = write_report(tmp_path / "r.html", exhibits, None, gallery=gallery).read_text()
+    [shown] = data_of(page)["pictures"]
+    assert shown["source"].startswith("data:image/jpeg;base64,")
+    assert shown["links"] == [["full size", "./stills/a%20b.png"], ["turntable", "./turn.mp4"]]
+    assert "cannot be read" in caplog.text
+
+
+def test_report_on_nothing_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="at least one distribution"):
+        write_report(tmp_path / "r.html", [], box_body())
+
+
+# ---- in a browser
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Open a report with an address's hash in a headless browser; returns the page it became."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+
+    def open_it(path: Path, hash_: str = "") -> str:
+        flags = "--headless --no-sandbox --disable-gpu --use-gl=angle --use-angle=swiftshader"
+        flags += " --enable-unsafe-swiftshader --disable-background-networking --no-first-run"
+        flags += f" --user-data-dir={tmp_path / 'profile'} --window-size=800,600"
+        flags += " --virtual-time-budget=8000 --dump-dom"
+        address = path.resolve().as_uri() + hash_
+        result = subprocess.run(
+            [CHROMIUM, *flags.split(), address],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if not result.stdout.strip():
+            pytest.skip(f"chromium does not start here: {result.stderr[-200:]}")
+        if "WebGL 2 is off or missing" in result.stdout.split("<script")[0]:
+            pytest.skip("chromium has no WebGL here")
+        return result.stdout
+
+    return open_it
+
+
+def state_of(page: str) -> dict[str, str]:
+    return dict(re.findall(r'data-(\w+)="([^"]*)"', re.search(r"<html[^>]*>", page)[0]))
+
+
+def test_browser_draws_the_same_surfaces(tmp_path, opened):
+    shown = exhibit(part="rightArm")
+    path = write_report(
+        tmp_path / "r.html",
+        [exhibit(), shown, empty_exhibit(part="torso")],
+        ShownBody(box_body().vertices, box_body().faces),
+    )
+    name = "a-person-balances-on-a-surfboard.rightArm"
+    page = opened(path, f"#cluster={name}&threshold=0.3&azimuth=10")
+    state = state_of(page)
+    assert state["state"] == "ready", state
+    assert state["cluster"] == name
+    assert state["threshold"] == "0.300"
+    expected = sum(len(s.surface.faces) for s in compose(shown, None, 0.3).shells)
+    assert int(state["triangles"]) == pytest.approx(expected, rel=0.01)
+
+
+def test_browser_shows_an_empty_cluster_with_a_note(tmp_path, opened):
+    path = write_report(tmp_path / "r.html", [empty_exhibit()], box_body())
+    page = opened(path)
+    assert state_of(page)["state"] == "ready"
+    assert re.search(r'<p id="note">[^<]*empty', page)
+
+
+def test_browser_runs_nothing_from_texts(tmp_path, opened):
+    hostile = exhibit(prompt=HOSTILE, category=HOSTILE, facts=((HOSTILE, HOSTILE),))
+    path = write_report(tmp_path / "r.html", [hostile], box_body(), title=HOSTILE)
+    page = opened(path)
+    assert state_of(page)["state"] == "ready"
+    assert "<title>taken" not in page and "<img src" not in page.split("<script")[0]
+    assert html.escape(HOSTILE, quote=False) in page
+
+
+def test_browser_reads_compressed_volumes(tmp_path, opened):
+    many = [exhibit(part=str(n), probability=blob(96)) for n in range(4)]
+    page = opened(write_report(tmp_path / "r.html", many, box_body()), "#cluster=3")
+    assert state_of(page)["state"] == "ready"
+    assert int(state_of(page)["triangles"]) > 1000
+    assert PROMPT in page
