@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from chorus.calibration.weak_to_perspective import NOT_CONVERGED, CalibrationSettings, calibrate
+from chorus.calibration.settings import CalibrationSettings
 from chorus.errors import BadInput
 from chorus.filtering.rules import RULES
 from chorus.settings import RunOptions, resolve_device
@@ -65,6 +65,8 @@ class CalibrationWorker:
     def _calibrate(self, samples: Sequence[Sample]) -> list[Outcome]:
         import roma
         import torch
+
+        from chorus.calibration.weak_to_perspective import NOT_CONVERGED, calibrate
 
         persons = [only_person(sample.inputs["humans"]) for sample in samples]
         images = [sample.inputs["images"] for sample in samples]

@@ -1,0 +1,340 @@
+"""`chorus aggregate`: retained samples → per-azimuth-bin counts → distributions (SPEC 7-9).
+
+One folder per prompt and one for the total, <tree>/aggregations/<model>/<category>/<prompt>/<name>,
+each with a Distribution (probabilities and counts) per cluster and, written last,
+`aggregation.json`: what was aggregated with which settings. Clusters are the whole body ("all") and the preset's parts.
+Every sample is deformed and counted once; the total is the sum of the prompts' counts.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from chorus.errors import BadInput, ChorusError, StaleResults
+from chorus.filtering.rules import DEFAULT_RULE, parse_combination
+from chorus.occupancy.presets import AggregationSettings, preset
+from chorus.results import TOTAL, ResultsTree, atomic_write, display_name
+from chorus.samples import ShardKey
+from chorus.settings import RunOptions, resolve_device
+from chorus.stages.gather import Retained, gather
+from chorus.stages.loop import difference
+from chorus.stages.report import Progress, Report
+
+if TYPE_CHECKING:
+    from chorus.occupancy.canonical import CanonicalSpace
+    from chorus.occupancy.counts import BinCounts
+    from chorus.occupancy.distribution import Distribution
+
+WHOLE = "all"  # the cluster of all retained samples, whatever part the object touches
+_RECORD = "aggregation.json"
+_RECORD_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Options(RunOptions):
+    """Aggregate retained samples into distributions, per prompt and in total."""
+
+    eval_mode: Literal["quant", "qual"] | None = None
+    """Must agree with the presets' names; the part before their colon."""
+    aggr_setting_names: tuple[str, ...] = ("quant:full",)
+    """Aggregation presets."""
+    filter_setting_nums: tuple[str, ...] = (str(DEFAULT_RULE),)
+    """Filter rules, one aggregation each; "7,8" takes what rule 7 or rule 8 retains."""
+    visualize: bool = False
+    """Also draw a still and a turntable of every distribution."""
+
+
+def aggregation_name(rules: Sequence[int], preset_name: str) -> str:
+    """SPEC 0: filter(<numbers>)-aggr(<preset>)."""
+    return f"filter({','.join(map(str, rules))})-aggr({preset_name})"
+
+
+def run(options: Options, progress: Progress = None) -> Report:
+    """Aggregate what is missing or was made from other samples."""
+    started = time.monotonic()
+    tree, model = options.tree, options.models.model_key
+    jobs = list(_jobs(options))
+    shards = tree.shards("filtered", model, options.categories, options.prompts)
+    categories = sorted({shard.category for shard in shards})
+    report = Report("")
+    done = skipped = 0
+    for name, rules, settings in jobs:
+        worker = Aggregator(options, name, rules, settings, progress)
+        for category in categories:
+            mine = [shard for shard in shards if shard.category == category]
+            try:
+                made, kept = worker.category(category, mine)
+                done, skipped = done + made, skipped + kept
+            except StaleResults:
+                raise
+            except ChorusError as error:
+                report.problems.append(str(error))
+    report.ok = done + skipped > 0
+    where = tree.folder("aggregations") / model
+    already = f", {skipped} already there" if skipped else ""
+    seconds = time.monotonic() - started
+    report.line = f"aggregate: {done} aggregations done{already} in {seconds:.1f} s → {where}"
+    if options.visualize and report.ok:
+        from chorus.stages import view
+
+        shared = {name: getattr(options, name) for name in RunOptions.__dataclass_fields__}
+        drawn = view.run(
+            view.Options(
+                **shared,
+                aggr_setting_names=options.aggr_setting_names,
+                filter_setting_nums=options.filter_setting_nums,
+            ),
+            progress,
+        )
+        report.problems += drawn.problems
+        report.line += f"\n{drawn.line}"
+    return report
+
+
+def _jobs(options: Options) -> Iterator[tuple[str, tuple[int, ...], AggregationSettings]]:
+    for name in options.aggr_setting_names:
+        settings = preset(name)
+        if options.eval_mode and name.split(":")[0] != options.eval_mode:
+            raise BadInput(
+                f"preset {name!r} does not belong to --eval_mode {options.eval_mode}; use "
+                f"--eval_mode {name.split(':')[0]} or another preset."
+            )
+        for text in options.filter_setting_nums:
+            yield name, parse_combination(text), settings
+
+
+class Aggregator:
+    """One preset and one combination of rules; the canonical space is made once."""
+
+    def __init__(
+        self,
+        options: Options,
+        name: str,
+        rules: tuple[int, ...],
+        settings: AggregationSettings,
+        progress: Progress,
+    ):
+        self._options = options
+        self._name = aggregation_name(rules, name)
+        self._rules = rules
+        self._settings = settings
+        self._progress = progress
+        self._space: CanonicalSpace | None = None
+
+    def category(self, category: str, shards: Sequence[ShardKey]) -> tuple[int, int]:
+        """Aggregate a category's prompts and total; how many were made, how many were there.
+
+        Raises BadInput if no sample is retained, with the reasons counted.
+        """
+        tree, model = self._options.tree, self._options.models.model_key
+        by_prompt: dict[str, list[ShardKey]] = {}
+        for shard in shards:
+            by_prompt.setdefault(shard.prompt, []).append(shard)
+        samples = {p: gather(tree, group, self._rules) for p, group in by_prompt.items()}
+        if not any(map(len, samples.values())):
+            raise BadInput(_nothing_retained(category, self._rules, samples.values()))
+        made = kept = 0
+        parts: dict[str, str] = {}
+        for prompt, found in samples.items():
+            folder = tree.aggregation(model, category, prompt, self._name)
+            digest = found.digest()
+            if self._is_done(folder, digest):
+                kept += 1
+            else:
+                counts = self._accumulate(found, f"{category} / {prompt}")
+                self._write(folder, category, prompt, counts, digest, len(found))
+                made += 1
+            parts[prompt] = digest
+        if self._options.prompts:
+            return made, kept  # a total over some of the prompts would be mistaken for the total
+        folder = tree.aggregation(model, category, TOTAL, self._name)
+        digest = json.dumps(parts, sort_keys=True)
+        if self._is_done(folder, digest):
+            return made, kept + 1
+        folders = [tree.aggregation(model, category, prompt, self._name) for prompt in parts]
+        counts = merged(folders)
+        self._write(folder, category, TOTAL, counts, digest, sum(map(len, samples.values())))
+        return made + 1, kept
+
+    def _record(self, digest: str, samples: int) -> dict:
+        return {
+            "version": _RECORD_VERSION,
+            "name": self._name,
+            "settings": {**asdict(self._settings), "body": str(self._options.body or "free")},
+            "samples": samples,
+            "made_from": digest,
+        }
+
+    def _is_done(self, folder: Path, digest: str) -> bool:
+        """True if the folder holds this aggregation of these samples.
+
+        Raises StaleResults if it holds one with other settings, unless it may be overwritten.
+        """
+        if self._options.overwrite or not (folder / _RECORD).is_file():
+            return False
+        record = read_record(folder)
+        changes = difference(record["settings"], self._record(digest, 0)["settings"])
+        if changes:
+            raise StaleResults(
+                f"{folder} was aggregated with other settings ({'; '.join(changes[:6])}). Run "
+                "again with --overwrite to replace it, or give another --results_dir."
+            )
+        return self._options.skip_done and record["made_from"] == digest
+
+    def _accumulate(self, found: Retained, label: str) -> dict[str, BinCounts]:
+        from chorus.occupancy.accumulate import accumulate, empty_counts
+
+        space = self.space()
+        counts = empty_counts(space)
+        bar = (
+            self._progress(total=len(found), desc=label, unit="sample") if self._progress else None
+        )
+        device = resolve_device(self._options.device)
+        for start in range(0, len(found), _BATCH):
+            batch = range(start, min(start + _BATCH, len(found)))
+            accumulate(space, views(found, batch), counts, self._options.worker_count, device)
+            if bar is not None:
+                bar.update(len(batch))
+        if bar is not None:
+            bar.close()
+        return counts
+
+    def space(self) -> CanonicalSpace:
+        """The canonical space of the preset, with the whole-body cluster before its parts."""
+        if self._space is None:
+            from chorus.body.loading import load_body
+            from chorus.occupancy.canonical import canonical_space
+            from chorus.occupancy.regions import Part, parts
+
+            self._space = canonical_space(
+                load_body(self._options.body, self._options.imports_dir),
+                self._settings,
+                cache_dir=self._options.imports_dir / "cache",
+                clusters=(Part(WHOLE), *parts(self._settings.parts)),
+                threads=self._options.worker_count,
+            )
+        return self._space
+
+    def _write(
+        self,
+        folder: Path,
+        category: str,
+        prompt: str,
+        counts: dict[str, BinCounts],
+        digest: str,
+        samples: int,
+    ) -> None:
+        from chorus.occupancy.distribution import Distribution
+
+        record = self._record(digest, samples)
+        body = self.space().body.fingerprint
+        with self._options.tree.lock(folder / _RECORD):
+            (folder / _RECORD).unlink(missing_ok=True)
+            for part, counted in counts.items():
+                Distribution.from_counts(
+                    counted,
+                    self._settings.weighting,
+                    category=category,
+                    prompt=prompt,
+                    part=part,
+                    body=body,
+                    metadata={
+                        "name": self._name,
+                        "settings": record["settings"],
+                        "samples": samples,
+                        "members": int(counted.members.sum()),
+                    },
+                ).save(folder / f"{part}.npz")
+            record["parts"] = list(counts)
+            text = json.dumps(record, indent=1, sort_keys=True) + "\n"
+            atomic_write(folder / _RECORD, text.encode())
+
+
+_BATCH = 64
+
+
+def views(found: Retained, batch: Sequence[int]):
+    """The `occupancy.views.Views` of some of the retained samples."""
+    import numpy as np
+    import torch
+
+    from chorus.occupancy.views import Views
+
+    def stack(arrays: list[np.ndarray]) -> torch.Tensor:
+        return torch.from_numpy(np.stack([arrays[at] for at in batch]))
+
+    return Views(
+        stack(found.pose),
+        stack(found.R),
+        stack(found.t),
+        stack(found.K),
+        [found.object_mask(at) for at in batch],
+    )
+
+
+def merged(folders: Sequence[Path]) -> dict[str, BinCounts]:
+    """Counts per part of several aggregations together."""
+    loaded = [load(folder) for folder in folders]
+    return {part: reduce(add, (one[part].counts for one in loaded)) for part in loaded[0]}
+
+
+def load(folder: Path) -> dict[str, Distribution]:
+    """The distributions of an aggregation by part. Raises BadInput if it is missing or damaged."""
+    from chorus.occupancy.distribution import Distribution
+
+    return {
+        part: Distribution.load(folder / f"{part}.npz") for part in read_record(folder)["parts"]
+    }
+
+
+def read_record(folder: Path) -> dict:
+    """What an aggregation says of itself. Raises BadInput if that cannot be read."""
+    path = folder / _RECORD
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["version"] != _RECORD_VERSION:
+            raise ValueError(f"version {record['version']}, expected {_RECORD_VERSION}")
+        if {"settings", "samples", "made_from", "parts"} - record.keys():
+            raise ValueError("fields are missing")
+    except FileNotFoundError as error:
+        raise BadInput(f"{folder} holds no aggregation; run aggregate first.") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path} is damaged ({error}); run aggregate --overwrite.") from error
+    return record
+
+
+def stored(tree: ResultsTree, model: str, categories: set[str] | None = None) -> list[Path]:
+    """Folders of all aggregations of a tree, of the given categories."""
+    from chorus.results import portable_name
+
+    root = tree.folder("aggregations") / portable_name(model)
+    return [
+        path.parent
+        for path in sorted(root.glob(f"*/*/*/{_RECORD}"))
+        if categories is None or display_name(path.parts[-4]) in categories
+    ]
+
+
+def check_stored(folder: Path) -> list[str]:
+    """What is wrong with a stored aggregation, as sentences."""
+    try:
+        load(folder)
+    except ChorusError as error:
+        return [f"{error} Rerun: chorus aggregate --overwrite"]
+    return []
+
+
+def _nothing_retained(category: str, rules: Sequence[int], samples) -> str:
+    dropped = sum((one.dropped for one in samples), start=type(next(iter(samples)).dropped)())
+    counted = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
+    return (
+        f"{category}: no sample is retained by filter {','.join(map(str, rules))} "
+        f"({counted or 'no samples'}); generate more images, or choose other --filter_setting_nums."
+    )

@@ -1,0 +1,108 @@
+"""Retained samples of a prompt, joined from their tables."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from chorus.filtering.verdicts import RETAINED
+from chorus.geometry import masks
+from chorus.results import ResultsTree
+from chorus.samples import SampleKey, ShardKey
+from chorus.stages.calibrate import only_person
+from chorus.stages.filter import retained
+from chorus.tables import DONE, read_table
+
+
+@dataclass
+class Retained:
+    """Samples that a combination of rules retains and that have a camera.
+
+    pose (24, 3) axis-angle with the predicted global rotation; R, t, K the calibrated camera, body
+    frame to pixels; mask the RLE counts of the object's instances with the image's size.
+    """
+
+    keys: list[SampleKey] = field(default_factory=list)
+    pose: list[np.ndarray] = field(default_factory=list)
+    R: list[np.ndarray] = field(default_factory=list)
+    t: list[np.ndarray] = field(default_factory=list)
+    K: list[np.ndarray] = field(default_factory=list)
+    mask: list[tuple[tuple[bytes, ...], int, int]] = field(default_factory=list)
+    settings: dict = field(default_factory=dict)
+    dropped: Counter = field(default_factory=Counter)
+    """Why the other samples are not here, counted."""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def object_mask(self, index: int) -> np.ndarray:
+        """(H, W) bool: union of the category's instances (SPEC 8)."""
+        counts, height, width = self.mask[index]
+        return masks.union(counts, height, width)
+
+    def digest(self) -> str:
+        """Fingerprint of everything aggregation takes from these samples."""
+        content = hashlib.sha256()
+        for at, key in enumerate(self.keys):
+            content.update("\0".join(map(str, key)).encode())
+            for array in (self.pose[at], self.R[at], self.t[at], self.K[at]):
+                content.update(np.ascontiguousarray(array).tobytes())
+            counts, height, width = self.mask[at]
+            content.update(f"{height} {width}".encode())
+            for one in counts:
+                content.update(one)
+        return content.hexdigest()
+
+
+_TABLES = ("filtered", "filtered_cameras", "humans", "segmentations")
+
+
+def gather(tree: ResultsTree, shards: Iterable[ShardKey], rules: Sequence[int]) -> Retained:
+    """Join the tables of the shards of one prompt, in the order of shards and samples.
+
+    Raises BadInput if a table is missing or damaged.
+    """
+    found = Retained()
+    for shard in shards:
+        tables = {name: read_table(tree.table(name, shard), name) for name in _TABLES}
+        found.settings = tables["filtered_cameras"].settings
+        for index in sorted(tables["filtered"].rows):
+            rows = {name: table.rows.get(index) for name, table in tables.items()}
+            reason = _why_not(rows, rules)
+            if reason:
+                found.dropped[reason] += 1
+            else:
+                _append(found, SampleKey(*shard, index), rows)
+    return found
+
+
+def _why_not(rows: dict[str, dict | None], rules: Sequence[int]) -> str:
+    """Why a sample cannot be aggregated, empty if it can."""
+    verdict = rows["filtered"]
+    if verdict["status"] != DONE:
+        return verdict["reason"]
+    if not retained(verdict, rules):
+        return next(
+            verdict["verdicts"][n - 1] for n in rules if verdict["verdicts"][n - 1] != RETAINED
+        )
+    for name in ("filtered_cameras", "humans", "segmentations"):
+        row = rows[name]
+        if row is None or row["status"] != DONE:
+            return row["reason"] if row else f"no row in {name} yet"
+    return ""
+
+
+def _append(found: Retained, key: SampleKey, rows: dict[str, dict]) -> None:
+    camera, image = rows["filtered_cameras"], rows["segmentations"]
+    person = only_person(rows["humans"])
+    found.keys.append(key)
+    found.pose.append(np.array(person["pose"], np.float32).reshape(24, 3))
+    found.R.append(np.array(camera["R"], np.float32).reshape(3, 3))
+    found.t.append(np.array(camera["t"], np.float32))
+    found.K.append(np.array(camera["K"], np.float32).reshape(3, 3))
+    counts = tuple(image["detections"][at]["mask"] for at in rows["filtered"]["objects"])
+    found.mask.append((counts, image["height"], image["width"]))
