@@ -2,8 +2,9 @@
 
 One folder per prompt and one for the total, <tree>/aggregations/<model>/<category>/<prompt>/<name>,
 each with a Distribution (probabilities and counts) per cluster and, written last,
-`aggregation.json`: what was aggregated with which settings. Clusters are the whole body ("all") and the preset's parts.
-Every sample is deformed and counted once; the total is the sum of the prompts' counts.
+`aggregation.json`: what was aggregated with which settings. Clusters are the whole body ("all") and
+the preset's parts. Every sample is deformed and counted once; the total is the sum of the prompts'
+counts.
 """
 
 from __future__ import annotations

@@ -1,0 +1,225 @@
+"""`chorus view`: distributions → stills, turntables, one interactive page, and a contact sheet.
+
+Stills and turntables lie beside their distribution and are drawn once; `--save_dir` collects all of
+a category's pictures in one folder together with the page and the sheet.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from chorus.errors import BadInput, ChorusError
+from chorus.filtering.rules import DEFAULT_RULE, parse_combination
+from chorus.results import TOTAL, atomic_write, portable_name
+from chorus.settings import RunOptions
+from chorus.stages import aggregate
+from chorus.stages.report import Progress, Report
+
+if TYPE_CHECKING:
+    from chorus.occupancy.distribution import Distribution
+    from chorus.viewing.exhibit import Exhibit, ShownBody
+
+_RECORD = "pictures.json"
+_RECORD_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Options(RunOptions):
+    """Draw distributions and the images they were learned from."""
+
+    aggr_setting_names: tuple[str, ...] = ("qual:demo",)
+    """Aggregation presets whose results are drawn."""
+    filter_setting_nums: tuple[str, ...] = (str(DEFAULT_RULE),)
+    """Filter rules whose results are drawn, e.g. 3 or "7,8"."""
+    save_dir: Path | None = None
+    """Collect everything here; a folder per category if there are several."""
+
+
+class Drawing(NamedTuple):
+    """One distribution to be drawn."""
+
+    folder: Path
+    part: str
+
+    def file(self, suffix: str) -> Path:
+        """Where its still (.png) or turntable (.mp4) lies."""
+        return self.folder / f"{self.part}{suffix}"
+
+
+def run(options: Options, progress: Progress = None) -> Report:
+    """Draw what is missing or older than its distribution, then write the pages."""
+    started = time.monotonic()
+    found = _collect(options)
+    if not found:
+        raise BadInput(
+            f"no aggregation {', '.join(options.aggr_setting_names)} (filter "
+            f"{' '.join(options.filter_setting_nums)}) in {options.tree.folder('aggregations')}; "
+            "run aggregate first, with --aggr_setting_names of the same presets."
+        )
+    drawings = [drawing for group in found.values() for drawing in group]
+    stale = [d for d in drawings if options.overwrite or not _is_drawn(d)]
+    _draw_all(options, stale, progress)
+    report = Report("")
+    pages = []
+    for (category, name), group in found.items():
+        try:
+            pages.append(_page(options, category, name, group, len(found) > 1))
+        except ChorusError as error:
+            report.problems.append(str(error))
+    already = f", {len(drawings) - len(stale)} already there" if len(stale) < len(drawings) else ""
+    seconds = time.monotonic() - started
+    where = ", ".join(map(str, pages))
+    report.line = f"view: {len(stale)} distributions drawn{already} in {seconds:.1f} s → {where}"
+    report.ok = not report.problems
+    return report
+
+
+def _collect(options: Options) -> dict[tuple[str, str], list[Drawing]]:
+    """Drawings by (category, aggregation name), prompts in order and the total last."""
+    tree, model = options.tree, options.models.model_key
+    names = [
+        aggregate.aggregation_name(parse_combination(rules), preset)
+        for preset in options.aggr_setting_names
+        for rules in options.filter_setting_nums
+    ]
+    shards = tree.shards("filtered", model, options.categories, options.prompts)
+    found: dict[tuple[str, str], list[Drawing]] = {}
+    for category in sorted({shard.category for shard in shards}):
+        prompts = dict.fromkeys(s.prompt for s in shards if s.category == category)
+        for name in names:
+            folders = [tree.aggregation(model, category, p, name) for p in (*prompts, TOTAL)]
+            group = [
+                Drawing(folder, part)
+                for folder in folders
+                if folder.is_dir()
+                for part in aggregate.read_record(folder)["parts"]
+            ]
+            if group:
+                found[category, name] = group
+    return found
+
+
+def _is_drawn(drawing: Drawing) -> bool:
+    try:
+        record = json.loads((drawing.folder / _RECORD).read_text())
+    except (OSError, ValueError):
+        return False
+    whole = all(drawing.file(suffix).is_file() for suffix in (".png", ".mp4"))
+    return whole and record.get(drawing.part) == _fingerprint(drawing)
+
+
+def _fingerprint(drawing: Drawing) -> str:
+    import hashlib
+
+    content = drawing.file(".npz").read_bytes()
+    return f"{_RECORD_VERSION}-{hashlib.sha256(content).hexdigest()}"
+
+
+def _draw_all(options: Options, drawings: Sequence[Drawing], progress: Progress) -> None:
+    if not drawings:
+        return
+    bar = progress(total=len(drawings), desc="view", unit="picture") if progress else None
+    workers = min(options.worker_count, len(drawings))
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = {pool.submit(_draw, options, drawing): drawing for drawing in drawings}
+        for future in as_completed(futures):
+            future.result()
+            _remember(futures[future])
+            if bar is not None:
+                bar.update(1)
+    if bar is not None:
+        bar.close()
+
+
+def _remember(drawing: Drawing) -> None:
+    path = drawing.folder / _RECORD
+    record = json.loads(path.read_text()) if path.is_file() else {}
+    record[drawing.part] = _fingerprint(drawing)
+    atomic_write(path, json.dumps(record, sort_keys=True).encode())
+
+
+def _draw(options: Options, drawing: Drawing) -> None:
+    from chorus.occupancy.distribution import Distribution
+    from chorus.viewing.figures import still
+    from chorus.viewing.turntable import turntable
+
+    exhibit = as_exhibit(Distribution.load(drawing.file(".npz")))
+    body = shown_body(options)
+    still(exhibit, body, drawing.file(".png"))
+    turntable(exhibit, body, drawing.file(".mp4"))
+
+
+def as_exhibit(distribution: Distribution) -> Exhibit:
+    """What the viewing room needs of a distribution."""
+    from chorus.viewing.exhibit import Exhibit
+
+    metadata = distribution.metadata
+    facts = [
+        ("aggregation", str(metadata.get("name", ""))),
+        ("view weighting", str(metadata.get("weighting", ""))),
+        ("samples of the prompt", str(metadata.get("samples", ""))),
+    ]
+    return Exhibit(
+        distribution.probability,
+        distribution.category,
+        distribution.prompt,
+        distribution.part,
+        samples=metadata.get("members"),
+        facts=tuple((name, value) for name, value in facts if value),
+        side=distribution.grid.side,
+    )
+
+
+def shown_body(options: RunOptions) -> ShownBody:
+    """The canonical body of the options: zero shape, star pose."""
+    from chorus.body.loading import load_body
+    from chorus.body.model import star_body
+    from chorus.viewing.exhibit import ShownBody
+
+    body = load_body(options.body, options.imports_dir)
+    return ShownBody(star_body(body).vertices.numpy(), body.faces.numpy())
+
+
+def _page(
+    options: Options, category: str, name: str, group: Sequence[Drawing], several: bool
+) -> Path:
+    """Collect a category's pictures and write its page and contact sheet; the page's path."""
+    from chorus.occupancy.distribution import Distribution
+    from chorus.stages.sheet import write_sheet
+    from chorus.viewing.report import Gallery, write_report
+
+    rules = parse_combination(name[len("filter(") : name.index(")")])
+    folder = options.save_dir or group[-1].folder
+    if options.save_dir is not None and several:
+        folder = options.save_dir / portable_name(category) / portable_name(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    distributions = [Distribution.load(drawing.file(".npz")) for drawing in group]
+    stills, turntables = [], []
+    for drawing, distribution in zip(group, distributions, strict=True):
+        files = [drawing.file(suffix) for suffix in (".png", ".mp4")]
+        if options.save_dir is not None:
+            prompt = "total" if distribution.prompt == TOTAL else distribution.prompt
+            stem = portable_name(f"{prompt} - {drawing.part}")
+            copies = [folder / f"{stem}{file.suffix}" for file in files]
+            for file, copy in zip(files, copies, strict=True):
+                atomic_write(copy, lambda target, source=file: shutil.copyfile(source, target))
+            files = copies
+        stills.append(files[0])
+        turntables.append(files[1])
+    sheet = folder / "contact_sheet.png"
+    write_sheet(options, category, rules, sheet)
+    return write_report(
+        folder / "index.html",
+        [as_exhibit(distribution) for distribution in distributions],
+        shown_body(options),
+        title=f"{category}: where it is around the person who uses it",
+        gallery=Gallery(stills, turntables, [("Generated images and verdicts", sheet)]),
+    )
