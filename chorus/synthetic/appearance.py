@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 from chorus.rendering.raycast import vertex_normals
 from chorus.synthetic.colours import linear, mix, pick, smoothstep
 
-_SKIN = ["#f3cdb0", "#eab794", "#d99e77", "#c1845c", "#9c6442", "#74472d", "#5c3a28"]
+_SKIN = ["#e9c0a0", "#dfae8a", "#d99e77", "#c1845c", "#9c6442", "#74472d", "#5c3a28"]
 _HAIR = ["#2a1d16", "#3f2a1d", "#5d3b22", "#8a5d33", "#c49a5e", "#1b1a1c", "#7e3b22", "#8c8884"]
 _BRIGHT = ["#e4572e", "#f2b134", "#2e86ab", "#3aa17e", "#d1495b", "#5b5ea6", "#f6f1e5", "#20304a"]
 _SOFT = ["#f4efe6", "#c8d5b9", "#8fc0a9", "#f6bd60", "#f28482", "#84a59d", "#9fb8d9", "#e9d8c0"]
@@ -117,10 +117,12 @@ def body_map(vertices: np.ndarray, faces: np.ndarray, joints: np.ndarray) -> Bod
 
 @dataclass(frozen=True)
 class Surface:
-    """Albedo (P, 3) linear RGB, and gloss (P,): 0 matt, 1 polished."""
+    """Albedo (P, 3) linear RGB; gloss (P,): 0 matt, 1 polished; opacity (P,): 0 clear, 1 solid
+    (None is solid)."""
 
     albedo: np.ndarray
     gloss: np.ndarray
+    opacity: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,6 @@ class Coverage:
 
     shirt: np.ndarray
     trousers: np.ndarray
-    shoe: np.ndarray
     hair: np.ndarray
 
 
@@ -191,11 +192,9 @@ def coverage(points: np.ndarray, soft, body: BodyMap, look: Look) -> Coverage:
 
     shirt = edge(np.minimum(np.minimum(y - waist, collar - y), sleeve - x))
     trousers = edge(np.minimum(np.minimum(waist + 0.004 - y, y - hem), trunk))
-    shoe = edge(np.minimum(ankle + 0.02 - y, trunk))
     return Coverage(
         shirt=shirt if outfit.shirt else nothing,
         trousers=trousers,
-        shoe=shoe if outfit.shoes else nothing,
         hair=edge(_hair(points, body, look)),
     )
 
@@ -213,24 +212,19 @@ def _hair(points, body: BodyMap, look: Look) -> np.ndarray:
 
 
 def tailored(posed: np.ndarray, body: BodyMap, look: Look) -> np.ndarray:
-    """Posed vertices (V, 3) with the volume of clothes, shoes and hair, (V, 3) float32.
+    """Posed vertices (V, 3) with the volume of clothes and hair, (V, 3) float32.
 
     Cloth bridges small hollows (the surface under it is smoothed) and stands off the skin.
     """
     posed = np.asarray(posed, np.float32)
-    cover = coverage(body.vertices, 0.012, body, look)
+    cover = coverage(body.vertices, 0.02, body, look)
     cloth = np.maximum(cover.shirt, cover.trousers)
     smooth = posed
     for _ in range(6):
         smooth = body.neighbours @ smooth
-    foot = smooth
-    for _ in range(18):
-        foot = body.neighbours @ foot
     outward = vertex_normals(smooth, body.faces)
     share = cloth[:, None] * (0.35 if look.outfit.suit else 0.9)
     result = posed + share * (smooth - posed) + (cloth * look.outfit.loose)[:, None] * outward
-    shoe = cover.shoe[:, None]
-    result = result + shoe * (foot + 0.011 * vertex_normals(foot, body.faces) - result)
     hair = (cover.hair * look.hair_volume)[:, None] * outward
     return (result + hair).astype(np.float32)
 
@@ -251,10 +245,8 @@ def person_surface(points: np.ndarray, footprint: np.ndarray, body: BodyMap, loo
     else:
         albedo = mix(albedo, look.bottom, cover.trousers)
         albedo = mix(albedo, _pattern(points, soft, body, look), cover.shirt)
-    sole = _edge(body.vertices[:, 1].min() + 0.018 - points[:, 1], soft)
-    albedo = mix(albedo, mix(look.shoe, linear("#f4f2ee"), sole), cover.shoe)
     albedo = mix(albedo, look.hair * _strands(points, body)[:, None], cover.hair)
-    cloth = np.maximum(np.maximum(cover.trousers, cover.shirt), cover.shoe)
+    cloth = np.maximum(cover.trousers, cover.shirt)
     bare = np.clip(1 - cloth - cover.hair, 0, 1)
     gloss = 0.2 * bare + (0.3 if outfit.suit else 0.03) * cloth + 0.25 * cover.hair
     return Surface(albedo.astype(np.float32), gloss.astype(np.float32))

@@ -19,10 +19,13 @@ def sky(directions: np.ndarray, colours, light: Light, cloudiness: float = 0.0, 
     """
     zenith, horizon = colours
     up = np.clip(directions[..., 1], 0, 1)
-    colour = mix(np.asarray(horizon), np.asarray(zenith), up**0.55)
+    colour = mix(np.asarray(horizon), np.asarray(zenith), np.sqrt(up))
     toward = np.clip(directions @ light.toward_sun.astype(np.float32), 0, 1)
-    glow = 0.22 * toward**6 + 0.5 * toward**60
-    colour = colour + glow[..., None] * np.float32([1.0, 0.85, 0.62])
+    wide = toward * toward * toward
+    wide *= wide
+    tight = wide * wide * wide
+    glow = 0.22 * wide + 0.5 * tight * tight * tight
+    colour += glow[..., None] * np.float32([1.0, 0.85, 0.62])
     if cloudiness > 0:
         flat = 1 / (directions[..., 1].clip(0.03) + 0.1)
         x, z = directions[..., 0] * flat + shift, directions[..., 2] * flat + 2 * shift
@@ -86,7 +89,7 @@ def _trees(piece, place, level, horizon, light, near, rng):
     table = 0.09 + 0.06 * near + 0.02 * _outline(rng, 1.1, 40)
     table = table + 0.022 * np.abs(_outline(rng, 0.4, 420, 60))
     height = _height(table, place)
-    leaf = look_up(noise(1.15), place[None] * 60, level[None] * 10, 1.6)[0, :, 0]
+    leaf = look_up(noise(1.15), place * 60, level * 10, 1.6)[:, 0]
     green = pick(["#4c6b35", "#587a3b", "#3f6240"], rng) * 0.75
     lit = np.clip(0.75 + 0.28 * leaf + 0.5 * (level / np.maximum(height, 0.02) - 0.5), 0.25, 1.6)
     colour = mix(np.asarray(horizon), green * lit[:, None], 0.55 + 0.4 * near)
@@ -94,15 +97,18 @@ def _trees(piece, place, level, horizon, light, near, rng):
 
 
 def _mountains(piece, place, level, horizon, light, near, rng):
-    ridge = np.abs(_outline(rng, 1.25, 400, 3))
-    table = 0.05 + 0.22 * near * (0.9 - 0.35 * ridge).clip(0.1)
+    """Ridged peaks, snow above the rock, one flank of each spur in the light."""
+    spurs = 1 - np.abs(_outline(rng, 1.15, 700, 5)).clip(0, 2)
+    table = 0.07 + (0.1 + 0.07 * near) * (0.55 + 0.3 * _outline(rng, 1.3, 30) * 0.4 + 0.3 * spurs)
+    table = table.clip(0.02)
     height = _height(table, place)
-    crag = look_up(noise(1.2), place[None] * 30, level[None] * 5, 1.6)[0, :, 0]
-    rock = mix(
-        linear("#8d98ab"), linear("#f4f7fc"), smoothstep(0.35, 0.6, level / height + 0.12 * crag)
-    )
-    colour = mix(np.asarray(horizon), rock * (1 + 0.08 * crag[:, None]), 0.35 + 0.4 * near)
-    return mix(piece, colour, _cover(level, height))
+    slope = _height(np.gradient(table) * 900, place + 0.03 * (level - height))
+    crag = look_up(noise(1.25), place * 90, level * 14, 3.0)[:, 0]
+    snowy = smoothstep(0.3, 0.55, level / height + 0.1 * crag + 0.08 * slope)
+    rock = mix(linear("#5f6b7e"), linear("#eef2f8"), snowy)
+    rock = rock * np.clip(0.86 + 0.22 * np.tanh(slope) + 0.07 * crag, 0.4, 1.2)[:, None]
+    colour = mix(np.asarray(horizon), rock, 0.4 + 0.45 * near)
+    return mix(piece, colour, _cover(level, height, 0.002))
 
 
 def _city(piece, place, level, horizon, light, near, rng):

@@ -53,7 +53,7 @@ def grass(x, z, footprint, rng) -> np.ndarray:
     turn = rng.uniform(0, np.pi)
     across = x * np.cos(turn) + z * np.sin(turn)
     mown = np.tanh(4 * np.sin(across * 2 * np.pi / 2.4)) * _fade(footprint, 0.4)
-    base = mix(linear("#5f8f3a"), linear("#86a84a"), np.clip(0.45 + 0.25 * low, 0, 1))
+    base = mix(linear("#5d8246"), linear("#83995a"), np.clip(0.45 + 0.25 * low, 0, 1))
     return base * np.clip(1 + 0.2 * high + 0.06 * mown, 0.3, 2)[..., None].astype(np.float32)
 
 

@@ -51,11 +51,21 @@ def object_surface(item, face_id, points, normals, footprint) -> Surface:
             size = item.mesh.extents
             albedo[rows] = pattern(points[rows], normals[rows], soft[rows], colour, size, own)
         gloss[rows] = polish
-    return Surface(albedo, gloss)
+    opacity = None
+    if "strings" in names:
+        strung = part == names.index("strings")
+        opacity = np.where(strung, _string_cover(points, soft), np.float32(1))
+    return Surface(albedo, gloss, opacity)
 
 
 def _edge(inside, soft):
     return np.clip(inside / soft + 0.5, 0, 1)
+
+
+def _thin(distance, half_width, soft):
+    """Share of a pixel that a line covers, also where it is thinner than the pixel."""
+    wide = 1.5 * soft
+    return _edge(half_width - distance, wide) * np.minimum(1, 2 * half_width / wide)
 
 
 def _hull(points, normals, soft, colour, size, rng):
@@ -78,7 +88,7 @@ def _hull(points, normals, soft, colour, size, rng):
         share = _edge(0.022 - np.abs(np.abs(x) - 0.05), soft)
         other = _edge(0.007 - np.abs(np.abs(x) - 0.09), soft)
     paint = mix(mix(colour, accent, share), second, other)
-    paint = mix(paint, linear("#7a5a3a"), 0.8 * _edge(0.0035 - np.abs(x), soft))
+    paint = mix(paint, linear("#7a5a3a"), 0.8 * _thin(np.abs(x), 0.003, soft))
     pad = np.minimum(0.42 * size[0] - np.abs(x), 0.16 - np.abs(z + half - 0.22))
     on_deck = (normals[:, 1] > 0.3) & (rng.random() < 0.5)
     return mix(paint, linear("#34383f"), _edge(pad, soft) * on_deck)
@@ -100,13 +110,13 @@ def _bag(points, normals, soft, colour, size, rng):
     """Backpacks: a darker base, a zip over the top."""
     y, z = points[:, 1], points[:, 2]
     base = _edge(-0.24 * size[1] - y, soft)
-    zipper = _edge(0.006 - np.abs(z + 0.105 + 0.1 * np.abs(y) * 0), soft) * (y > -0.05)
+    zipper = _thin(np.abs(z + 0.6 * size[2] * 0.4), 0.005, soft) * (y > -0.05)
     paint = mix(colour, colour * 0.45, base)
     return mix(paint, linear("#26282c"), 0.85 * zipper)
 
 
 def _pocket(points, normals, soft, colour, size, rng):
-    zipper = _edge(0.005 - np.abs(points[:, 1] + 0.03), soft)
+    zipper = _thin(np.abs(points[:, 1] + 0.03), 0.004, soft)
     return mix(colour, linear("#26282c"), 0.85 * zipper)
 
 
@@ -121,12 +131,14 @@ def _grip(points, normals, soft, colour, size, rng):
     return colour * (0.75 + 0.25 * smoothstep(0.02, 0.1, wrap))[:, None]
 
 
-def _strings(points, normals, soft, colour, size, rng):
-    pitch = 0.0125
-    wire = [np.abs((points[:, axis] / pitch) % 1 - 0.5) * pitch for axis in (0, 1)]
-    share = np.maximum(*(np.clip((0.0012 - d) / soft + 0.5, 0, 1) for d in wire))
-    share = np.maximum(share, np.clip(0.35 * soft / 0.004, 0, 0.45))
-    return mix(colour * 0.35, colour, share)
+def _string_cover(points, soft) -> np.ndarray:
+    """Share of each point's pixel that strings cover, (P,)."""
+    pitch, wire = 0.0125, 0.0011
+    gaps = [np.abs((points[:, axis] / pitch) % 1 - 0.5) * pitch for axis in (0, 1)]
+    sharp = np.maximum(*(_edge(wire - gap, soft) for gap in gaps))
+    # Strings thinner than a pixel blend into their mean, which keeps them from flickering.
+    far = smoothstep(0.25 * pitch, 0.7 * pitch, soft)
+    return sharp + (0.42 - sharp) * far
 
 
 PATTERNS = {
@@ -136,5 +148,4 @@ PATTERNS = {
     ("backpack", "pocket"): _pocket,
     ("tennis racket", "frame"): _frame,
     ("tennis racket", "grip"): _grip,
-    ("tennis racket", "strings"): _strings,
 }

@@ -10,34 +10,18 @@ A picture depends on the scene and its seeds alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from chorus.errors import BadInput, unknown_name
-from chorus.rendering.raycast import (
-    Hits,
-    RayScene,
-    blend_corners,
-    camera_rays,
-    unit,
-    vertex_normals,
-)
-from chorus.synthetic import livery
-from chorus.synthetic.appearance import (
-    BodyMap,
-    Look,
-    Surface,
-    body_map,
-    draw_look,
-    person_surface,
-    tailored,
-)
+from chorus.errors import unknown_name
+from chorus.rendering.raycast import Hits, RayScene, camera_rays, unit
 from chorus.synthetic.colours import display, smoothstep
-from chorus.synthetic.lighting import LIFT, Light, floor_light, openness
+from chorus.synthetic.lighting import floor_light
 from chorus.synthetic.scene import Scene
 from chorus.synthetic.scenery import SETTINGS, Surroundings, View, make_light, paint
+from chorus.synthetic.shading import Shader
+from chorus.synthetic.staging import stage
 
 __all__ = ["SETTINGS", "Rendering", "render"]
 
@@ -66,10 +50,9 @@ def render(scene: Scene, body=None) -> Rendering:
     if scene.setting not in SETTINGS:
         raise unknown_name("setting", scene.setting, SETTINGS)
     setting, camera = SETTINGS[scene.setting], scene.camera
-    people = _body_map(scene, body)
-    looks = [draw_look(setting.wardrobe, person.look_seed) for person in scene.persons]
-    meshes = _world_meshes(scene, people, looks)
-    rays = RayScene(meshes)
+    pieces = stage(scene, body, setting.wardrobe)
+    owners = np.array([piece.owner for piece in pieces] + [-1], np.int16)
+    rays = RayScene([(piece.vertices, piece.faces) for piece in pieces])
     view = _view(camera)
     light = make_light(
         setting,
@@ -81,63 +64,15 @@ def render(scene: Scene, body=None) -> Rendering:
     around = _focused(around, hits)
     image = around.colour
     visible = hits.found & (hits.depth <= around.floor_depth)
-    instance = np.where(visible, hits.mesh_id, -1).astype(np.int16)
-    shader = _Shader(scene, rays, light, people, looks)
-    _draw(image, hits, visible, around, view, shader)
+    instance = np.where(visible, owners[hits.mesh_id], np.int16(-1))
+    _draw(image, hits, instance, around, Shader(pieces, rays, light, view))
     return Rendering(image=display(_vignette(image)), instance=instance)
-
-
-def _world_meshes(
-    scene: Scene, people: BodyMap | None, looks
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    faces = np.asarray(scene.body_faces)
-    meshes = []
-    for number, person in enumerate(scene.persons):
-        vertices = np.asarray(person.vertices)
-        if not len(faces) or faces.max() >= len(vertices):
-            raise BadInput(
-                f"person {number} has {len(vertices)} vertices, which do not fit the scene's "
-                f"{len(faces)} body faces; set Scene.body_faces to the faces of the body model."
-            )
-        if people is not None:
-            vertices = tailored(vertices, people, looks[number])
-        meshes.append((vertices, faces))
-    for item in scene.objects:
-        transform = np.asarray(item.transform, float)
-        vertices = item.mesh.vertices @ transform[:3, :3].T + transform[:3, 3]
-        meshes.append((vertices, item.mesh.faces))
-    return meshes
 
 
 def _view(camera) -> View:
     R, t = np.asarray(camera.R, float), np.asarray(camera.t, float)
     rays = camera_rays(camera.K, camera.width, camera.height) @ R.astype(np.float32)
     return View(centre=-R.T @ t, rays=rays, unit=unit(rays), focal=float(camera.K[0][0]))
-
-
-def _body_map(scene: Scene, body) -> BodyMap | None:
-    if body is None or not scene.persons:
-        return None
-    vertices = np.asarray(body.v_template, np.float32)
-    if len(vertices) != len(scene.persons[0].vertices):
-        raise BadInput(
-            f"the scene's persons have {len(scene.persons[0].vertices)} vertices, but the body "
-            f"model has {len(vertices)}; render with the body the scene was made with."
-        )
-    joints = np.asarray(body.joint_regressor, np.float32) @ vertices
-    return _cached_map(
-        vertices.tobytes(), np.asarray(scene.body_faces, int).tobytes(), joints.tobytes()
-    )
-
-
-@lru_cache(maxsize=2)
-def _cached_map(vertices: bytes, faces: bytes, joints: bytes) -> BodyMap:
-    """The same body serves thousands of pictures, so its topology is worked out once."""
-    return body_map(
-        np.frombuffer(vertices, np.float32).reshape(-1, 3),
-        np.frombuffer(faces, int).reshape(-1, 3),
-        np.frombuffer(joints, np.float32).reshape(-1, 3),
-    )
 
 
 def _focused(around: Surroundings, hits: Hits) -> Surroundings:
@@ -150,49 +85,43 @@ def _focused(around: Surroundings, hits: Hits) -> Surroundings:
     return Surroundings(colour, around.floor_depth, around.water)
 
 
-def _draw(image, hits: Hits, visible, around: Surroundings, view: View, shader: _Shader) -> None:
+def _draw(image, hits: Hits, instance, around: Surroundings, shader: Shader) -> None:
     """Shade what is seen into image (H, W, 3): centres inside, several rays a pixel at edges."""
-    drowned = hits.found & ~visible & (around.water > 0.5)
-    drawn = visible | drowned
-    edges = _edges(hits, visible)
-    inner = np.flatnonzero(drawn & ~edges)
+    view, rays = shader.view, shader.rays
+    wet, floor = around.water.ravel() > 0.5, around.floor_depth.ravel()
+    drowned = hits.found & (instance < 0) & (around.water > 0.5)
+    edges = _edges(hits, instance)
+    inner = np.flatnonzero(((instance >= 0) | drowned) & ~edges)
     outer = np.flatnonzero(edges)
     if not len(inner) + len(outer):
         return
     flat = image.reshape(-1, 3)
-    directions = view.rays.reshape(-1, 3)[inner]
-    centres = Hits(*(a.reshape(-1, *a.shape[2:])[inner] for a in _fields(hits)))
-    rays, owners = _edge_rays(outer, view, image.shape[1])
-    samples = shader.rays.first(np.broadcast_to(view.centre, rays.shape), rays)
-    depth = around.floor_depth.ravel()
-    found = samples.found & (
-        (samples.depth <= depth[owners]) | (around.water.ravel()[owners] > 0.5)
-    )
-    everything = Hits(
-        *map(np.concatenate, zip(_fields(centres), _fields(samples[found]), strict=True))
-    )
+    centres = Hits(*(field.reshape(-1, *field.shape[2:])[inner] for field in _fields(hits)))
+    spots, owners = _edge_rays(outer, view, image.shape[1])
+    samples = rays.first(np.broadcast_to(view.centre, spots.shape), spots)
+    found = samples.found & ((samples.depth <= floor[owners]) | wet[owners])
+    both = zip(_fields(centres), _fields(samples[found]), strict=True)
+    everything = Hits(*map(np.concatenate, both))
     pixels = np.concatenate([inner, owners[found]])
-    directions = np.concatenate([directions, rays[found]])
-    colour = shader.shade(everything, directions, view, pixels, image.shape[:2])
-    colour = _submerge(colour, flat[pixels], everything.depth - depth[pixels])
+    directions = np.concatenate([view.rays.reshape(-1, 3)[inner], spots[found]])
+    colour = shader.shade(everything, directions, pixels, image)
+    if wet.any():
+        colour = _submerge(colour, flat[pixels], everything.depth - floor[pixels])
     flat[inner] = colour[: len(inner)]
     # An edge pixel is the mean of its rays; those that met nothing show the surroundings.
     seen = np.bincount(owners[found], minlength=len(flat))[outer]
-    total = np.stack(
-        [np.bincount(owners[found], colour[len(inner) :, c], len(flat))[outer] for c in range(3)],
-        -1,
-    )
-    flat[outer] = (total + (len(_SPOTS) - seen)[:, None] * flat[outer]) / len(_SPOTS)
+    sums = [np.bincount(owners[found], c, len(flat))[outer] for c in colour[len(inner) :].T]
+    rest = (len(_SPOTS) - seen)[:, None] * flat[outer]
+    flat[outer] = (np.stack(sums, -1) + rest) / len(_SPOTS)
 
 
 def _fields(hits: Hits):
     return hits.mesh_id, hits.face_id, hits.depth, hits.barycentric
 
 
-def _edges(hits: Hits, visible) -> np.ndarray:
-    """Pixels beside a change of instance or a jump in depth, (H, W) bool."""
-    label = np.where(visible, hits.mesh_id, -1)
-    depth = np.where(visible, hits.depth, 0)
+def _edges(hits: Hits, label) -> np.ndarray:
+    """Pixels beside a change of instance label (H, W) or a jump in depth, (H, W) bool."""
+    depth = np.where(label >= 0, hits.depth, 0)
     edge = np.zeros(label.shape, bool)
     for near, far in [(np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])]:
         jump = np.abs(depth[near] - depth[far]) > 0.012 * np.maximum(depth[near], depth[far])
@@ -224,98 +153,3 @@ def _vignette(image: np.ndarray) -> np.ndarray:
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None] ** 2
     x = np.linspace(-1, 1, width, dtype=np.float32)[None] ** 2
     return image * (1 - 0.07 * (x + y))[..., None]
-
-
-class _Shader:
-    """Colour of surface points of one scene."""
-
-    def __init__(self, scene, rays: RayScene, light: Light, body: BodyMap | None, looks):
-        self.scene, self.rays, self.light = scene, rays, light
-        self.body, self.looks = body, looks
-
-    def shade(self, hits: Hits, directions, view: View, pixels, shape) -> np.ndarray:
-        """Linear colour (P, 3) of hits (P,) along directions (P, 3) from pixels (P,) flat."""
-        count = len(hits.mesh_id)
-        albedo, normals = np.empty((count, 3), np.float32), np.empty((count, 3), np.float32)
-        gloss, sky = np.empty(count, np.float32), np.empty(count, np.float32)
-        points = (view.centre + hits.depth[:, None] * directions).astype(np.float32)
-        footprint = hits.depth / view.focal
-        toward = -unit(directions).astype(np.float32)
-        for mesh in np.unique(hits.mesh_id):
-            rows = np.flatnonzero(hits.mesh_id == mesh)
-            part = hits[rows]
-            normals[rows], sky[rows] = self._geometry(mesh, part, toward[rows])
-            surface = self._surface(mesh, part, points[rows], normals[rows], footprint[rows])
-            albedo[rows], gloss[rows] = surface.albedo, surface.gloss
-        sun = self._sunlight(points, normals, pixels, shape)
-        return self._lit(albedo, gloss, normals, toward, sun, sky, points)
-
-    def _geometry(self, mesh: int, hits: Hits, toward) -> tuple[np.ndarray, np.ndarray]:
-        """Shading normals (P, 3) facing the viewer and sky visibility (P,) of one mesh's hits."""
-        vertices, faces = self.rays.vertices[mesh], self.rays.faces[mesh]
-        smooth = vertex_normals(vertices, faces)
-        used = faces[hits.face_id]
-        corners = smooth[used]
-        flat = np.cross(
-            vertices[used[:, 1]] - vertices[used[:, 0]], vertices[used[:, 2]] - vertices[used[:, 0]]
-        )
-        flat = unit(flat).astype(np.float32)
-        if mesh >= len(self.scene.persons):
-            # A corner whose mean normal strays far from the face is a crease: keep it sharp.
-            sharp = np.einsum("pci,pi->pc", corners, flat) < 0.8
-            corners = np.where(sharp[..., None], flat[:, None], corners)
-        normals = unit(blend_corners(corners, hits.barycentric)).astype(np.float32)
-        inside = np.sum(flat * toward, -1) < 0
-        normals[inside] *= -1
-        shown, place = np.unique(used, return_inverse=True)
-        free = openness(self.rays, vertices[shown], smooth[shown])
-        sky = blend_corners(free[place.reshape(used.shape)], hits.barycentric)
-        return normals, sky
-
-    def _surface(self, mesh: int, hits: Hits, points, normals, footprint) -> Surface:
-        persons = self.scene.persons
-        if mesh < len(persons):
-            look: Look = self.looks[mesh]
-            if self.body is None:
-                plain = np.broadcast_to(look.top, (len(points), 3))
-                return Surface(plain, np.full(len(points), 0.1, np.float32))
-            corners = self.body.vertices[self.rays.faces[mesh][hits.face_id]]
-            rest = blend_corners(corners, hits.barycentric)
-            return person_surface(rest, footprint, self.body, look)
-        item = self.scene.objects[mesh - len(persons)]
-        transform = np.asarray(item.transform, np.float32)
-        local = (points - transform[:3, 3]) @ transform[:3, :3]
-        facing = normals @ transform[:3, :3]
-        return livery.object_surface(item, hits.face_id, local, facing, footprint)
-
-    def _sunlight(self, points, normals, pixels, shape) -> np.ndarray:
-        """Sun visibility (P,) with softened borders."""
-        toward = self.light.toward_sun.astype(np.float32)
-        lit = normals @ toward > 0
-        free = np.zeros(len(points), np.float32)
-        free[lit] = ~self.rays.occluded(points[lit] + LIFT * normals[lit], toward)
-        # Soften over neighbouring pixels that also face the sun.
-        area = shape[0] * shape[1]
-        weight = np.bincount(pixels[lit], minlength=area).reshape(shape).astype(np.float32)
-        value = np.bincount(pixels, free, area).reshape(shape).astype(np.float32)
-        size = (0, 0)
-        spread = 1.2 + 12 * self.light.softness
-        weight, value = (cv2.GaussianBlur(a, size, spread) for a in (weight, value))
-        soft = (value / np.maximum(weight, 1e-4)).ravel()[pixels]
-        return np.where(lit, soft, 0)
-
-    def _lit(self, albedo, gloss, normals, toward, sun, sky, points) -> np.ndarray:
-        light = self.light
-        direction = light.toward_sun.astype(np.float32)
-        cosine = np.clip(normals @ direction, 0, 1) * sun
-        near_floor = smoothstep(0.0, 0.35, points[:, 1])
-        ambient = light.ambient(normals[:, 1]) * (0.25 + 0.75 * sky)[:, None]
-        # Light that first met a neighbouring surface keeps some of its colour in the shade.
-        ambient = ambient * (1 + 0.15 * (1 - sky)[:, None] * albedo)
-        ambient = ambient * (0.8 + 0.2 * near_floor)[:, None]
-        colour = albedo * (light.sun * cosine[:, None] + ambient)
-        half = unit(toward + direction)
-        spot = np.clip(np.sum(normals * half, -1), 0, 1)
-        shine = gloss * sun * (0.25 * spot**18 + 0.9 * gloss * spot**120)
-        rim = (1 - np.clip(np.sum(normals * toward, -1), 0, 1)) ** 4 * (0.05 + 0.35 * gloss) * sky
-        return colour + shine[:, None] * light.sun + rim[:, None] * light.sky

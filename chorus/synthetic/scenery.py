@@ -129,18 +129,25 @@ def paint(setting: Setting, view: View, light: Light, floor: FloorLight, seed: i
     if setting.studio:
         return _studio(setting, view, light, floor, seed)
     if setting.indoors:
-        colour = _room(view, light, rng)
+        colour, walls = _room(view, light, rng)
     elif under and setting.ground is None:
         colour = backdrops.depths(view.unit, np.float32(1.0))
     else:
-        colour = backdrops.sky(view.unit, colours, light, cloudiness, shift)
-        backdrops.silhouettes(colour, view.unit, setting.layers, colours[1], light, rng)
+        colour = np.zeros((height, width, 3), np.float32)
+        above = np.flatnonzero(under | ~down.all(1))
+        if len(above):
+            part = slice(above[0], above[-1] + 1)
+            colour[part] = backdrops.sky(view.unit[part], colours, light, cloudiness, shift)
+            layers = setting.layers
+            backdrops.silhouettes(colour[part], view.unit[part], layers, colours[1], light, rng)
     if under or not down.any():
         return Surroundings(colour, depth, water)
     rows = np.flatnonzero(down.any(1))
     part = slice(rows[0], rows[-1] + 1)
     ground, wet, reach = _floor(setting, view, part, colours, light, floor, seed)
     seen = down[part]
+    if setting.indoors:
+        seen = seen & (reach < walls[part])
     colour[part][seen] = ground[seen]
     depth[part] = np.where(seen, reach, np.float32(np.inf))
     water[part] = np.where(seen, wet, np.float32(0))
@@ -172,9 +179,9 @@ def _floor(setting, view, part, colours, light, floor, seed):
     if wet.any():
         sea = _water(x, z, footprint, directions, colours, light, sun, sky)
         lit = mix(lit, sea, np.clip(wet, 0, 1))
-    haze = 1 - np.exp(-reach / np.float32(45.0 if setting.ground is not None else 260.0))
     if not setting.indoors:
-        lit = mix(lit, np.asarray(colours[1]), 0.75 * haze * smoothstep(8, 60, reach))
+        haze = 0.45 * (1 - np.exp(-reach / np.float32(150.0)))
+        lit = mix(lit, colours[1], haze)
     return lit.astype(np.float32), wet, reach
 
 
@@ -206,7 +213,9 @@ def _water(x, z, footprint, directions, colours, light, sun, sky):
     body = mix(linear("#0d5a78"), linear("#2fa3b0"), crest) * np.float32(0.95)
     body = body * (0.62 + 0.38 * sun * sky)[..., None]
     colour = mix(body, above, fresnel)
-    glint = np.clip(mirror @ light.toward_sun.astype(np.float32), 0, 1) ** 180
+    glint = np.clip(mirror @ light.toward_sun.astype(np.float32), 0, 1)
+    for _ in range(7):
+        glint *= glint
     colour = colour + (glint * sun * 1.6)[..., None] * light.sun
     # Where something touches the water the sky is hidden: there it foams.
     touch = smoothstep(0.72, 0.25, sky + 0.1 * ripple[..., 2])
@@ -237,8 +246,8 @@ def _studio(setting, view, light, floor, seed) -> Surroundings:
     return Surroundings(wall.astype(np.float32), depth, water)
 
 
-def _room(view, light, rng) -> np.ndarray:
-    """Walls and ceiling of a room that holds the camera, by where each ray leaves the box."""
+def _room(view, light, rng) -> tuple[np.ndarray, np.ndarray]:
+    """Walls and ceiling (H, W, 3) of a room that holds the camera, and their depth (H, W)."""
     centre, rays = view.centre.astype(np.float32), view.rays
     half = np.maximum([3.4, 3.4], np.abs(centre[[0, 2]]) + 0.8).astype(np.float32)
     top = np.float32(max(2.7, centre[1] + 0.4))
@@ -266,12 +275,12 @@ def _room(view, light, rng) -> np.ndarray:
     colour = mix(colour, linear("#efece6") * 0.85, (level < 0.11) & ~ceiling)
     colour = _hang(colour, along, level, span, ~ceiling, rng)
     flat = linear("#f2f0ec") * np.float32(0.8)
-    return np.where(ceiling[..., None], flat, colour).astype(np.float32)
+    return np.where(ceiling[..., None], flat, colour).astype(np.float32), reach
 
 
 def _hang(colour, along, level, span, wall, rng) -> np.ndarray:
     """Pictures and a window on the walls."""
-    place = rng.uniform(-0.55, 0.55) * span
+    place = rng.uniform(-1.9, 0.4) + np.zeros_like(span)
     for width, low, high, inner in [
         (0.62, 1.0, 2.15, "#cfe4f3"),
         (0.36, 1.25, 1.9, "#c97b4a"),
@@ -284,5 +293,5 @@ def _hang(colour, along, level, span, wall, rng) -> np.ndarray:
         tone = linear(inner) * (0.75 + 0.35 * (level - low) / (high - low))[..., None]
         colour = np.where(inside[..., None], tone, colour)
         colour = np.where(frame[..., None], linear("#f0ede6") * np.float32(0.85), colour)
-        place = place + rng.uniform(1.3, 1.8) * (1 if rng.random() < 0.5 else -1)
+        place = place + rng.uniform(1.2, 1.5)
     return colour

@@ -40,12 +40,9 @@ def waves() -> np.ndarray:
 
 def look_up(tile: np.ndarray, x: np.ndarray, y: np.ndarray, period: float) -> np.ndarray:
     """The tile (512, 512, C) at positions x, y (...), repeating every `period`: (..., C)."""
-    scale = np.float32(_SIDE / period)
     # The interpolator takes pictures of at most 32767 pixels a side, so lists are folded.
     padding = -x.size % _SIDE
-    wrapped = [
-        np.pad(np.ravel(axis * scale).astype(np.float32) % _SIDE, (0, padding)).reshape(-1, _SIDE)
-        for axis in (x, y)
-    ]
+    turns = [np.pad(np.ravel(axis).astype(np.float32) / period, (0, padding)) for axis in (x, y)]
+    wrapped = [((turn - np.floor(turn)) * _SIDE).reshape(-1, _SIDE) for turn in turns]
     found = cv2.remap(tile, *wrapped, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     return found.reshape(-1, tile.shape[-1])[: x.size].reshape(*x.shape, tile.shape[-1])
