@@ -36,6 +36,16 @@ class CanonicalSpace:
     regions: dict[tuple[str, ...], Int[np.ndarray, " R"]]
     """Voxels of the interaction region of every segment set that some part names."""
 
+    def transforms(self, pose: Float[Tensor, "B 24 3"]) -> Float[Tensor, "B 24 4 4"]:
+        """(B, 24, 4, 4) float64: per joint the map from the star pose to poses, axis-angle.
+
+        A_pose A_star^-1 at the zero shape; the global rotation (joint 0) counts as zero. A voxel's
+        posed place is the blend of these by its skinning weights (SPEC 7).
+        """
+        pose = pose.to(self.body.v_template.dtype).clone()
+        pose[:, 0] = 0
+        return self.body.skinning_transforms(pose).double() @ self.star_inverse
+
     def members(self, touched: Bool[np.ndarray, "sets B"]) -> Bool[np.ndarray, "parts B"]:
         """(parts, B) bool: who joins which cluster, from who touches which region (in order)."""
         number = {segments: index for index, segments in enumerate(self.regions)}

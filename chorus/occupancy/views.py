@@ -69,7 +69,4 @@ def joint_cameras(space: CanonicalSpace, views: Views) -> Float[Tensor, "B 24 3 
     camera = views.K.double() @ torch.cat([views.R, views.t[..., None]], dim=-1).double()
     if not space.settings.canonicalise:
         return camera[:, None].expand(-1, 24, 3, 4).float()
-    pose = views.pose.to(space.body.v_template.dtype).clone()
-    pose[:, 0] = 0
-    transforms = space.body.skinning_transforms(pose).double() @ space.star_inverse
-    return (camera[:, None] @ transforms).float()
+    return (camera[:, None] @ space.transforms(views.pose)).float()

@@ -71,7 +71,8 @@ def random_views(count: int, seed: int = 0, size: tuple[int, int] = (40, 56)) ->
     angle = torch.from_numpy(rng.uniform(0, 2 * np.pi, count))
     eye = torch.stack([angle.cos(), torch.full_like(angle, 0.2), angle.sin()], dim=-1)
     eye = eye * torch.from_numpy(rng.uniform(1, 3, (count, 1)))
-    R, t = look_at(eye.float(), torch.zeros(count, 3))
+    # Not at the origin itself, whose voxels would fall exactly on the edges of the middle pixels.
+    R, t = look_at(eye.float(), torch.from_numpy(rng.normal(0, 0.05, (count, 3))).float())
     height, width = size
     K = torch.tensor([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]])
     rows, columns = np.mgrid[:height, :width]

@@ -1,0 +1,198 @@
+"""The truth test: a learned distribution against the occupancy of scenes that are known exactly.
+
+Where the scenes are known (the synthetic world), the true canonical occupancy is: for each scene,
+each canonical voxel goes to the person's true pose, and counts as occupied as far as it lies inside
+the object; averaged over scenes. A learned distribution is scored by how well it ranks voxels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from chorus.body.model import BodyModel
+from chorus.errors import BadInput
+from chorus.occupancy.canonical import CanonicalSpace
+from chorus.occupancy.grid import VoxelGrid
+
+
+@dataclass(frozen=True, eq=False)
+class KnownScene:
+    """One person and one object whose places are known."""
+
+    pose: Float[np.ndarray, "24 3"]
+    """True pose, axis-angle, radians; the global rotation does not matter."""
+    betas: Float[np.ndarray, " S"]
+    """True body shape."""
+    object_to_body: Float[np.ndarray, "4 4"]
+    """Rigid map from the object's own frame to the person's body frame: the body at its true shape
+    with zero global rotation and translation. Metres."""
+    bounds: Float[np.ndarray, "2 3"]
+    """Lowest and highest coordinates of the object in its own frame, metres."""
+    contains: Callable[[Float[np.ndarray, "P 3"]], Bool[np.ndarray, " P"]]
+    """Which points (P, 3) in the object's own frame lie inside the object."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrueOccupancy:
+    """What a perfect learner would know about some scenes."""
+
+    probability: Float[np.ndarray, "N N N"]
+    """(N, N, N) float32: mean over scenes of the share of the voxel inside the object."""
+    grid: VoxelGrid
+    """Where the voxels are."""
+    scenes: int
+    """How many scenes were averaged."""
+
+    @property
+    def region(self) -> Bool[np.ndarray, "N N N"]:
+        """(N, N, N) bool: voxels with at least half of the highest probability; none if it is 0."""
+        highest = self.probability.max()
+        return (self.probability >= highest / 2) & (highest > 0)
+
+
+@dataclass(frozen=True)
+class TruthScores:
+    """How well a learned distribution knows the truth; each from 0 to 1."""
+
+    soft_ap: float
+    """3D average precision over all (scene, voxel) pairs: a voxel's positives are the share of
+    scenes that truly occupy it, the rest its negatives, all ranked by the learned probability."""
+    soft_ap_ceiling: float
+    """The soft_ap of the truth itself: no ranking of voxels can reach more."""
+    region_ap: float
+    """3D average precision with the voxels of the true region as the only positives."""
+    best_iou: float
+    """Intersection over union with the true region at the threshold where it is greatest."""
+    best_threshold: float
+    """That threshold: the learned voxels are those with at least this probability."""
+
+
+def true_occupancy(
+    space: CanonicalSpace, scenes: Iterable[KnownScene], subdivisions: int = 2
+) -> TrueOccupancy:
+    """The true canonical occupancy of scenes, on the space's grid.
+
+    Each voxel is probed at subdivisions^3 points, so that boards thinner than a voxel count with
+    their share of it. BadInput without any scene or for a scene that is not finite.
+    """
+    centres = torch.from_numpy(space.grid.centres()).double()
+    weights = torch.from_numpy(space.weights).double()
+    steps = ((np.arange(subdivisions) + 0.5) / subdivisions - 0.5) * space.grid.size
+    offsets = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
+    total = np.zeros(space.grid.count)
+    count = 0
+    for scene in scenes:
+        count += 1
+        voxels, share = _occupied_share(space, scene, centres, weights, offsets)
+        total[voxels] += share
+    if count == 0:
+        raise BadInput("the truth test needs at least one known scene; found none.")
+    probability = (total / count).astype(np.float32).reshape(space.grid.shape)
+    return TrueOccupancy(probability, space.grid, count)
+
+
+def body_scale(body: BodyModel, betas: Float[np.ndarray, " S"]) -> float:
+    """How much larger a person's skeleton is than the zero-shape body's, about the pelvis.
+
+    The least-squares factor between the two rest skeletons. Calibration sees a person of any size
+    as the zero-shape body, so canonical lengths are the person's own divided by this.
+    """
+    joints = body.rest()[1].double()
+    shaped = body.rest(torch.as_tensor(np.asarray(betas, np.float32)))[1].double()
+    bones, shaped_bones = joints - joints[0], shaped - shaped[0]
+    return float((bones * shaped_bones).sum() / (bones * bones).sum())
+
+
+def _occupied_share(
+    space: CanonicalSpace,
+    scene: KnownScene,
+    centres: torch.Tensor,
+    weights: torch.Tensor,
+    offsets: Float[np.ndarray, "S 3"],
+) -> tuple[np.ndarray, Float[np.ndarray, " n"]]:
+    """Voxels near the object, and the share of each that is inside it."""
+    object_to_body = np.asarray(scene.object_to_body, float)
+    pose = torch.as_tensor(np.asarray(scene.pose, np.float32))
+    if not (np.isfinite(object_to_body).all() and torch.isfinite(pose).all()):
+        raise BadInput("a known scene has a pose or an object transform that is not finite.")
+    blend = weights @ space.transforms(pose[None])[0, :, :3].flatten(1)
+    turn, shift = blend.unflatten(1, (3, 4)).split([3, 1], dim=-1)
+    posed = (turn @ centres[..., None] + shift)[..., 0].numpy()
+    # To the true person: scaled about the pelvis, which keeps its place in the body frame.
+    scale = body_scale(space.body, scene.betas)
+    pelvis = space.body.rest()[1][0].double().numpy()
+    betas = torch.as_tensor(np.asarray(scene.betas, np.float32))
+    shaped_pelvis = space.body.rest(betas)[1][0].double().numpy()
+    to_object = np.linalg.inv(object_to_body)
+    linear = scale * to_object[:3, :3]
+    places = (posed - pelvis) @ linear.T + to_object[:3, :3] @ shaped_pelvis + to_object[:3, 3]
+    # Probes stay within a voxel's diagonal of its centre, even where skinning stretches space.
+    stretch = torch.linalg.matrix_norm(turn).numpy()[:, None]
+    margin = scale * stretch * space.grid.size
+    near = ((places >= scene.bounds[0] - margin) & (places <= scene.bounds[1] + margin)).all(axis=1)
+    voxels = np.flatnonzero(near)
+    probes = places[voxels, None] + np.einsum(
+        "oc,vcd,sd->vso", linear, turn.numpy()[voxels], offsets
+    )
+    inside = scene.contains(probes.reshape(-1, 3)).reshape(len(voxels), len(offsets))
+    return voxels, inside.mean(axis=1)
+
+
+def average_precision(
+    scores: Float[np.ndarray, " n"],
+    positives: Float[np.ndarray, " n"],
+    negatives: Float[np.ndarray, " n"],
+) -> float:
+    """Average precision of a ranking by `scores` of items with positive and negative weights.
+
+    Sum over distinct scores, highest first, of (recall gained) x (precision there); items with
+    equal scores enter together. NaN if there are no positives.
+    """
+    found, _, precision = _walk(scores, positives, negatives)
+    if not found.size or found[-1] == 0:
+        return float("nan")
+    return float((np.diff(found, prepend=0) * precision).sum() / found[-1])
+
+
+def _walk(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray):
+    """(positives found, threshold, precision) at every distinct score, highest first."""
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) if len(ranked) else order
+    found = np.cumsum(positives[order], dtype=np.float64)[last]
+    taken = found + np.cumsum(negatives[order], dtype=np.float64)[last]
+    precision = np.divide(found, taken, out=np.zeros_like(found), where=taken > 0)
+    return found, ranked[last], precision
+
+
+def truth_scores(probability: Float[np.ndarray, "N N N"], truth: TrueOccupancy) -> TruthScores:
+    """Score a learned probability volume on the truth's grid.
+
+    NaN where the truth is empty. BadInput if the volume is of another size.
+    """
+    if probability.shape != truth.probability.shape:
+        raise BadInput(
+            f"the learned distribution is {probability.shape} and the truth "
+            f"{truth.probability.shape}; use the same resolution for both."
+        )
+    learned = probability.reshape(-1).astype(np.float64)
+    true = truth.probability.reshape(-1).astype(np.float64)
+    region = truth.region.reshape(-1).astype(np.float64)
+    found, threshold, precision = _walk(learned, region, 1 - region)
+    # precision = found / taken, and a union is what was taken plus what was not found.
+    taken = np.divide(found, precision, out=np.zeros_like(found), where=precision > 0)
+    iou = np.divide(found, taken + region.sum() - found, out=np.zeros_like(found), where=found > 0)
+    best = int(iou.argmax())
+    empty = not region.any()
+    return TruthScores(
+        soft_ap=average_precision(learned, true, 1 - true),
+        soft_ap_ceiling=average_precision(true, true, 1 - true),
+        region_ap=average_precision(learned, region, 1 - region),
+        best_iou=float("nan") if empty else float(iou[best]),
+        best_threshold=float("nan") if empty else float(threshold[best]),
+    )
