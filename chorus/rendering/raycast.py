@@ -171,14 +171,12 @@ def _camera_rays(K: tuple, width: int, height: int) -> np.ndarray:
     return rays
 
 
-def interpolate(values: np.ndarray, faces: np.ndarray, hits: Hits) -> np.ndarray:
-    """Per-vertex values (V, ...) of one mesh at its hits (P,): (P, ...), barycentric mean."""
-    corners = values[faces[hits.face_id]]
-    return blend_corners(corners, hits.barycentric)
-
-
 def blend_corners(corners: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
-    """Barycentric mean of the three corners' values: corners (P, 3, ...) -> (P, ...)."""
+    """Barycentric mean of the three corners' values: corners (P, 3, ...) -> (P, ...).
+
+    `blend_corners(vertex_normals(vertices, faces)[faces[hits.face_id]], hits.barycentric)`
+    are the shading normals of hits (P,) on one mesh, before normalisation.
+    """
     extra = (1,) * (corners.ndim - 2)
     u = barycentric[:, 0].reshape(-1, *extra)
     v = barycentric[:, 1].reshape(-1, *extra)

@@ -21,6 +21,7 @@ _BRIGHT = ["#e4572e", "#f2b134", "#2e86ab", "#3aa17e", "#d1495b", "#5b5ea6", "#f
 _SOFT = ["#f4efe6", "#c8d5b9", "#8fc0a9", "#f6bd60", "#f28482", "#84a59d", "#9fb8d9", "#e9d8c0"]
 _DENIM = ["#33475f", "#4a6583", "#23303f", "#6f7f91", "#7a6a56", "#3b3b40", "#a89878"]
 _DARK = ["#20242b", "#1d2f45", "#2c2c34", "#123a4a"]
+_NEOPRENE = ["#20242b", "#1d2f45", "#15505f", "#6b2230", "#2e86ab", "#4a3f6b"]
 _SHORTS = ["#f2f2f0", "#20304a", "#2b2d33", "#c8453b", "#3aa17e"]
 _SHOES = ["#f2f0ec", "#2b2d33", "#c8453b", "#3c6e91", "#8a8d91"]
 
@@ -68,8 +69,8 @@ OUTFITS: dict[str, tuple[Outfit, ...]] = {
         Outfit(0.36, 0.40, 0.03, 0.0, False, tops=tuple(_BRIGHT), bottoms=tuple(_BRIGHT)),
     ),
     "wetsuit": (
-        Outfit(0.97, 0.95, 0.05, -0.02, False, suit=True, loose=0.004, tops=tuple(_DARK)),
-        Outfit(0.40, 0.42, 0.05, -0.02, False, suit=True, loose=0.004, tops=tuple(_DARK)),
+        Outfit(0.97, 0.95, 0.05, -0.02, False, suit=True, loose=0.004, tops=tuple(_NEOPRENE)),
+        Outfit(0.40, 0.42, 0.05, -0.02, False, suit=True, loose=0.004, tops=tuple(_NEOPRENE)),
     ),
     "winter": (
         Outfit(0.99, 0.97, -0.03, -0.03, loose=0.022, tops=tuple(_BRIGHT), bottoms=tuple(_DARK)),
@@ -152,7 +153,7 @@ def draw_look(wardrobe, seed: int) -> Look:
         skin=pick(_SKIN, rng),
         hair=pick(_HAIR, rng),
         top=pick(outfit.tops, rng),
-        second=pick(outfit.tops, rng),
+        second=pick(_BRIGHT if outfit.suit else outfit.tops, rng),
         bottom=pick(outfit.bottoms, rng),
         shoe=pick(_SHOES, rng),
         pattern=str(rng.choice(["plain", "plain", "hoops", "band", "sleeves"])),

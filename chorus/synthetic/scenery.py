@@ -217,9 +217,10 @@ def _water(x, z, footprint, directions, colours, light, sun, sky):
     for _ in range(7):
         glint *= glint
     colour = colour + (glint * sun * 1.6)[..., None] * light.sun
-    # Where something touches the water the sky is hidden: there it foams.
-    touch = smoothstep(0.72, 0.25, sky + 0.1 * ripple[..., 2])
-    return mix(colour, np.float32([0.86, 0.92, 0.94]), 0.75 * touch)
+    # Close under a hull little sky is mirrored; a little foam marks where it meets the water.
+    touch = smoothstep(0.55, 0.1, sky + 0.22 * ripple[..., 2])
+    colour = colour * (0.55 + 0.45 * smoothstep(0.0, 0.6, sky))[..., None]
+    return mix(colour, np.float32([0.8, 0.88, 0.9]), 0.3 * touch)
 
 
 def _studio(setting, view, light, floor, seed) -> Surroundings:

@@ -1,0 +1,166 @@
+"""Procedural objects: closed, true to size, and sure about what is inside them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+
+from chorus.errors import BadInput
+from chorus.synthetic import objects, shapes
+
+EQUIPMENT = ["surfboard", "skateboard", "backpack", "tennis racket"]
+KINDS = [*(name for name in objects.KINDS if name != "composite"), "sports ball", "frisbee"]
+
+# Width (x), height (y) and length (z) of real products, metres, low and high.
+REAL_SIZES = {
+    "surfboard": ([0.45, 0.12, 1.85], [0.6, 0.35, 2.75]),
+    "skateboard": ([0.18, 0.09, 0.73], [0.24, 0.17, 0.88]),
+    "backpack": ([0.28, 0.38, 0.3], [0.46, 0.58, 0.55]),
+    "tennis racket": ([0.22, 0.65, 0.02], [0.3, 0.737, 0.05]),
+    "sports ball": ([0.19] * 3, [0.25] * 3),
+    "frisbee": ([0.23, 0.015, 0.23], [0.31, 0.04, 0.31]),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("seed", range(3))
+def test_every_component_is_watertight_and_turned_outward(name, seed):
+    parameters = objects.sample_parameters(name, np.random.default_rng(seed))
+    mesh = objects.build(name, **parameters)
+    assert mesh.is_watertight and mesh.is_winding_consistent
+    assert np.isfinite(mesh.vertices).all()
+    assert all(part.volume > 0 for part in mesh.split(only_watertight=False))
+    assert len(mesh.metadata["part_of_face"]) == len(mesh.faces)
+    assert mesh.metadata["part_of_face"].max() < len(mesh.metadata["parts"])
+
+
+@pytest.mark.parametrize("name", REAL_SIZES)
+def test_sizes_are_those_of_real_things(name):
+    low, high = REAL_SIZES[name]
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        extents = objects.build(name, **objects.sample_parameters(name, rng)).extents
+        assert (extents >= low).all() and (extents <= high).all(), extents
+
+
+def test_frames_are_where_the_documentation_puts_them():
+    board = objects.build("surfboard", length=2.2, rocker=0.1)
+    top = board.vertices[np.abs(board.vertices[:, 2]) < 0.05][:, 1].max()
+    assert abs(top) < 0.004  # the deck's centre is the origin
+    nose, tail = board.bounds[1, 2], board.bounds[0, 2]
+    assert nose == pytest.approx(1.1, abs=0.01) and tail == pytest.approx(-1.1, abs=0.01)
+    at_nose = board.vertices[board.vertices[:, 2] > 1.05]
+    at_tail = board.vertices[board.vertices[:, 2] < -1.0]
+    assert at_nose[:, 1].mean() > at_tail[:, 1].mean() > -0.1  # both rise, the nose more
+    assert np.ptp(at_nose[:, 0]) < np.ptp(at_tail[:, 0])  # pointed nose, wider tail
+    skate = objects.build("skateboard")
+    deck = skate.vertices[
+        (np.abs(skate.vertices[:, 2]) < 0.1) & (np.abs(skate.vertices[:, 0]) < 0.05)
+    ]
+    assert abs(deck[:, 1].max()) < 0.004 and skate.bounds[0, 1] < -0.07
+    pack = objects.build("backpack", depth=0.17)
+    bag = pack.vertices[np.unique(pack.faces[pack.metadata["part_of_face"] == 0])]
+    assert bag[:, 2].max() < 1e-6 and pack.bounds[1, 2] > 0.18
+    racket = objects.build("tennis racket", length=0.685)
+    assert racket.bounds[1, 1] > 0.55 and racket.bounds[0, 1] == pytest.approx(-0.1, abs=0.01)
+
+
+@pytest.mark.parametrize("name", EQUIPMENT)
+def test_contains_is_the_union_of_the_components(name):
+    mesh = objects.build(name)
+    rng = np.random.default_rng(1)
+    points = rng.uniform(mesh.bounds[0] - 0.05, mesh.bounds[1] + 0.05, (4000, 3))
+    shallow = mesh.triangles_center - 5e-4 * mesh.face_normals  # within the thinnest plate
+    points = np.concatenate([points, shallow[::7]])
+    expected = np.zeros(len(points), bool)
+    for part in mesh.split(only_watertight=False):
+        expected |= _winding(part, points) > 0.5
+    found = objects.contains(mesh, points)
+    assert (found == expected).mean() > 0.999
+    assert found.sum() > 100
+    share = objects.contains(mesh, rng.uniform(*mesh.bounds, (40000, 3))).mean()
+    assert 0 < share * np.prod(mesh.extents) <= 1.1 * mesh.volume
+
+
+def _winding(mesh: trimesh.Trimesh, points: np.ndarray) -> np.ndarray:
+    """Solid-angle winding number of one closed surface around points (P, 3)."""
+    low, high = mesh.bounds
+    near = np.flatnonzero(((points >= low) & (points <= high)).all(1))
+    result = np.zeros(len(points))
+    for chunk in np.array_split(near, max(1, len(near) // 100)):
+        a, b, c = np.moveaxis(mesh.triangles[None] - points[chunk, None, None], 2, 0)
+        la, lb, lc = (np.linalg.norm(v, axis=-1) for v in (a, b, c))
+        top = np.einsum("pfi,pfi->pf", a, np.cross(b, c))
+        dots = [np.einsum("pfi,pfi->pf", *pair) for pair in ((a, b), (b, c), (c, a))]
+        below = la * lb * lc + dots[0] * lc + dots[1] * la + dots[2] * lb
+        result[chunk] = np.arctan2(top, below).sum(1) / (2 * np.pi)
+    return result
+
+
+def test_contains_of_exact_shapes():
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-1, 1, (100_000, 3))
+    box = objects.build("box", size=[1.0, 0.6, 0.4], rounding=0.0)
+    inside = (np.abs(points) < [0.5, 0.3, 0.2]).all(1)
+    near_edge = (np.abs(np.abs(points) - [0.5, 0.3, 0.2]) < 2e-3).any(1)
+    assert (objects.contains(box, points) == inside)[~near_edge].all()
+    ball = objects.build("sphere", radius=0.7)
+    distance = np.linalg.norm(points, axis=1)
+    clear = np.abs(distance - 0.69) > 0.012
+    assert (objects.contains(ball, points) == (distance < 0.69))[clear].all()
+    assert not objects.contains(ball, np.zeros((0, 3))).any()
+    with pytest.raises(BadInput, match=r"\(P, 3\)"):
+        objects.contains(ball, np.zeros(3))
+
+
+def test_primitive_volumes():
+    cases = [
+        (shapes.box((1, 2, 3)), 6.0, 0.005),
+        (shapes.sphere(0.5), np.pi / 6, 0.02),
+        (shapes.cylinder(0.5, 1.0), np.pi / 4, 0.01),
+        (shapes.capsule(0.1, 1.0), np.pi * 0.01 + 4 / 3 * np.pi * 0.001, 0.02),
+        (shapes.tube((0, 0, 0), (0, 1, 0), 0.1, count=48), np.pi * 0.01, 0.01),
+    ]
+    for part, volume, tolerance in cases:
+        assert shapes.assemble([part]).volume == pytest.approx(volume, rel=tolerance)
+
+
+def test_a_new_category_needs_data_only():
+    bench = objects.data_kind(
+        {
+            "frame": "origin on the floor below the seat's middle",
+            "size": [0.9, 1.1],
+            "parts": [
+                {"shape": "box", "size": [1.5, 0.05, 0.4], "at": [0, 0.45, 0], "part": "seat"},
+                {"shape": "tube", "start": [-0.6, 0, 0], "end": [-0.6, 0.45, 0], "radius": 0.03},
+                {"shape": "cylinder", "radius": 0.03, "height": 0.45, "at": [0.6, 0.225, 0]},
+                {"shape": "box", "size": [1.5, 0.4, 0.04], "at": [0, 0.7, 0]},
+            ],
+        }
+    )  # fmt: skip
+    mesh = shapes.assemble(bench.builder(size=1.0))
+    assert mesh.is_watertight and mesh.extents[0] == pytest.approx(1.5, abs=0.01)
+    assert mesh.metadata["parts"] == ["seat", "body"]
+    assert objects.contains(mesh, np.array([[0, 0.45, 0], [0, 0.2, 0]])).tolist() == [True, False]
+
+
+def test_parameters_are_reproducible_and_within_range():
+    for name in KINDS:
+        first = objects.sample_parameters(name, np.random.default_rng(7))
+        assert first == objects.sample_parameters(name, np.random.default_rng(7))
+        for key, (low, high) in objects.kind(name).ranges.items():
+            assert low - 1e-3 <= first[key] <= high + 1e-3
+
+
+def test_bad_requests_say_what_is_wrong():
+    with pytest.raises(BadInput, match="did you mean 'surfboard'"):
+        objects.build("surfbord")
+    with pytest.raises(BadInput, match="colour"):
+        objects.build("surfboard", colour=3)
+    with pytest.raises(BadInput, match="length of a surfboard"):
+        objects.build("surfboard", length=float("nan"))
+    with pytest.raises(BadInput, match="unknown shape 'sphare'"):
+        objects.build("composite", parts=[{"shape": "sphare"}])
+    with pytest.raises(BadInput, match="at least one part"):
+        objects.build("composite", parts=[])
