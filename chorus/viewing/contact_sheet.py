@@ -68,7 +68,7 @@ def contact_sheet(
     subtitle: str = "",
     columns: int = 6,
     tile_size: int = 300,
-    kind: Renderer = "gl",
+    kind: Renderer = "cpu",
 ) -> np.ndarray:
     """Picture (H, W, 3) uint8 of all tiles, row by row.
 
@@ -99,7 +99,7 @@ def contact_sheet(
 
 
 def write_contact_sheet(
-    path: str | os.PathLike, tiles: Sequence[Tile], *, kind: Renderer = "gl", **layout
+    path: str | os.PathLike, tiles: Sequence[Tile], *, kind: Renderer = "cpu", **layout
 ) -> Path:
     """Write `contact_sheet` (title, subtitle, columns, tile_size) as a PNG and return its path."""
     return save_png(contact_sheet(tiles, kind=kind, **layout), path)

@@ -6,12 +6,18 @@ pipeline fills them from a `Distribution` and a `BodyModel`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from chorus.errors import BadInput
+
+if TYPE_CHECKING:
+    from chorus.body.model import BodyModel
+    from chorus.occupancy.distribution import Distribution
 
 TOTAL_PROMPT = "total-aggregation"
 """Pseudo-prompt under which the distribution over all prompts is stored (SPEC 0)."""
@@ -58,6 +64,22 @@ class Exhibit:
                 "not; aggregate this cluster again."
             )
         object.__setattr__(self, "probability", np.clip(grid, 0, 1).astype(np.float32))
+
+    @classmethod
+    def of(cls, distribution: Distribution, facts: Sequence[tuple[str, str]] = ()) -> Exhibit:
+        """The exhibit of a distribution; samples are those that joined its cluster, if known."""
+        members = distribution.metadata.get("members")
+        if members is None and distribution.counts is not None:
+            members = int(distribution.counts.members.sum())
+        return cls(
+            probability=distribution.probability,
+            category=distribution.category,
+            prompt=distribution.prompt,
+            part=distribution.part or "all",
+            samples=members,
+            facts=tuple(facts),
+            side=distribution.grid.side,
+        )
 
     @property
     def title(self) -> str:
@@ -127,6 +149,14 @@ class ShownBody:
             )
         object.__setattr__(self, "vertices", vertices)
         object.__setattr__(self, "faces", faces)
+
+    @classmethod
+    def of(cls, body: BodyModel) -> ShownBody:
+        """The canonical body of a model: zero shape, star pose."""
+        from chorus.body.model import star_body
+
+        vertices = star_body(body).vertices.detach().cpu().numpy()
+        return cls(vertices, body.faces.detach().cpu().numpy())
 
     @cached_property
     def normals(self) -> np.ndarray:

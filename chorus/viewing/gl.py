@@ -17,7 +17,8 @@ from typing import Literal
 log = logging.getLogger(__name__)
 
 Renderer = Literal["cpu", "gl"]
-"""`cpu` draws anywhere; `gl` draws with VTK or pyrender off screen, if that works here."""
+"""`cpu` draws anywhere and the same everywhere; `gl` draws with VTK or pyrender off screen, if that
+works here. GL in software (Mesa's llvmpipe) takes three to ten times as long as `cpu`."""
 
 SWITCH = "CHORUS_GL"
 PROBE_SECONDS = 60

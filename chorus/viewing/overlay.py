@@ -25,13 +25,13 @@ def body_overlay(
     t: np.ndarray,
     K: np.ndarray,
     *,
-    kind: Renderer = "gl",
+    kind: Renderer = "cpu",
 ) -> np.ndarray:
     """The image (H, W, 3) uint8 with a shaded, half transparent mesh over it.
 
     `vertices` (V, 3) metres, `faces` (F, 3); R (3, 3), t (3,), K (3, 3) map the mesh's frame to the
     image's pixels (docs/conventions.md, Cameras). `gl` draws with pyrender where off-screen GL
-    works and on the CPU otherwise; `cpu` always on the CPU. A mesh that is not finite or lies
+    works and on the CPU otherwise. A mesh that is not finite or lies
     behind the camera leaves the image as it is.
     """
     vertices = np.asarray(vertices, dtype=np.float64)

@@ -19,14 +19,18 @@ from chorus.viewing.surfaces import Surface, isosurface, refine
 
 COLOUR_MAP = "plasma"
 """Perceptually uniform matplotlib map: violet where unlikely, yellow where likely."""
+COLOURS_START = 0.3
+"""Colours vary from this share of the scale on; what is less likely is seldom shown."""
 BACKGROUND = (1.0, 1.0, 1.0)
 BODY_COLOUR = (0.80, 0.79, 0.775)
 SHELL_STEPS = (0.0, 0.14, 0.28, 0.43, 0.58, 0.73, 0.88)
 """Shell levels as shares of the way from the display threshold to the peak."""
-SHELL_OPACITY = (0.12, 0.09, 0.10, 0.13, 0.18, 0.30, 0.92)
-THRESHOLD_SHARE = 0.35
+SHELL_OPACITY = (0.13, 0.10, 0.11, 0.14, 0.20, 0.32, 0.92)
+THRESHOLD_SHARE = 0.5
 """Default display threshold, as a share of the distribution's peak."""
-MARGIN = 1.05
+FRAMED_SHELL = 1
+"""Number of the shell, from outside, that a picture must hold whole."""
+MARGIN = 1.07
 """Air around the composition, as a factor on the half width and height of the picture."""
 KEY_LIGHT = np.array([-0.45, -0.65, -0.62])
 FILL_LIGHT = np.array([0.80, -0.05, -0.60])
@@ -123,7 +127,9 @@ class ColourScale:
         """(256, 3) colours in [0, 1] from probability 0 to `top`."""
         from matplotlib import colormaps
 
-        return colormaps[COLOUR_MAP](np.linspace(0.04, 0.97, 256))[:, :3]
+        share = np.linspace(0, 1, 256)
+        position = np.clip((share - COLOURS_START) / (1 - COLOURS_START), 0, 1)
+        return colormaps[COLOUR_MAP](0.03 + 0.94 * position)[:, :3]
 
     def __call__(self, probability: float) -> np.ndarray:
         """Colour (3,) of one probability."""
@@ -151,7 +157,8 @@ def compose(
             if not surface.is_empty:
                 shells.append(Shell(surface, level, scale(level), opacity))
     shown = [] if body is None else [body.vertices]
-    shown += [shells[0].surface.vertices] if shells else []
+    # the faint outermost shells may have far islands; the picture is framed without them
+    shown += [shells[min(FRAMED_SHELL, len(shells) - 1)].surface.vertices] if shells else []
     outline = np.concatenate(shown) if shown else np.array([[-1, -1, -1], [1, 1, 1]])
     centre = np.array([0.0, (outline[:, 1].min() + outline[:, 1].max()) / 2, 0.0])
     return Composition(body, tuple(reversed(shells)), centre, outline)
@@ -182,6 +189,6 @@ def shell_colours(shell: Shell, R: np.ndarray, t: np.ndarray) -> np.ndarray:
     half = _unit(_unit(KEY_LIGHT) + towards)
     shine = np.clip((normals * half).sum(1), 0, 1) ** 40
     light = 0.76 + 0.34 * key
-    rgb = np.clip(light[:, None] * shell.colour + 0.30 * shine[:, None], 0, 1)
-    alpha = shell.opacity + (1 - shell.opacity) * (0.35 * (1 - facing) ** 3 + 0.20 * shine)
+    rgb = np.clip(light[:, None] * shell.colour + 0.18 * shine[:, None], 0, 1)
+    alpha = shell.opacity + (1 - shell.opacity) * (0.45 * (1 - facing) ** 3 + 0.20 * shine)
     return np.concatenate([rgb, alpha[:, None]], axis=1).astype(np.float32)

@@ -69,7 +69,9 @@ def test_overlay_without_gl(unprobed, monkeypatch):
     image = np.full((80, 100, 3), 200, dtype=np.uint8)
     body = box_body()
     K = np.array([[90, 0, 50], [0, 90, 40], [0, 0, 1.0]])
-    drawn = body_overlay(image, body.vertices, body.faces, np.diag([1.0, -1, -1]), [0, 0, 3], K)
+    drawn = body_overlay(
+        image, body.vertices, body.faces, np.diag([1.0, -1, -1]), [0, 0, 3], K, kind="gl"
+    )
     changed = np.argwhere((drawn != image).any(2))
     # 0.5 m x 1.6 m seen from 2.85 m with 90 px: about 16 x 51 px around the middle
     assert np.abs(changed.mean(0) - (39.5, 49.5)).max() < 0.6
@@ -96,3 +98,19 @@ def test_vtk_draws_what_the_cpu_draws():
         for view in views:
             difference = np.abs(by_gl(view).astype(int) - by_cpu(view))
             assert difference.mean() < 1.5
+
+
+def test_pyrender_draws_what_the_cpu_draws():
+    if not gl.pyrender_draws():
+        pytest.skip("no off-screen GL for pyrender on this machine")
+    image = np.full((120, 160, 3), 200, dtype=np.uint8)
+    body = box_body()
+    K = np.array([[150, 0, 83], [0, 150, 55], [0, 0, 1.0]])
+    [view] = frame(compose(exhibit(), body), [View(30, 20)])
+    where = (view.rotation, np.array([0.1, -0.05, 3.2]), K)
+    by_gl, by_cpu = (
+        body_overlay(image, body.vertices, body.faces, *where, kind=kind) for kind in ("gl", "cpu")
+    )
+    difference = np.abs(by_gl.astype(int) - by_cpu)
+    assert difference.mean() < 1.0
+    assert (by_cpu != image).any()

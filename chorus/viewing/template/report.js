@@ -80,6 +80,7 @@
       fine.origin = packed.start.map((s) => s - margin * packed.voxel - 0.5 * size);
       fine.size = size;
       fine.peak = fine.values.reduce((top, value) => Math.max(top, value), 0);
+      cellRanges(fine);
       if (volumes.size >= 8) volumes.delete(volumes.keys().next().value);
       volumes.set(index, fine);
     }
@@ -94,15 +95,27 @@
 
   let cellNumbers = new Int32Array(0);
 
+  // Lowest and highest corner of every cell: tells at a glance which cells a level crosses.
+  function cellRanges(field) {
+    const [, nb, nc] = field.shape, v = field.values, steps = [1, nc, nb * nc];
+    let low = v.slice(), high = v.slice();
+    for (const step of steps) for (let at = 0; at < v.length - step; at++) {
+      if (low[at + step] < low[at]) low[at] = low[at + step];
+      if (high[at + step] > high[at]) high[at] = high[at + step];
+    }
+    field.low = low;
+    field.high = high;
+  }
+
   function surface(field, level) {
-    const [na, nb, nc] = field.shape, v = field.values, sa = nb * nc, sb = nc;
+    const [na, nb, nc] = field.shape, v = field.values, { low, high } = field, sa = nb * nc, sb = nc;
     if (cellNumbers.length < v.length) cellNumbers = new Int32Array(v.length);
     const cell = cellNumbers, points = [], faces = [];
     const step = CORNER.map(([i, j, k]) => i * sa + j * sb + k);
     for (let i = 0; i < na - 1; i++) for (let j = 0; j < nb - 1; j++) for (let k = 0, at = i * sa + j * sb; k < nc - 1; k++, at++) {
+      if (high[at] < level || low[at] >= level) continue;
       let mask = 0;
       for (let c = 0; c < 8; c++) if (v[at + step[c]] >= level) mask |= 1 << c;
-      if (mask === 0 || mask === 255) continue;
       let x = 0, y = 0, z = 0, count = 0;
       for (let e = 0; e < 12; e++) {
         const p = EDGE[e][0], q = EDGE[e][1];
@@ -164,8 +177,8 @@
       void main() { vec3 n = normalize(vNormal), towards = normalize(vTowards);
         float facing = clamp(dot(n, towards), 0.0, 1.0), key = max(dot(n, unit(KEY)), 0.0);
         float shine = pow(max(dot(n, normalize(unit(KEY) + towards)), 0.0), 40.0);
-        vec3 rgb = clamp((0.76 + 0.34 * key) * colour + 0.30 * shine, 0.0, 1.0);
-        gl_FragColor = vec4(rgb, opacity + (1.0 - opacity) * (0.35 * pow(1.0 - facing, 3.0) + 0.20 * shine)); }`,
+        vec3 rgb = clamp((0.76 + 0.34 * key) * colour + 0.18 * shine, 0.0, 1.0);
+        gl_FragColor = vec4(rgb, opacity + (1.0 - opacity) * (0.45 * pow(1.0 - facing, 3.0) + 0.20 * shine)); }`,
   });
 
   const scene = new THREE.Scene();
