@@ -80,15 +80,14 @@ def true_occupancy(
     Each voxel is probed at subdivisions^3 points, so that boards thinner than a voxel count with
     their share of it. BadInput without any scene or for a scene that is not finite.
     """
-    centres = torch.from_numpy(space.grid.centres()).double()
-    weights = torch.from_numpy(space.weights).double()
+    centres = space.grid.centres()
     steps = ((np.arange(subdivisions) + 0.5) / subdivisions - 0.5) * space.grid.size
     offsets = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
     total = np.zeros(space.grid.count)
     count = 0
     for scene in scenes:
         count += 1
-        voxels, share = _occupied_share(space, scene, centres, weights, offsets)
+        voxels, share = _occupied_share(space, scene, centres, offsets)
         total[voxels] += share
     if count == 0:
         raise BadInput("the truth test needs at least one known scene; found none.")
@@ -108,11 +107,19 @@ def body_scale(body: BodyModel, betas: Float[np.ndarray, " S"]) -> float:
     return float((bones * shaped_bones).sum() / (bones * bones).sum())
 
 
+def _to_own_size(body: BodyModel, betas: Float[np.ndarray, " S"]) -> Float[np.ndarray, "4 4"]:
+    """From the zero-shape body's frame to the person's: scaled about the pelvis, put at its own."""
+    shaped = body.rest(torch.as_tensor(np.asarray(betas, np.float32)))[1][0].double().numpy()
+    scale = body_scale(body, betas)
+    matrix = np.diag([scale, scale, scale, 1.0])
+    matrix[:3, 3] = shaped - scale * body.rest()[1][0].double().numpy()
+    return matrix
+
+
 def _occupied_share(
     space: CanonicalSpace,
     scene: KnownScene,
-    centres: torch.Tensor,
-    weights: torch.Tensor,
+    centres: Float[np.ndarray, "N3 3"],
     offsets: Float[np.ndarray, "S 3"],
 ) -> tuple[np.ndarray, Float[np.ndarray, " n"]]:
     """Voxels near the object, and the share of each that is inside it."""
@@ -120,25 +127,16 @@ def _occupied_share(
     pose = torch.as_tensor(np.asarray(scene.pose, np.float32))
     if not (np.isfinite(object_to_body).all() and torch.isfinite(pose).all()):
         raise BadInput("a known scene has a pose or an object transform that is not finite.")
-    blend = weights @ space.transforms(pose[None])[0, :, :3].flatten(1)
-    turn, shift = blend.unflatten(1, (3, 4)).split([3, 1], dim=-1)
-    posed = (turn @ centres[..., None] + shift)[..., 0].numpy()
-    # To the true person: scaled about the pelvis, which keeps its place in the body frame.
-    scale = body_scale(space.body, scene.betas)
-    pelvis = space.body.rest()[1][0].double().numpy()
-    betas = torch.as_tensor(np.asarray(scene.betas, np.float32))
-    shaped_pelvis = space.body.rest(betas)[1][0].double().numpy()
-    to_object = np.linalg.inv(object_to_body)
-    linear = scale * to_object[:3, :3]
-    places = (posed - pelvis) @ linear.T + to_object[:3, :3] @ shaped_pelvis + to_object[:3, 3]
-    # Probes stay within a voxel's diagonal of its centre, even where skinning stretches space.
-    stretch = torch.linalg.matrix_norm(turn).numpy()[:, None]
-    margin = scale * stretch * space.grid.size
-    near = ((places >= scene.bounds[0] - margin) & (places <= scene.bounds[1] + margin)).all(axis=1)
-    voxels = np.flatnonzero(near)
-    probes = places[voxels, None] + np.einsum(
-        "oc,vcd,sd->vso", linear, turn.numpy()[voxels], offsets
-    )
+    to_object = np.linalg.inv(object_to_body) @ _to_own_size(space.body, scene.betas)
+    joints = to_object @ space.transforms(pose[None])[0].numpy()
+    blend = (space.weights @ joints[:, :3].reshape(-1, 12).astype(np.float32)).reshape(-1, 3, 4)
+    local = blend[..., :3]
+    places = np.einsum("vij,vj->vi", local, centres) + blend[..., 3]
+    # How far a voxel's probes stray from its centre along the object's axes.
+    margin = np.abs(local) @ np.abs(offsets).max(axis=0).astype(np.float32)
+    near = (places >= scene.bounds[0] - margin) & (places <= scene.bounds[1] + margin)
+    voxels = np.flatnonzero(near[:, 0] & near[:, 1] & near[:, 2])
+    probes = places[voxels, None] + offsets @ local[voxels].transpose(0, 2, 1)
     inside = scene.contains(probes.reshape(-1, 3)).reshape(len(voxels), len(offsets))
     return voxels, inside.mean(axis=1)
 

@@ -1,0 +1,93 @@
+"""The small pixel grid that a test image is scored on (SPEC 12): target, projections, coverage.
+
+Cells are numbered row by row, row * w + column; -1 stands for a point that no cell holds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from chorus.errors import BadInput
+
+
+def small_shape(height: int, width: int, shorter_side: int = 32) -> tuple[int, int]:
+    """(h, w) of the small grid of an image: the shorter side as given, the other rounded down."""
+    if min(height, width) < 1 or shorter_side < 1:
+        raise BadInput(
+            f"an image of {height} x {width} pixels has no grid with a shorter side of "
+            f"{shorter_side}; both must be positive."
+        )
+    if height <= width:
+        return shorter_side, width * shorter_side // height
+    return height * shorter_side // width, shorter_side
+
+
+def resize_area(mask: Bool[np.ndarray, "H W"], shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    """The mask (H, W) on a coarser grid: a cell is on where more than half of it is covered.
+
+    Exact: coverage is counted in whole units of 1 / (h w) pixel. BadInput unless the mask is
+    two-dimensional and at least as large as the grid.
+    """
+    mask = np.asarray(mask, bool)
+    if mask.ndim != 2 or mask.shape[0] < shape[0] or mask.shape[1] < shape[1]:
+        raise BadInput(
+            f"a target mask must be (height, width) and at least {shape[0]} x {shape[1]} pixels, "
+            f"found {mask.shape}; score with a smaller grid."
+        )
+    rows, columns = (_shares(size, cells) for size, cells in zip(mask.shape, shape, strict=True))
+    covered = rows @ mask.astype(np.float64) @ columns.T
+    return 2 * covered > mask.shape[0] * mask.shape[1]
+
+
+def _shares(size: int, cells: int) -> Float[np.ndarray, "cells size"]:
+    """How much of each pixel lies in each cell along one axis, in units of 1 / cells pixel."""
+    cell, pixel = np.arange(cells)[:, None], np.arange(size)
+    low = np.maximum(cell * size, pixel * cells)
+    high = np.minimum((cell + 1) * size, (pixel + 1) * cells)
+    return np.clip(high - low, 0, None).astype(np.float64)
+
+
+def cells_of(
+    points: Float[np.ndarray, "P 3"],
+    R: Float[np.ndarray, "3 3"],
+    t: Float[np.ndarray, " 3"],
+    K: Float[np.ndarray, "3 3"],
+    image: tuple[int, int],
+    grid: tuple[int, int],
+    truncate: bool = False,
+) -> Int[np.ndarray, " P"]:
+    """The cell (P,) int64 that each point (P, 3), metres in the camera's world, projects into.
+
+    image: (H, W) that K (pixels) belongs to; grid: (h, w). Both axes shrink alike, by the ratio of
+    the shorter sides. A point behind the camera or outside the grid has no cell. `truncate` repeats
+    the published code: pixels round toward zero and depth is not tested (SPEC 13).
+    """
+    camera = np.asarray(points, np.float64) @ np.asarray(R, np.float64).T + t
+    scale = min(grid) / min(image)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pixels = camera @ np.asarray(K, np.float64)[:2].T * scale / camera[:, 2:]
+    if truncate:
+        inside = pixels > -1
+    else:
+        inside = (pixels >= 0) & (camera[:, 2:] > 0)
+    inside = (inside & (pixels < [grid[1], grid[0]])).all(axis=1)
+    whole = np.where(inside[:, None], pixels, 0).astype(np.int64)
+    return np.where(inside, whole[:, 1] * grid[1] + whole[:, 0], -1)
+
+
+def covered(cells: Int[np.ndarray, " P"], grid: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    """Which cells of the grid (h, w) at least one point lies in."""
+    mask = np.zeros(grid[0] * grid[1], bool)
+    mask[cells[cells >= 0]] = True
+    return mask.reshape(grid)
+
+
+def highest(
+    values: Float[np.ndarray, " P"], cells: Int[np.ndarray, " P"], grid: tuple[int, int]
+) -> Float[np.ndarray, "h w"]:
+    """(h, w) float32: the largest value in each cell, -1 where there is none; values at least 0."""
+    largest = np.full(grid[0] * grid[1], -1, np.float32)
+    held = cells >= 0
+    np.maximum.at(largest, cells[held], values[held].astype(np.float32, copy=False))
+    return largest.reshape(grid)
