@@ -149,7 +149,7 @@ class Aggregator:
             if self._is_done(folder, digest):
                 kept += 1
             else:
-                counts = self._accumulate(found, f"{category} / {prompt}")
+                counts = self.accumulate(found, f"{category} / {prompt}")
                 self._write(folder, category, prompt, counts, digest, len(found))
                 made += 1
             parts[prompt] = digest
@@ -189,7 +189,8 @@ class Aggregator:
             )
         return self._options.skip_done and record["made_from"] == digest
 
-    def _accumulate(self, found: Retained, label: str) -> dict[str, BinCounts]:
+    def accumulate(self, found: Retained, label: str) -> dict[str, BinCounts]:
+        """Counts of retained samples for every cluster."""
         from chorus.occupancy.accumulate import accumulate, empty_counts
 
         space = self.space()

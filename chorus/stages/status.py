@@ -41,7 +41,7 @@ def run(options: Options, progress: Progress = None) -> Report:
         cells, verdicts = _counts(tree, group, rules)
         rows.append([f"{category} / {prompt}", *cells, str(verdicts[RETAINED])])
         reasons.setdefault(category, Counter()).update(verdicts)
-    lines = [_format(header, rows)]
+    lines = [format_table(header, rows)]
     for category, counted in reasons.items():
         found = [f"{counted[reason]} {reason}" for reason in REASONS if counted[reason]]
         lines.append(f"{category}, rule {options.filter_setting_nums}: {', '.join(found) or '-'}")
@@ -72,7 +72,8 @@ def _verdict(row: dict, rules: Sequence[int]) -> str:
     return RETAINED if retained(row, rules) else row["verdicts"][rules[0] - 1]
 
 
-def _format(header: list[str], rows: list[list[str]]) -> str:
+def format_table(header: list[str], rows: list[list[str]]) -> str:
+    """A plain-text table; the first column to the left, the others to the right."""
     widths = [max(len(row[at]) for row in [header, *rows]) for at in range(len(header))]
     lines = [
         "  ".join(
