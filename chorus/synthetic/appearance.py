@@ -15,8 +15,18 @@ from scipy.sparse import csr_matrix
 from chorus.rendering.raycast import vertex_normals
 from chorus.synthetic.colours import linear, mix, pick, smoothstep
 
-_SKIN = ["#e9c0a0", "#dfae8a", "#d99e77", "#c1845c", "#9c6442", "#74472d", "#5c3a28"]
-_HAIR = ["#2a1d16", "#3f2a1d", "#5d3b22", "#8a5d33", "#c49a5e", "#1b1a1c", "#7e3b22", "#8c8884"]
+_SKIN = ["#e9c0a0", "#dfae8a", "#d99e77", "#c1845c", "#9c6a48", "#755038", "#5c4030"]
+_HAIR = [
+    "#2a1d16",
+    "#1b1a1c",
+    "#3f2a1d",
+    "#2f2320",
+    "#5d3b22",
+    "#8c8884",
+    "#8a5d33",
+    "#c49a5e",
+    "#7e3b22",
+]
 _BRIGHT = ["#e4572e", "#f2b134", "#2e86ab", "#3aa17e", "#d1495b", "#5b5ea6", "#f6f1e5", "#20304a"]
 _SOFT = ["#f4efe6", "#c8d5b9", "#8fc0a9", "#f6bd60", "#f28482", "#84a59d", "#9fb8d9", "#e9d8c0"]
 _DENIM = ["#33475f", "#4a6583", "#23303f", "#6f7f91", "#7a6a56", "#3b3b40", "#a89878"]
@@ -148,17 +158,20 @@ def draw_look(wardrobe, seed: int) -> Look:
     rng = np.random.default_rng([seed, 21])
     outfits = OUTFITS[wardrobe[int(rng.integers(len(wardrobe)))]]
     outfit = outfits[int(rng.integers(len(outfits)))]
+    tone = int(rng.integers(len(_SKIN)))
+    # Fair hair (the end of the list) goes with fair skin (the start of the other).
+    shades = _HAIR if tone < 3 else _HAIR[:6]
     return Look(
         outfit,
-        skin=pick(_SKIN, rng),
-        hair=pick(_HAIR, rng),
+        skin=pick(_SKIN[tone : tone + 1], rng),
+        hair=pick(shades, rng),
         top=pick(outfit.tops, rng),
         second=pick(_BRIGHT if outfit.suit else outfit.tops, rng),
         bottom=pick(outfit.bottoms, rng),
         shoe=pick(_SHOES, rng),
         pattern=str(rng.choice(["plain", "plain", "hoops", "band", "sleeves"])),
         pitch=float(rng.uniform(0.05, 0.09)),
-        hair_volume=float(rng.choice([0.006, 0.012, 0.018, 0.028, 0.045])),
+        hair_volume=float(rng.choice([0.006, 0.012, 0.018, 0.026, 0.036])),
         hairline=float(rng.uniform(-0.008, 0.006)),
     )
 
@@ -259,7 +272,7 @@ def _edge(inside, soft):
 
 def _strands(points, body: BodyMap) -> np.ndarray:
     angle = np.arctan2(points[:, 0], points[:, 2] - body.nose[2] + 0.11)
-    return 1 + 0.1 * np.sin(angle * 60 + 9 * np.sin(points[:, 1] * 70))
+    return 1 + 0.05 * np.sin(angle * 80 + 2 * np.sin(points[:, 1] * 40))
 
 
 def _pattern(points, soft, body: BodyMap, look: Look):

@@ -97,17 +97,17 @@ def _trees(piece, place, level, horizon, light, near, rng):
 
 
 def _mountains(piece, place, level, horizon, light, near, rng):
-    """Ridged peaks, snow above the rock, one flank of each spur in the light."""
-    spurs = 1 - np.abs(_outline(rng, 1.15, 700, 5)).clip(0, 2)
-    table = 0.07 + (0.1 + 0.07 * near) * (0.55 + 0.3 * _outline(rng, 1.3, 30) * 0.4 + 0.3 * spurs)
-    table = table.clip(0.02)
-    height = _height(table, place)
-    slope = _height(np.gradient(table) * 900, place + 0.03 * (level - height))
-    crag = look_up(noise(1.25), place * 90, level * 14, 3.0)[:, 0]
-    snowy = smoothstep(0.3, 0.55, level / height + 0.1 * crag + 0.08 * slope)
-    rock = mix(linear("#5f6b7e"), linear("#eef2f8"), snowy)
-    rock = rock * np.clip(0.86 + 0.22 * np.tanh(slope) + 0.07 * crag, 0.4, 1.2)[:, None]
-    colour = mix(np.asarray(horizon), rock, 0.4 + 0.45 * near)
+    """Peaks: rock with snow above, lit from one side as the relief of a noise."""
+    ridge = 1 - np.abs(_outline(rng, 1.5, 260, 4)).clip(0, 1.6)
+    table = 0.05 + (0.09 + 0.06 * near) * (0.75 + 0.25 * _outline(rng, 1.5, 24) + 0.5 * ridge)
+    height = _height(table.clip(0.03), place)
+    # The bearing runs over a full turn, so equal steps on the mountain are 2 pi apart.
+    x, y = place * (2 * np.pi * 6), level * 6 + 3 * near
+    relief = look_up(noise(1.6), x, y, 5.0)[:, 0]
+    lit = np.tanh(6 * (relief - look_up(noise(1.6), x + 0.05, y - 0.03, 5.0)[:, 0]))
+    snowy = smoothstep(0.3, 0.45, level / height + 0.12 * relief + 0.1 * lit)
+    rock = mix(linear("#65707f"), linear("#f0f4fa"), snowy) * (0.88 + 0.13 * lit)[:, None]
+    colour = mix(np.asarray(horizon), rock, 0.35 + 0.45 * near)
     return mix(piece, colour, _cover(level, height, 0.002))
 
 

@@ -118,11 +118,12 @@ def skateboard(
 
 
 def backpack(
-    width: float = 0.3, height: float = 0.45, depth: float = 0.17, strap_reach: float = 0.23
+    width: float = 0.3, height: float = 0.45, depth: float = 0.17, strap_reach: float = 0.27
 ) -> list[Part]:
     """A backpack with a front pocket, side pockets, a handle and two shoulder straps.
 
-    width, height, depth: of the bag, metres. strap_reach: how far the straps come forward.
+    width, height, depth: of the bag, metres. strap_reach: how far the straps come
+    forward. They fit an average adult whose shoulders' tops lie 0.2 m above the origin.
     """
     level = np.linspace(-1, 1, 26)
     swell = (1 - np.abs(level) ** 4.0) ** 0.42 * 0.92 + 0.08
@@ -142,7 +143,7 @@ def backpack(
     for x in (-1, 1):
         side = box((0.06, 0.3 * height, 0.62 * depth), 0.028)
         parts.append(side.moved((x * 0.5 * width, -0.27 * height, -0.5 * depth)).named("pocket"))
-        parts.append(_strap(x * 0.27 * width, height, strap_reach))
+        parts.append(_strap(x, width, height, strap_reach))
     handle = curve(
         [
             [-0.04, 0.48 * height, -0.02],
@@ -156,22 +157,25 @@ def backpack(
     return parts
 
 
-def _strap(x: float, height: float, reach: float) -> Part:
-    outward = 1.25 * x
+def _strap(side: float, width: float, height: float, reach: float) -> Part:
+    """A shoulder strap on side -1 or 1: up the back, over the shoulder, under the arm, back."""
     path = curve(
         [
-            [x * 0.8, 0.40 * height, -0.012],
-            [x, 0.49 * height, 0.05],
-            [outward, 0.47 * height, 0.5 * reach + 0.02],
-            [outward, 0.28 * height, 0.93 * reach],
-            [outward, 0.02 * height, reach],
-            [outward * 1.1, -0.22 * height, 0.72 * reach],
-            [outward * 1.25, -0.38 * height, 0.25 * reach],
-            [outward * 1.2, -0.42 * height, -0.02],
+            [side * 0.075, min(0.4 * height, 0.17), -0.012],
+            [side * 0.09, 0.215, 0.025],
+            [side * 0.1, 0.226, 0.075],
+            [side * 0.105, 0.165, 0.68 * reach],
+            [side * 0.105, 0.09, 0.9 * reach],
+            [side * 0.11, 0.0, reach],
+            [side * 0.122, -0.06, 0.99 * reach],
+            [side * 0.155, -0.112, 0.84 * reach],
+            [side * 0.19, -0.145, 0.5 * reach],
+            [side * 0.195, -0.175, 0.18 * reach],
+            [side * 0.42 * width, -0.42 * height, -0.02],
         ],
-        44,
+        52,
     )
-    return sweep(path, superellipse(0.03, 0.006, 4, 16)).named("strap")
+    return sweep(path, superellipse(0.027, 0.006, 4, 16)).named("strap")
 
 
 def tennis_racket(

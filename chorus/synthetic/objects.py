@@ -86,10 +86,11 @@ KINDS: dict[str, Kind] = {
             "width": (0.26, 0.33),
             "height": (0.38, 0.5),
             "depth": (0.14, 0.2),
-            "strap_reach": (0.2, 0.25),
+            "strap_reach": (0.26, 0.29),
         },
         "origin at the centre of the panel that lies against the wearer's back; y up, z toward "
-        "the wearer (forward), so the bag fills z < 0 and the straps z > 0",
+        "the wearer (forward), so the bag fills z < 0 and the straps z > 0; the wearer's shoulders "
+        "have their tops 0.2 m above the origin",
     ),
     "tennis racket": Kind(
         equipment.tennis_racket,
