@@ -19,7 +19,7 @@ def _fade(footprint: np.ndarray, grain: float) -> np.ndarray:
 
 def _line(distance: np.ndarray, half_width: float, footprint: np.ndarray) -> np.ndarray:
     """Coverage of a pixel by a painted line, 0..1, from the distance to the line's middle."""
-    soft = np.maximum(footprint, 0.002)
+    soft = np.maximum(1.7 * footprint, 0.002)
     return np.clip((half_width - np.abs(distance)) / soft + 0.5, 0, 1) * np.clip(
         2 * half_width / soft, 0, 1
     )
