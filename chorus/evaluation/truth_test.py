@@ -80,14 +80,13 @@ def true_occupancy(
     Each voxel is probed at subdivisions^3 points, so that boards thinner than a voxel count with
     their share of it. BadInput without any scene or for a scene that is not finite.
     """
-    centres = space.grid.centres()
     steps = ((np.arange(subdivisions) + 0.5) / subdivisions - 0.5) * space.grid.size
     offsets = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
     total = np.zeros(space.grid.count)
     count = 0
     for scene in scenes:
         count += 1
-        voxels, share = _occupied_share(space, scene, centres, offsets)
+        voxels, share = _occupied_share(space, scene, offsets)
         total[voxels] += share
     if count == 0:
         raise BadInput("the truth test needs at least one known scene; found none.")
@@ -119,7 +118,6 @@ def _to_own_size(body: BodyModel, betas: Float[np.ndarray, " S"]) -> Float[np.nd
 def _occupied_share(
     space: CanonicalSpace,
     scene: KnownScene,
-    centres: Float[np.ndarray, "N3 3"],
     offsets: Float[np.ndarray, "S 3"],
 ) -> tuple[np.ndarray, Float[np.ndarray, " n"]]:
     """Voxels near the object, and the share of each that is inside it."""
@@ -131,7 +129,7 @@ def _occupied_share(
     joints = to_object @ space.transforms(pose[None])[0].numpy()
     blend = (space.weights @ joints[:, :3].reshape(-1, 12).astype(np.float32)).reshape(-1, 3, 4)
     local = blend[..., :3]
-    places = np.einsum("vij,vj->vi", local, centres) + blend[..., 3]
+    places = np.einsum("vij,vj->vi", local, space.centres) + blend[..., 3]
     # How far a voxel's probes stray from its centre along the object's axes.
     margin = np.abs(local) @ np.abs(offsets).max(axis=0).astype(np.float32)
     near = (places >= scene.bounds[0] - margin) & (places <= scene.bounds[1] + margin)
@@ -157,7 +155,9 @@ def average_precision(
     return float((np.diff(found, prepend=0) * precision).sum() / found[-1])
 
 
-def _walk(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray):
+def _walk(
+    scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(positives found, threshold, precision) at every distinct score, highest first."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]

@@ -19,6 +19,8 @@ from chorus.occupancy.counts import BINS, BinCounts
 from chorus.occupancy.plain import PlainBatch
 from chorus.occupancy.views import Views, joint_cameras, mirrored, unusable
 
+_IMAGES_AT_ONCE = 64
+"""Images of one batch: the fused kernels keep a bit of a word for each."""
 _PIXELS_AT_ONCE = 1 << 28
 """Pixels of the masks of one batch; a bit's number has to fit 32 bits."""
 
@@ -76,7 +78,7 @@ def _batches(views: Views, usable: list[int]) -> Iterator[list[int]]:
     batch, pixels = [], 0
     for index in usable:
         size = views.masks[index].size
-        if batch and (len(batch) == PlainBatch.limit or pixels + size > _PIXELS_AT_ONCE):
+        if batch and (len(batch) == _IMAGES_AT_ONCE or pixels + size > _PIXELS_AT_ONCE):
             yield batch
             batch, pixels = [], 0
         batch.append(index)
@@ -101,12 +103,14 @@ def _add(
     cameras = joint_cameras(space, views).to(device)
     batch = Batch(cameras, views.masks, space.settings.projection == "release", threads)
     bins = azimuth_bin(views.R.double(), views.t.double()).numpy()
-    centres = space.grid.centres()
-    regions = [batch.touched(space.weights[r], centres[r]) for r in space.regions.values()]
+    regions = [
+        batch.touched(space.weights[region], space.centres[region])
+        for region in space.regions.values()
+    ]
     touched = np.stack(regions) if regions else np.zeros((0, len(bins)), bool)
     members = space.members(touched)
     targets = [counts[part.name] for part in space.parts]
-    batch.count(space.weights, centres, members, bins, targets)
+    batch.count(space.weights, space.centres, members, bins, targets)
     for cluster, mine in zip(targets, members, strict=True):
         np.add(cluster.samples, np.bincount(bins, minlength=BINS), out=cluster.samples)
         np.add(cluster.members, np.bincount(bins[mine], minlength=BINS), out=cluster.members)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from chorus.occupancy.presets import AggregationSettings
 from chorus.occupancy.regions import Part, interaction_region, joins, parts
 from chorus.occupancy.skinning_field import skinning_field
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, eq=False)
 class CanonicalSpace:
@@ -27,6 +30,8 @@ class CanonicalSpace:
     """How samples are aggregated into it."""
     grid: VoxelGrid
     """Its voxels."""
+    centres: Float[np.ndarray, "N3 3"]
+    """Their centres, float32, metres."""
     weights: Float[np.ndarray, "N3 24"]
     """Skinning weights of the voxel centres, float32."""
     star_inverse: Float[Tensor, "24 4 4"]
@@ -83,17 +88,27 @@ def canonical_space(
     )
     groups = {group for part in clusters for group in part.pass_sets + part.block_sets}
     segment_of_vertex = body.part_of_vertex.numpy()
+    regions = {
+        group: interaction_region(
+            vertices, segment_of_vertex, group, grid, settings.region_distance
+        )
+        for group in sorted(groups)
+    }
+    for group, region in regions.items():
+        if not len(region):
+            log.warning(
+                "no voxel of %s lies within %g m of %s: no sample can touch it; use a finer grid",
+                grid,
+                settings.region_distance,
+                ", ".join(group),
+            )
     return CanonicalSpace(
         body=body,
         settings=settings,
         grid=grid,
+        centres=grid.centres(),
         weights=field.numpy(),
         star_inverse=torch.linalg.inv(star.transforms.double()),
         parts=clusters,
-        regions={
-            group: interaction_region(
-                vertices, segment_of_vertex, group, grid, settings.region_distance
-            )
-            for group in sorted(groups)
-        },
+        regions=regions,
     )

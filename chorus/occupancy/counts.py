@@ -74,8 +74,9 @@ class BinCounts:
         Bins without samples weigh nothing.
         """
         weights = bin_weights(self.samples, weighting)
-        image = np.tensordot(weights, self.image, axes=1)
-        mask = np.tensordot(weights, self.mask, axes=1)
+        # einsum converts in passing, without a float64 copy of all the counts.
+        image = np.einsum("b,bxyz->xyz", weights, self.image)
+        mask = np.einsum("b,bxyz->xyz", weights, self.mask)
         return np.divide(mask, image, out=np.zeros_like(image), where=image > 0).astype(np.float32)
 
     def seen(self) -> Float[np.ndarray, "N N N"]:

@@ -73,7 +73,10 @@ class Distribution:
         body: str = "",
         metadata: dict[str, Any] | None = None,
     ) -> Distribution:
-        """The distribution of some counts with one weighting of views, which metadata records."""
+        """The distribution of some counts with one weighting of views.
+
+        metadata records the weighting, the samples of the aggregation and the cluster's members.
+        """
         return cls(
             probability=counts.probability(weighting),
             grid=counts.grid,
@@ -82,7 +85,12 @@ class Distribution:
             prompt=prompt,
             part=part,
             body=body,
-            metadata={**(metadata or {}), "weighting": weighting},
+            metadata={
+                **(metadata or {}),
+                "weighting": weighting,
+                "samples": int(counts.samples.sum()),
+                "members": int(counts.members.sum()),
+            },
             counts=counts,
         )
 

@@ -23,8 +23,6 @@ _BLOCK = 8192
 class FusedBatch:
     """At most 64 images ready to be counted: their matrices side by side, their masks as bits."""
 
-    limit = kernels.IMAGES
-
     def __init__(
         self,
         cameras: Float[Tensor, "B 24 3 4"],

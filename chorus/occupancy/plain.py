@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,8 +17,6 @@ _PAIRS_AT_ONCE = 1 << 20
 
 class PlainBatch:
     """Images ready to be counted on the device of their cameras. Calls as in `FusedBatch`."""
-
-    limit = 64
 
     def __init__(
         self,
@@ -68,7 +66,9 @@ class PlainBatch:
                     rows = getattr(cluster, name).reshape(len(cluster.image), -1)
                     rows[:, start : start + len(sums)] += sums[:, number].T
 
-    def _verdicts(self, weights: np.ndarray, centres: np.ndarray):
+    def _verdicts(
+        self, weights: np.ndarray, centres: np.ndarray
+    ) -> Iterator[tuple[int, Tensor, Tensor]]:
         """(start, seen, hit) for block after block of places, bool (places, B)."""
         device = self._pixels.device
         matrices = self._cameras.permute(1, 0, 2, 3).flatten(1)

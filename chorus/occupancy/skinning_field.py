@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,7 @@ def _neighbours_brute_force(
     return tuple(torch.cat(pieces) for pieces in zip(*found, strict=True))
 
 
-def _chunks(points: Tensor, size: int):
+def _chunks(points: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
     """(start, points[start : start + size]) in order; one empty chunk for no points."""
     for start in range(0, max(len(points), 1), size):
         yield start, points[start : start + size]

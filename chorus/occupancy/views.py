@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from chorus.body.model import mirror_pose
+from chorus.errors import BadInput
 from chorus.geometry.cameras import mirror_camera
 from chorus.occupancy.canonical import CanonicalSpace
 
@@ -28,6 +30,31 @@ class Views(NamedTuple):
     t: Float[Tensor, "B 3"]
     K: Float[Tensor, "B 3 3"]
     masks: Sequence[Bool[np.ndarray, "H W"]]
+
+    @classmethod
+    def of(
+        cls,
+        pose: Float[np.ndarray, "B 24 3"],
+        R: Float[np.ndarray, "B 3 3"],
+        t: Float[np.ndarray, "B 3"],
+        K: Float[np.ndarray, "B 3 3"],
+        masks: Sequence[Bool[np.ndarray, "H W"]],
+    ) -> Views:
+        """Samples from arrays, lists or tensors; the last dimensions may be flat, as in tables.
+
+        BadInput if they do not hold equally many samples of these shapes.
+        """
+        shapes = {"pose": (24, 3), "R": (3, 3), "t": (3,), "K": (3, 3)}
+        tensors = []
+        for (name, shape), values in zip(shapes.items(), (pose, R, t, K), strict=True):
+            tensor = torch.as_tensor(np.asarray(values, np.float32))
+            if tensor.numel() != len(masks) * math.prod(shape):
+                raise BadInput(
+                    f"{len(masks)} masks need {name} of shape {(len(masks), *shape)}; found "
+                    f"{tuple(tensor.shape)}."
+                )
+            tensors.append(tensor.reshape(len(masks), *shape))
+        return cls(*tensors, list(masks))
 
     def select(self, index: Sequence[int]) -> Views:
         """The samples of these numbers, in this order."""

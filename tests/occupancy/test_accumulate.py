@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chorus.body.model import star_body
+from chorus.errors import BadInput
 from chorus.geometry.cameras import azimuth_bin, look_at
 from chorus.occupancy import accumulate as module
 from chorus.occupancy import fused
@@ -190,6 +191,22 @@ def test_a_spoiled_sample_is_refused_with_a_reason_and_leaves_no_trace(space, ma
         assert same(found.counts, expected.counts)
         assert np.array_equal(found.members[:, [0, 5]], expected.members)
         assert not found.members[:, 1:5].any()
+
+
+def test_views_from_table_rows(make_views):
+    views = make_views(3)
+    rows = [tensor.flatten(1).tolist() for tensor in views[:4]]
+    again = Views.of(*rows, views.masks)
+    assert all(torch.equal(a, b) for a, b in zip(views[:4], again[:4], strict=True))
+    with pytest.raises(BadInput, match=r"need R of shape \(3, 3, 3\)"):
+        Views.of(rows[0], rows[1][:2], *rows[2:], views.masks)
+    assert Views.of([], [], [], [], []).pose.shape == (0, 24, 3)
+
+
+def test_a_grid_too_coarse_for_a_region_is_said(stick_body, caplog):
+    coarse = canonical_space(stick_body, AggregationSettings(resolution=2), clusters=MIXED)
+    assert "use a finer grid" in caplog.text
+    assert not coarse.members(np.zeros((4, 5), bool))[1].any()
 
 
 def test_nothing_at_all(space, make_views):

@@ -38,7 +38,7 @@ def counted() -> Distribution:
         prompt="A person carries a surfboard: ünïcode/…",
         part="torso",
         body="0123",
-        metadata={"settings": {"filter": [3, "7,8"]}, "samples": 12},
+        metadata={"settings": {"filter": [3, "7,8"]}},
     )
 
 
@@ -107,6 +107,7 @@ def test_files_bring_everything_back(tmp_path):
         assert getattr(loaded, name) == getattr(saved, name)
     assert np.array_equal(loaded.probability, saved.probability)
     assert np.array_equal(loaded.seen, saved.seen) and loaded.seen.dtype == np.uint32
+    assert loaded.metadata["samples"] == saved.counts.samples.sum()
     assert np.array_equal(loaded.counts.mask, saved.counts.mask)
     again = loaded.reweighted("total-uniform")
     assert np.array_equal(again.probability, saved.counts.probability("total-uniform"))

@@ -1,0 +1,23 @@
+"""Presets and settings that refuse what they do not know."""
+
+from __future__ import annotations
+
+import pytest
+
+from chorus.errors import BadInput
+from chorus.occupancy.presets import PRESETS, AggregationSettings, preset
+from chorus.occupancy.regions import PARTS
+
+
+def test_presets_name_known_parts():
+    assert {settings.parts for settings in PRESETS.values()} <= set(PARTS)
+    assert preset("quant:full").parts == "quant" and preset("qual:demo").resolution == 48
+
+
+def test_unknown_names_are_refused_with_suggestions():
+    with pytest.raises(BadInput, match="did you mean 'quant:full'"):
+        preset("quant:ful")
+    with pytest.raises(BadInput, match="did you mean 'total-uniform'"):
+        AggregationSettings(weighting="total-unifrm")
+    with pytest.raises(BadInput, match="known: exact, release"):
+        AggregationSettings(projection="???")
