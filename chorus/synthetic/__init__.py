@@ -1,1 +1,1 @@
-"""The synthetic world: procedural scenes with known truth, standing in for a text-to-image model."""
+"""The synthetic world: procedural scenes with known truth instead of a text-to-image model."""

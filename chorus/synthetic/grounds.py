@@ -43,7 +43,7 @@ def sand(x, z, footprint, rng) -> np.ndarray:
     across = x * np.cos(turn) + z * np.sin(turn)
     ripple = np.sin(across * 34 + 4.0 * low) * _fade(footprint, 0.05)
     return _tinted(
-        pick(["#e3cfa4", "#dcc69b", "#e8d7b3"], rng), 0.07 * low + 0.05 * high + 0.03 * ripple
+        pick(["#cdb78d", "#c4ae83", "#d3c09a"], rng), 0.07 * low + 0.05 * high + 0.03 * ripple
     )
 
 

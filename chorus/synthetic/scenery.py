@@ -164,18 +164,17 @@ def _floor(setting, view, part, colours, light, floor, seed):
     slant = np.minimum(-directions[..., 1], 1).clip(0.02)
     footprint = np.minimum(reach / view.focal / slant**0.5, 50).astype(np.float32)
     sun, sky = floor.at(x, z)
-    wet = np.zeros(x.shape, np.float32)
+    wet, damp = np.zeros(x.shape, np.float32), np.zeros(x.shape, np.float32)
     if setting.ground is None:
         wet[:] = 1
     elif setting.shore:
-        wet = _shore(view, x, z, footprint, seed)
+        wet, damp = _shore(view, x, z, footprint, seed)
     lit = np.zeros((*x.shape, 3), np.float32)
     if setting.ground is not None:
         albedo = setting.ground(x, z, footprint, np.random.default_rng([seed, 12]))
-        damp = 1 - 0.35 * smoothstep(-0.35, 0.0, wet - 0.0) * (wet < 1) if setting.shore else 1.0
         direct = light.sun * np.float32(light.toward_sun[1])
         lit = albedo * (direct * sun[..., None] + light.sky * (0.35 + 0.65 * sky)[..., None])
-        lit = lit * damp if np.isscalar(damp) else lit * damp[..., None]
+        lit = lit * (1 - 0.4 * damp)[..., None]
     if wet.any():
         sea = _water(x, z, footprint, directions, colours, light, sun, sky)
         lit = mix(lit, sea, np.clip(wet, 0, 1))
@@ -186,7 +185,8 @@ def _floor(setting, view, part, colours, light, floor, seed):
 
 
 def _shore(view, x, z, footprint, seed):
-    """Share of water on the beach: the sea lies roughly where the camera looks, metres away."""
+    """Share of water and dampness of the sand, (h, W) each; the sea lies roughly where the camera
+    looks, some metres away."""
     rng = np.random.default_rng([seed, 13])
     forward = view.rays[view.rays.shape[0] // 2, view.rays.shape[1] // 2]
     bearing = np.arctan2(forward[2], forward[0]) + rng.normal(0, 0.6)
@@ -194,7 +194,8 @@ def _shore(view, x, z, footprint, seed):
     across = -x * np.sin(bearing) + z * np.cos(bearing)
     swash = look_up(noise(2.0), across, 0.15 * along, 30.0)[..., 0]
     soft = np.maximum(footprint * 0.7, 0.25)
-    return np.clip((along - rng.uniform(5.5, 11.0) - 0.8 * swash) / soft, 0, 1).astype(np.float32)
+    beyond = (along - rng.uniform(5.5, 11.0) - 0.8 * swash).astype(np.float32)
+    return np.clip(beyond / soft, 0, 1), smoothstep(-1.3, -0.2, beyond)
 
 
 def _water(x, z, footprint, directions, colours, light, sun, sky):
