@@ -25,7 +25,7 @@ class VoxelGrid:
     """Length of the whole cube's edge, metres."""
 
     def __post_init__(self) -> None:
-        if self.resolution != int(self.resolution) or self.resolution < 1:
+        if not isinstance(self.resolution, (int, np.integer)) or self.resolution < 1:
             raise BadInput(
                 f"a voxel grid has a resolution of 1 or more, not {self.resolution!r}; "
                 "the paper's is 48."

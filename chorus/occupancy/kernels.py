@@ -20,8 +20,6 @@ import numpy as np
 
 from chorus.occupancy.compiled import compiled
 
-IMAGES = 64
-"""Images in a batch: the bits of a word."""
 LANES = 16
 """Images are padded to whole multiples of this, so that all take the same vector instructions."""
 ABREAST = 4
