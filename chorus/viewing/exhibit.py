@@ -185,6 +185,15 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return normals.astype(np.float32)
 
 
+def spread_directions(count: int) -> np.ndarray:
+    """Unit vectors (count, 3) spread evenly over the sphere along a golden-angle spiral."""
+    step = np.arange(count) + 0.5
+    height = 1 - 2 * step / count
+    angle = np.pi * (1 + 5**0.5) * step
+    ring = np.sqrt(1 - height**2)
+    return np.stack([ring * np.cos(angle), height, ring * np.sin(angle)], axis=1)
+
+
 def ambient_openness(
     vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray, rays: int = 48, reach: float = 0.4
 ) -> np.ndarray:
@@ -198,11 +207,7 @@ def ambient_openness(
 
     if not trimesh.ray.has_embree:
         return np.ones(len(vertices), dtype=np.float32)
-    step = np.arange(rays) + 0.5
-    height = 1 - 2 * step / rays
-    angle = np.pi * (1 + 5**0.5) * step
-    ring = np.sqrt(1 - height**2)
-    spiral = np.stack([ring * np.cos(angle), height, ring * np.sin(angle)], axis=1)
+    spiral = spread_directions(rays)
     cosine = normals @ spiral.T  # (V, rays)
     directions = spiral[None] * np.sign(cosine)[..., None]
     origins = np.repeat(vertices + 2e-3 * normals, rays, axis=0)

@@ -6,15 +6,17 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from chorus.viewing import gl, rasterise
+from chorus.viewing import gl
 from chorus.viewing.exhibit import Exhibit, ShownBody
 from chorus.viewing.gl import Renderer
 from chorus.viewing.lettering import ALERT_INK, FAINT_INK, INK, write
+from chorus.viewing.rasterise import CpuRenderer
 from chorus.viewing.scene import (
     ColourScale,
     Composition,
@@ -52,7 +54,7 @@ def renderer(
         with VtkRenderer(composition, width, height) as window:
             yield window.render
         return
-    yield lambda view: rasterise.render(composition, view, width, height)
+    yield CpuRenderer(composition, width, height).render
 
 
 def figure(
@@ -142,7 +144,28 @@ def still(
 
 
 def stills(
-    exhibits: Sequence[Exhibit], body: ShownBody | None, paths: Sequence[str | os.PathLike]
+    exhibits: Sequence[Exhibit],
+    body: ShownBody | None,
+    paths: Sequence[str | os.PathLike],
+    *,
+    workers: int = 1,
 ) -> list[Path]:
-    """Write a still for each exhibit to its path."""
-    return [still(e, body, path) for e, path in zip(exhibits, paths, strict=True)]
+    """Write a still for each exhibit to its path, several at a time."""
+    return in_threads(lambda job: still(job[0], body, job[1]), exhibits, paths, workers)
+
+
+def in_threads(
+    draw: Callable[[tuple[Exhibit, str | os.PathLike]], Path],
+    exhibits: Sequence[Exhibit],
+    paths: Sequence[str | os.PathLike],
+    workers: int,
+) -> list[Path]:
+    """Results of `draw` for every (exhibit, path); the CPU renderer lets threads run in parallel.
+
+    The first error ends it and is raised.
+    """
+    jobs = list(zip(exhibits, paths, strict=True))
+    if workers <= 1:
+        return [draw(job) for job in jobs]
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(draw, jobs))

@@ -68,10 +68,10 @@ def _on_cpu(shape, vertices, faces, colours, R, t, K) -> tuple[np.ndarray, np.nd
     factor = rasterise.OVERSAMPLING
     height, width = shape
     large = np.zeros((height * factor, width * factor, 4), dtype=np.float32)
-    depth = np.full(large.shape[:2], np.inf, dtype=np.float32)
+    nearness = np.zeros(large.shape[:2], dtype=np.float32)
     scaled = K * np.array([[factor], [factor], [1.0]])
     pixels = rasterise.project(vertices, R, t, scaled)
-    rasterise.fill_triangles(pixels, faces, colours, depth, depth, large)
+    rasterise.fill_triangles(pixels, faces, colours, nearness, nearness, large)
     small = large.reshape(height, factor, width, factor, 4).mean((1, 3))
     covered = small[..., 3]
     return small[..., :3] / np.maximum(covered, 1e-6)[..., None], covered

@@ -10,37 +10,61 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from chorus.viewing.scene import BACKGROUND, Composition, View, body_colours, shell_colours
+from chorus.viewing.scene import (
+    BACKGROUND,
+    Composition,
+    Shell,
+    View,
+    body_colours,
+    shell_colours,
+)
 
 NEAR = 1e-3
 """Triangles with a corner closer to the camera than this are left out, metres."""
 OVERSAMPLING = 2
 
 
-def render(composition: Composition, view: View, width: int, height: int) -> np.ndarray:
-    """Picture (height, width, 3) uint8 of a composition."""
-    w, h = width * OVERSAMPLING, height * OVERSAMPLING
-    R, t, K = view.camera(composition, w, h)
-    colour = np.empty((h, w, 4), dtype=np.float32)
-    colour[..., :3] = BACKGROUND
-    colour[..., 3] = 0
-    depth = np.full((h, w), np.inf, dtype=np.float32)
-    if composition.body is not None:
-        body = composition.body
-        pixels = project(body.vertices, R, t, K)
-        fill_triangles(pixels, body.faces, body_colours(body, R), depth, depth, colour)
-    # every shell needs its own depth: one surface hides only its own further folds
-    layer, layer_depth = np.empty_like(colour), np.empty_like(depth)
-    for shell in composition.shells:
+class CpuRenderer:
+    """Draws any number of views of one composition; keeps its buffers from one to the next."""
+
+    def __init__(self, composition: Composition, width: int, height: int) -> None:
+        self.composition = composition
+        self.size = (width * OVERSAMPLING, height * OVERSAMPLING)
+        shape = self.size[::-1]
+        self.colour, self.layer = (np.empty((*shape, 4), dtype=np.float32) for _ in range(2))
+        self.nearness, self.layer_nearness = (np.empty(shape, dtype=np.float32) for _ in range(2))
+
+    def render(self, view: View) -> np.ndarray:
+        """Picture (height, width, 3) uint8."""
+        R, t, K = view.camera(self.composition, *self.size)
+        self.colour[...] = np.float32([*BACKGROUND, 0])
+        self.nearness[...] = 0
+        body = self.composition.body
+        if body is not None:
+            pixels = project(body.vertices, R, t, K)
+            colours = body_colours(body, R)
+            fill_triangles(pixels, body.faces, colours, self.nearness, self.nearness, self.colour)
+        for shell in self.composition.shells:
+            self._lay_over(shell, R, t, K)
+        return shrink(self.colour, OVERSAMPLING)
+
+    def _lay_over(self, shell: Shell, R: np.ndarray, t: np.ndarray, K: np.ndarray) -> None:
+        """Blend a shell over the picture; it hides only its own further folds."""
         pixels = project(shell.surface.vertices, R, t, K)
-        left, top = np.clip(np.floor(pixels[:, :2].min(0)).astype(int), 0, (w, h))
-        right, low = np.clip(np.ceil(pixels[:, :2].max(0)).astype(int) + 1, 0, (w, h))
-        layer[top:low, left:right, 3] = 0
-        layer_depth[top:low, left:right] = np.inf
-        colours = shell_colours(shell, R, t)
-        fill_triangles(pixels, shell.surface.faces, colours, depth, layer_depth, layer)
-        blend(layer[top:low, left:right], colour[top:low, left:right])
-    return shrink(colour, OVERSAMPLING)
+        left, top = np.clip(np.floor(pixels[:, :2].min(0)).astype(int), 0, self.size)
+        right, low = np.clip(np.ceil(pixels[:, :2].max(0)).astype(int) + 1, 0, self.size)
+        window = (slice(top, low), slice(left, right))
+        self.layer[window][..., 3] = 0
+        self.layer_nearness[window] = 0
+        fill_triangles(
+            pixels,
+            shell.surface.faces,
+            shell_colours(shell, R, t),
+            self.nearness,
+            self.layer_nearness,
+            self.layer,
+        )
+        blend(self.layer[window], self.colour[window])
 
 
 def project(vertices: np.ndarray, R: np.ndarray, t: np.ndarray, K: np.ndarray) -> np.ndarray:
@@ -53,46 +77,60 @@ def project(vertices: np.ndarray, R: np.ndarray, t: np.ndarray, K: np.ndarray) -
 
 
 @numba.njit(cache=True, nogil=True)
-def fill_triangles(pixels, faces, colours, limit, depth, image):
-    """Fill front-facing triangles into `image` (H, W, 4) and `depth` (H, W), nearest first.
+def fill_triangles(pixels, faces, colours, limit, nearness, image):
+    """Fill front-facing triangles into `image` (H, W, 4) and `nearness` (H, W), nearest first.
 
-    `pixels` (V, 3) are u, v, depth; `colours` (V, 4); a pixel is drawn only nearer than `limit`
-    (H, W), which may be `depth` itself. Faces turned away from the camera are skipped.
+    `pixels` (V, 3) are u, v, depth; `colours` (V, 4). Nearness is 1 / depth, which is linear over
+    a triangle's pixels, and 0 where nothing is; a pixel is drawn only if nearer than `limit`
+    (H, W), which may be `nearness` itself. Faces turned away from the camera are skipped.
     """
-    height, width = depth.shape
+    height, width = nearness.shape
     for face in range(faces.shape[0]):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-        za, zb, zc = pixels[a, 2], pixels[b, 2], pixels[c, 2]
-        if za < NEAR or zb < NEAR or zc < NEAR:
-            continue
-        ua, va, ub, vb = pixels[a, 0], pixels[a, 1], pixels[b, 0], pixels[b, 1]
-        uc, vc = pixels[c, 0], pixels[c, 1]
+        ua, va = np.float64(pixels[a, 0]), np.float64(pixels[a, 1])
+        ub, vb = np.float64(pixels[b, 0]), np.float64(pixels[b, 1])
+        uc, vc = np.float64(pixels[c, 0]), np.float64(pixels[c, 1])
         # v points down, so a face that is counter-clockwise in space has negative area here
         area = (ub - ua) * (vc - va) - (uc - ua) * (vb - va)
         if area > -1e-9:
+            continue
+        if pixels[a, 2] < NEAR or pixels[b, 2] < NEAR or pixels[c, 2] < NEAR:
             continue
         left = max(int(np.ceil(min(ua, ub, uc) - 0.5)), 0)
         right = min(int(np.floor(max(ua, ub, uc) - 0.5)), width - 1)
         top = max(int(np.ceil(min(va, vb, vc) - 0.5)), 0)
         low = min(int(np.floor(max(va, vb, vc) - 0.5)), height - 1)
+        if left > right or top > low:
+            continue
+        # barycentric weights of b and c, and how they change from one pixel to the next
+        share = 1 / area
+        b_right, b_down = (vc - va) * share, -(uc - ua) * share
+        c_right, c_down = -(vb - va) * share, (ub - ua) * share
+        x, y = left + 0.5 - ua, top + 0.5 - va
+        b_row, c_row = x * b_right + y * b_down, x * c_right + y * c_down
+        near_a = 1 / pixels[a, 2]
+        near_b, near_c = 1 / pixels[b, 2] - near_a, 1 / pixels[c, 2] - near_a
         for row in range(top, low + 1):
-            y = row + 0.5
+            wb, wc, entered = b_row, c_row, False
             for column in range(left, right + 1):
-                x = column + 0.5
-                wa = ((ub - x) * (vc - y) - (uc - x) * (vb - y)) / area
-                wb = ((uc - x) * (va - y) - (ua - x) * (vc - y)) / area
-                wc = 1 - wa - wb
-                if wa < 0 or wb < 0 or wc < 0:
-                    continue
-                z = 1 / (wa / za + wb / zb + wc / zc)
-                if z < depth[row, column] and z < limit[row, column]:
-                    depth[row, column] = z
-                    for channel in range(4):
-                        image[row, column, channel] = (
-                            wa * colours[a, channel]
-                            + wb * colours[b, channel]
-                            + wc * colours[c, channel]
-                        )
+                if wb >= 0 and wc >= 0 and wb + wc <= 1:
+                    entered = True
+                    near = near_a + wb * near_b + wc * near_c
+                    if near > nearness[row, column] and near > limit[row, column]:
+                        nearness[row, column] = near
+                        wa = 1 - wb - wc
+                        for channel in range(4):
+                            image[row, column, channel] = (
+                                wa * colours[a, channel]
+                                + wb * colours[b, channel]
+                                + wc * colours[c, channel]
+                            )
+                elif entered:
+                    break
+                wb += b_right
+                wc += c_right
+            b_row += b_down
+            c_row += c_down
 
 
 @numba.njit(cache=True, nogil=True)

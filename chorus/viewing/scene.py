@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from chorus.viewing.exhibit import Exhibit, ShownBody
+from chorus.viewing.exhibit import Exhibit, ShownBody, spread_directions
 from chorus.viewing.surfaces import Surface, isosurface, refine
 
 COLOUR_MAP = "plasma"
@@ -159,7 +159,9 @@ def compose(
     shown = [] if body is None else [body.vertices]
     # the faint outermost shells may have far islands; the picture is framed without them
     shown += [shells[min(FRAMED_SHELL, len(shells) - 1)].surface.vertices] if shells else []
-    outline = np.concatenate(shown) if shown else np.array([[-1, -1, -1], [1, 1, 1]])
+    cloud = np.concatenate(shown) if shown else np.array([[-1.0, -1, -1], [1, 1, 1]])
+    # the farthest points in many directions stand for all of them, to a hundredth of the size
+    outline = cloud[np.unique((cloud @ spread_directions(400).T).argmax(0))]
     centre = np.array([0.0, (outline[:, 1].min() + outline[:, 1].max()) / 2, 0.0])
     return Composition(body, tuple(reversed(shells)), centre, outline)
 

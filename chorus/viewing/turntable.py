@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from chorus.viewing.exhibit import Exhibit, ShownBody
-from chorus.viewing.figures import EMPTY_NOTE, renderer
+from chorus.viewing.figures import EMPTY_NOTE, in_threads, renderer
 from chorus.viewing.gl import Renderer
 from chorus.viewing.lettering import ALERT_INK, FAINT_INK, write
 from chorus.viewing.scene import View, compose, frame
 
 SIZE = 640
-FRAMES_PER_SECOND = 24
+FRAMES_PER_SECOND = 20
 SECONDS = 4
 ELEVATION_DEGREES = 14
 START_DEGREES = 48
@@ -62,6 +63,17 @@ def turntable(
         writer.close()
     unfinished.replace(path)
     return path
+
+
+def turntables(
+    exhibits: Sequence[Exhibit],
+    body: ShownBody | None,
+    paths: Sequence[str | os.PathLike],
+    *,
+    workers: int = 1,
+) -> list[Path]:
+    """Write a turntable for each exhibit to its path, several at a time."""
+    return in_threads(lambda job: turntable(job[0], body, job[1]), exhibits, paths, workers)
 
 
 def _caption(exhibit: Exhibit) -> np.ndarray:

@@ -18,7 +18,8 @@ from chorus.viewing.scene import View, compose, frame
 def unprobed(monkeypatch):
     """No probe result is remembered, before and after the test, and no variable is left set."""
     for name in (gl.SWITCH, gl.VTK_VARIABLE, gl.PYRENDER_VARIABLE):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that what the test sets is undone
+        monkeypatch.delenv(name)
     gl.vtk_draws.cache_clear()
     gl.pyrender_draws.cache_clear()
     yield
