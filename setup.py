@@ -27,6 +27,7 @@ CORE = [
     "PyYAML",
     "roma",
     "rtree",
+    "scikit-image",
     "scipy",
     "torch",
     "tqdm",

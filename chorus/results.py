@@ -9,94 +9,18 @@ Names are portable (docs/conventions.md); writing is atomic; a shard in work is 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote_to_bytes
 
-from chorus.errors import BadInput, ChorusError, unknown_name
+from chorus.errors import BadInput, unknown_name
+from chorus.files import display_name, portable_name, temporary_files
 from chorus.samples import SampleKey, ShardKey
 
 TOTAL = "total-aggregation"  # SPEC 0: the pseudo-prompt of results over all prompts
-
-_REFUSED = set('<>:"/\\|?*%~') | {chr(c) for c in range(32)} | {chr(127)}
-_RESERVED = {"con", "prn", "aux", "nul"} | {f"{d}{i}" for d in ("com", "lpt") for i in range(10)}
-_LONGEST = 120  # bytes; leaves room for suffixes under the 255 of common file systems
-_SHORTENED = "~"  # stands only in shortened names, because the encoding escapes it
-
-
-def portable_name(name: str) -> str:
-    """A file name for any text, on any file system; the inverse is `display_name`.
-
-    Refused bytes become %XX. Encoded names over 120 bytes keep their beginning and end in `~` and
-    a hash of the full name; their full text is kept inside the tables. An empty name is refused.
-    """
-    if not name:
-        raise BadInput("a category, prompt or augprompt is empty; give it a name.")
-    last = len(name) - 1
-    encoded = "".join(
-        "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
-        if char in _REFUSED or ord(char) > 126 or (char in ". " and at in (0, last))
-        else char
-        for at, char in enumerate(name)
-    )
-    if encoded.split(".")[0].lower() in _RESERVED:
-        encoded = f"%{ord(encoded[0]):02X}{encoded[1:]}"
-    if len(encoded) > _LONGEST:
-        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        head = encoded[: _LONGEST - 17]
-        cut = head.rfind("%", len(head) - 2)  # never end in the middle of an escape
-        encoded = f"{head[:cut] if cut >= 0 else head}{_SHORTENED}{digest}"
-    return encoded
-
-
-def display_name(name: str) -> str | None:
-    """The text that `portable_name` encoded, None for a shortened name (tables know it)."""
-    if _SHORTENED in name:
-        return None
-    return unquote_to_bytes(name).decode("utf-8", "surrogatepass")
-
-
-def atomic_write(path: Path, content: bytes | Callable[[Path], None]) -> None:
-    """Write a file so that it exists whole or not at all, even if the program or machine stops.
-
-    `content` is the bytes, or a function that writes the file at the path it is given (which has
-    the same suffix). Raises ChorusError when the disk is full; nothing half-written stays behind.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem[:80]}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        if callable(content):
-            content(temporary)
-        else:
-            temporary.write_bytes(content)
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(
-                f"the disk is full: {path} could not be written. Free some space and run the same "
-                "command again; everything finished before is kept."
-            ) from error
-        raise
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def temporary_files(folder: Path) -> list[Path]:
-    """Files that an interrupted `atomic_write` left in a folder."""
-    return sorted(folder.glob(".*.tmp*")) if folder.is_dir() else []
-
-
-class DiskFull(ChorusError):
-    """No space is left for results; ends the run, since further samples would fail too."""
 
 
 @dataclass(frozen=True)
@@ -168,12 +92,6 @@ class ResultsTree:
         locks = self.root / ".locks"
         locks.mkdir(parents=True, exist_ok=True)
         with FileLock(locks / f"{name}.lock"):
-            if path.parent.is_dir():
-                for leftover in path.parent.glob(f".{glob_escape(path.stem[:80])}.*.tmp*"):
-                    leftover.unlink(missing_ok=True)
+            for leftover in temporary_files(path.parent, path.stem):
+                leftover.unlink(missing_ok=True)
             yield
-
-
-def glob_escape(text: str) -> str:
-    """`text` with the characters escaped that a glob pattern would interpret."""
-    return "".join(f"[{char}]" if char in "*?[" else char for char in text)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from chorus.errors import BadInput
-from chorus.results import atomic_write
+from chorus.files import atomic_write
 from chorus.samples import ShardKey
 
 _METADATA = b"chorus"

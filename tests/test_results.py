@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chorus.errors import BadInput
-from chorus.results import DiskFull, ResultsTree, atomic_write, display_name, portable_name
+from chorus.files import DiskFull, atomic_write, display_name, portable_name
+from chorus.results import ResultsTree
 from chorus.samples import SampleKey, ShardKey, sample_seed
 from chorus.tables import Table, read_key, read_settings, read_table, write_table
 
@@ -157,7 +158,8 @@ def test_a_lock_dies_with_its_holder_and_its_leftovers_go(tmp_path):
     code = f"""
         import os, signal
         from pathlib import Path
-        from chorus.results import ResultsTree, atomic_write
+        from chorus.files import atomic_write
+        from chorus.results import ResultsTree
         from chorus.samples import ShardKey
         tree = ResultsTree(Path({str(tmp_path)!r}))
         path = tree.table("images", ShardKey(*{tuple(SHARD)!r}))

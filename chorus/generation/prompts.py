@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from chorus.errors import BadInput
-from chorus.results import atomic_write, display_name, portable_name
+from chorus.files import atomic_write, display_name, portable_name
 from chorus.vocabulary import strip_demo
 
 log = logging.getLogger(__name__)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from chorus.errors import BadInput
+from chorus.files import atomic_write
 
 HEADER = "header"
 
@@ -28,7 +27,7 @@ def write_archive(
     """Write arrays and metadata (JSON values) to `path`, which appears complete or not at all.
 
     `schema` names the format and its version ("chorus.distribution/1"). Equal content gives equal
-    bytes. Parent folders are made. OSError if the disk refuses,
+    bytes. Parent folders are made. DiskFull if the disk is,
     BadInput if the metadata is not JSON.
     """
     path = Path(path)
@@ -40,19 +39,13 @@ def write_archive(
         raise BadInput(
             f"the metadata of {path.name} must be plain JSON values: {problem}."
         ) from problem
-    path.parent.mkdir(parents=True, exist_ok=True)
     save = np.savez_compressed if compress else np.savez
-    # A name of its own, so that two runs that make the same file do not write into each other's.
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
             save(file, **{HEADER: np.array(header)}, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+
+    atomic_write(path, write)
 
 
 def read_archive(path: str | Path, schema: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from chorus.errors import BadInput
+from chorus.files import atomic_write
 from chorus.occupancy.grid import VoxelGrid
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def isosurface(
 def write_mesh(mesh: trimesh.Trimesh, path: str | Path) -> None:
     """Write a mesh as GLB, PLY or OBJ, as the path's suffix says, whole or not at all.
 
-    BadInput for another suffix; OSError if the disk refuses.
+    BadInput for another suffix; DiskFull if the disk is.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -62,11 +62,4 @@ def write_mesh(mesh: trimesh.Trimesh, path: str | Path) -> None:
         )
     content = mesh.export(file_type=suffix[1:])
     content = content.encode() if isinstance(content, str) else content
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    atomic_write(path, content)

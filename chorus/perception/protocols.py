@@ -70,4 +70,4 @@ class KeypointDetector(Protocol):
     """2D keypoints, top-down on person boxes."""
 
     def detect(self, images: Sequence[Image], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """For each image and its person boxes (P, 4), (P, 17, 3): COCO keypoints x, y, confidence."""
+        """For each image and its person boxes (P, 4), (P, 17, 3): COCO x, y, confidence."""

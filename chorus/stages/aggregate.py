@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from chorus.errors import BadInput, ChorusError, StaleResults
+from chorus.files import atomic_write, display_name, portable_name
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
 from chorus.occupancy.presets import AggregationSettings, preset
-from chorus.results import TOTAL, ResultsTree, atomic_write, display_name
+from chorus.results import TOTAL, ResultsTree
 from chorus.samples import ShardKey
 from chorus.settings import RunOptions, resolve_device
 from chorus.stages.gather import Retained, gather
@@ -264,21 +265,10 @@ _BATCH = 64
 
 def views(found: Retained, batch: Sequence[int]):
     """The `occupancy.views.Views` of some of the retained samples."""
-    import numpy as np
-    import torch
-
     from chorus.occupancy.views import Views
 
-    def stack(arrays: list[np.ndarray]) -> torch.Tensor:
-        return torch.from_numpy(np.stack([arrays[at] for at in batch]))
-
-    return Views(
-        stack(found.pose),
-        stack(found.R),
-        stack(found.t),
-        stack(found.K),
-        [found.object_mask(at) for at in batch],
-    )
+    arrays = ([values[at] for at in batch] for values in (found.pose, found.R, found.t, found.K))
+    return Views.of(*arrays, [found.object_mask(at) for at in batch])
 
 
 def merged(folders: Sequence[Path]) -> dict[str, BinCounts]:
@@ -314,8 +304,6 @@ def read_record(folder: Path) -> dict:
 
 def stored(tree: ResultsTree, model: str, categories: set[str] | None = None) -> list[Path]:
     """Folders of all aggregations of a tree, of the given categories."""
-    from chorus.results import portable_name
-
     root = tree.folder("aggregations") / portable_name(model)
     return [
         path.parent

@@ -77,13 +77,18 @@ class CalibrationWorker:
         pose = tensor([p["pose"] for p in persons]).view(-1, 24, 3)
         rotation = roma.rotvec_to_rotmat(pose[:, 0])
         pose[:, 0] = 0
-        found = calibrate(
-            self._body.pose(pose).joints,
-            tensor([p["joints"] for p in persons]).view(-1, 24, 2),
-            rotation,
-            tensor([[image["width"], image["height"]] for image in images]),
-            settings=self._settings,
-        )
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # systems of 7 unknowns: more threads only wait for each other
+        try:
+            found = calibrate(
+                self._body.pose(pose).joints,
+                tensor([p["joints"] for p in persons]).view(-1, 24, 2),
+                rotation,
+                tensor([[image["width"], image["height"]] for image in images]),
+                settings=self._settings,
+            )
+        finally:
+            torch.set_num_threads(threads)
         numbers = {n: getattr(found, n).cpu().numpy() for n in ("R", "t", "K", "residual")}
         return [
             Outcome(skipped=f"camera: {failure}")

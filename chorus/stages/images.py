@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chorus.errors import BadInput, ChorusError
+from chorus.files import atomic_write
 from chorus.generation.augprompts import AugpromptTable, full_text, read_augprompts
 from chorus.generation.prompts import find_prompt_file, prompt_categories, read_prompts
-from chorus.results import ResultsTree, atomic_write
+from chorus.results import ResultsTree
 from chorus.samples import ShardKey, sample_seed
 from chorus.settings import RunOptions
 from chorus.stages import adapters

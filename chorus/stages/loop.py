@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from chorus.errors import BadInput, ChorusError, StaleResults, Unavailable
-from chorus.results import DiskFull, ResultsTree
+from chorus.files import DiskFull
+from chorus.results import ResultsTree
 from chorus.samples import SampleKey, ShardKey
 from chorus.tables import (
     DONE,

@@ -36,12 +36,15 @@ def write_sheet(options: RunOptions, category: str, rules: Sequence[int], path: 
     body = load_body(options.body, options.imports_dir)
     shards = options.tree.shards("filtered", options.models.model_key, [category], options.prompts)
     tiles = []
-    for prompt in dict.fromkeys(shard.prompt for shard in shards):
+    prompts = list(dict.fromkeys(shard.prompt for shard in shards))
+    shared = _shared_words(prompts)
+    for prompt in prompts:
         samples = [
             s for shard in shards if shard.prompt == prompt for s in _samples(options, shard)
         ]
         for sample in choose(samples, rules):
-            tiles.append(_tile(options, sample, rules, category, body))
+            caption = _caption(sample, shared)
+            tiles.append(_tile(options, sample, rules, caption, body))
     write_contact_sheet(
         path, tiles, title=category, subtitle="generated images and verdicts", columns=COLUMNS
     )
@@ -86,6 +89,30 @@ def _samples(options: RunOptions, shard: ShardKey) -> list[Sample]:
     ]
 
 
+def _shared_words(prompts: Sequence[str]) -> tuple[int, int]:
+    """How many words all prompts have in common at their beginning and end."""
+    words = [prompt.split() for prompt in prompts]
+    if len(words) < 2:
+        return 0, 0
+
+    def common(lists: Iterable[Sequence[str]]) -> int:
+        return next(
+            (at for at, column in enumerate(zip(*lists, strict=False)) if len(set(column)) > 1),
+            min(map(len, words)),
+        )
+
+    first = common(words)
+    last = common([one[::-1] for one in words])
+    return first, min(last, min(map(len, words)) - first)
+
+
+def _caption(sample: Sample, shared: tuple[int, int]) -> str:
+    """The prompt's own words, and the augprompt: `carries, side view`."""
+    words = sample.key.prompt.split()
+    own = " ".join(words[shared[0] : len(words) - shared[1]])
+    return full_text(own or sample.key.prompt, sample.key.augprompt)
+
+
 def _verdict(sample: Sample, rules: Sequence[int]) -> str:
     row = sample.inputs["filtered"]
     if row["status"] != DONE:
@@ -94,7 +121,7 @@ def _verdict(sample: Sample, rules: Sequence[int]) -> str:
 
 
 def _tile(
-    options: RunOptions, sample: Sample, rules: Sequence[int], category: str, body: BodyModel
+    options: RunOptions, sample: Sample, rules: Sequence[int], caption: str, body: BodyModel
 ) -> Tile:
     from chorus.viewing.contact_sheet import Tile
 
@@ -112,7 +139,7 @@ def _tile(
         person_mask, object_mask = (masks.union(by_kind[kind], *size) for kind in (True, False))
     return Tile(
         image=image,
-        caption=full_text(sample.key.prompt, sample.key.augprompt),
+        caption=caption,
         verdict=_verdict(sample, rules),
         retained=retained(sample.inputs["filtered"], rules),
         object_mask=object_mask,

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chorus.errors import BadInput, ChorusError
+from chorus.files import atomic_write, portable_name
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
 from chorus.occupancy.presets import preset
-from chorus.results import atomic_write, portable_name
 from chorus.samples import ShardKey
 from chorus.settings import RunOptions
 from chorus.stages.aggregate import WHOLE, Aggregator, aggregation_name, load

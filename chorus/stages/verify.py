@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chorus.errors import ChorusError
-from chorus.results import ResultsTree, temporary_files
+from chorus.files import temporary_files
+from chorus.results import ResultsTree
 from chorus.samples import SampleKey, ShardKey
 from chorus.settings import RunOptions
 from chorus.stages.loop import Sample, difference
@@ -60,9 +61,8 @@ def _check_shard(tree: ResultsTree, shard: ShardKey) -> tuple[list[str], int]:
     for name, (inputs, command) in _MADE_FROM.items():
         path = tree.table(name, shard)
         mend = f'chorus {command} --categories "{shard.category}"'
-        for leftover in temporary_files(path.parent):
-            if leftover.name.startswith(f".{path.stem}."):
-                problems.append(f"{leftover} is left of an interrupted run; rerun: {mend}")
+        for leftover in temporary_files(path.parent, path.stem):
+            problems.append(f"{leftover} is left of an interrupted run; rerun: {mend}")
         if not path.is_file():
             continue
         try:

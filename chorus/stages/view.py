@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from chorus.errors import BadInput, ChorusError
+from chorus.files import atomic_write, portable_name
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
-from chorus.results import TOTAL, atomic_write, portable_name
+from chorus.results import TOTAL
 from chorus.settings import RunOptions
 from chorus.stages import aggregate
 from chorus.stages.report import Progress, Report

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from chorus.errors import ChorusError, StaleResults, Unavailable
-from chorus.results import DiskFull, ResultsTree
+from chorus.files import DiskFull
+from chorus.results import ResultsTree
 from chorus.samples import ShardKey
 from chorus.stages.loop import Outcome, Stage, difference, run
 from chorus.tables import read_table

@@ -1,0 +1,293 @@
+"""The pipeline as its users run it: whole, twice, in parallel, killed, and with bad input."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_tree import AGGREGATION, PROMPTS, STAGES, command, files
+
+import chorus
+from chorus.cli import main
+from chorus.results import ResultsTree
+from chorus.samples import ShardKey
+from chorus.tables import read_table, write_table
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SHARD = ShardKey("synthetic-v1", "surfboard", PROMPTS[0], ", full body photo")
+OUTPUTS = {
+    "images": ("images", "synthetic_truth"),
+    "segment": ("segmentations",),
+    "humans": ("humans",),
+    "keypoints": ("human_kps",),
+    "filter": ("filtered",),
+    "calibrate": ("filtered_cameras",),
+    "aggregate": ("aggregations",),
+}
+
+
+def table(root: Path, name: str, shard: ShardKey = SHARD) -> Path:
+    return ResultsTree(root / "results").table(name, shard)
+
+
+def test_all_stages_leave_whole_tables_and_distributions(base, capsys):
+    assert main(command(base, "verify")) == 0
+    assert "no problem" in capsys.readouterr().out
+    assert main(command(base, "status")) == 0
+    shown = capsys.readouterr().out
+    assert "surfboard / A person balances on a surfboard" in shown and "retained" in shown
+    folder = base / "results/aggregations/synthetic-v1/surfboard"
+    total = chorus.Distribution.load(folder / "total-aggregation" / AGGREGATION / "all.npz")
+    parts = [
+        chorus.Distribution.load(folder / prompt / AGGREGATION / "all.npz") for prompt in PROMPTS
+    ]
+    assert 0 < total.probability.max() <= 1
+    for name in ("image", "mask", "samples"):
+        together = sum(getattr(part.counts, name) for part in parts)
+        np.testing.assert_array_equal(getattr(total.counts, name), together)
+
+
+def test_a_second_run_changes_nothing(base, capsys):
+    before = files(base)
+    for stage in STAGES:
+        assert main(command(base, stage)) == 0
+        assert "already there" in capsys.readouterr().out
+    assert files(base) == before
+
+
+def test_workers_and_batch_size_do_not_matter(base, tmp_path):
+    for name in ("prompts", "imports"):
+        shutil.copytree(base / name, tmp_path / name)
+    shutil.copy(base / "augprompts.txt", tmp_path)
+    arguments = command(tmp_path, "images", "--workers", "2")
+    arguments[arguments.index("--batch_size") + 1] = "1"
+    arguments[arguments.index("--num_batch_per_augprompt") + 1] = "3"
+    subprocess.run([sys.executable, "-m", "chorus.cli", *arguments], check=True, cwd=REPOSITORY)
+    for stage in STAGES[1:]:
+        assert main(command(tmp_path, stage)) == 0
+    assert files(tmp_path) == files(base)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_killed_stage_and_a_rerun_end_in_the_same_files(base, tree, stage):
+    for name in OUTPUTS[stage]:
+        shutil.rmtree(tree / "results" / name)
+    code = f"""
+        import os, signal
+        rename, count = os.replace, 0
+        def replace(*paths):
+            global count
+            count += 1
+            if count == 4:
+                os.kill(os.getpid(), signal.SIGKILL)
+            rename(*paths)
+        os.replace = replace
+        from chorus.cli import main
+        main({command(tree, stage)!r})
+    """
+    killed = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], check=False, cwd=REPOSITORY
+    )
+    assert killed.returncode == -9
+    assert files(tree) != files(base)
+    assert main(command(tree, stage)) == 0
+    assert files(tree) == files(base)
+
+
+def test_two_runs_on_one_tree_at_once(base, tree):
+    shutil.rmtree(tree / "results")
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-m", "chorus.cli", *command(tree, "images")], cwd=REPOSITORY
+        )
+        for _ in range(2)
+    ]
+    assert [run.wait() for run in runs] == [0, 0]
+    made = files(tree)
+    assert made == {name: data for name, data in files(base).items() if name in made}
+    assert any(name.endswith(".jpg") for name in made)
+
+
+def test_an_unreadable_image_fails_alone_and_is_tried_again(tree, capsys):
+    image = table(tree, "images").with_suffix("") / "000001.jpg"
+    whole = image.read_bytes()
+    image.write_bytes(whole[: len(whole) // 2])
+    shutil.rmtree(tree / "results/segmentations")
+    assert main(command(tree, "segment")) == 0
+    printed = capsys.readouterr()
+    assert "1 failed" in printed.out and "not a whole image" in printed.err
+    row = read_table(table(tree, "segmentations"), "segmentations").rows[1]
+    assert row["status"] == "failed" and "000001.jpg" in row["reason"]
+    assert main(command(tree, "verify")) == 1
+    assert "not a whole image" in capsys.readouterr().err
+    image.write_bytes(whole)
+    assert main(command(tree, "segment")) == 0
+    assert "1 done" in capsys.readouterr().out
+    assert main(command(tree, "verify")) == 0
+
+
+def test_verify_finds_what_is_wrong_and_says_what_to_rerun(tree, capsys):
+    foreign = table(tree, "humans")
+    shutil.copy(table(tree, "human_kps"), foreign)
+    images = read_table(table(tree, "images"), "images")
+    images.rows.pop(2)
+    write_table(table(tree, "images"), "images", images)
+    folder = tree / "results/aggregations/synthetic-v1/surfboard" / PROMPTS[0] / AGGREGATION
+    (folder / "all.npz").write_bytes(b"not a zip")
+    assert main(command(tree, "verify")) == 1
+    problems = capsys.readouterr().err
+    assert "expected 'humans' version 1" in problems and "chorus humans --categories" in problems
+    assert "has rows that images lacks (first: 000002" in problems
+    assert "all.npz" in problems and "chorus aggregate --overwrite" in problems
+
+
+def test_a_table_of_foreign_schema_stops_only_its_shard(tree, capsys):
+    shutil.copy(table(tree, "humans"), table(tree, "segmentations"))
+    shutil.rmtree(tree / "results/human_kps")
+    assert main(command(tree, "keypoints")) == 1
+    printed = capsys.readouterr()
+    assert "'humans' version 1, expected 'segmentations'" in printed.err
+    assert "15 done" in printed.out
+
+
+def test_other_settings_are_named_and_change_nothing(tree, capsys):
+    before = files(tree)
+    assert main(command(tree, "segment", "--threshold", "0.5")) == 2
+    assert "threshold: 0.8, now 0.5" in capsys.readouterr().err
+    assert files(tree) == before
+    assert main(command(tree, "segment", "--threshold", "0.5", "--overwrite")) == 0
+    assert main(command(tree, "humans")) == 2
+    assert "from segmentations.threshold: 0.8, now 0.5" in capsys.readouterr().err
+
+
+def test_nan_in_a_pose_costs_that_sample_only(tree, capsys):
+    path = table(tree, "humans")
+    humans = read_table(path, "humans")
+    cameras = read_table(table(tree, "filtered_cameras"), "filtered_cameras")
+    index = next(i for i, row in cameras.rows.items() if row["status"] == "done")
+    humans.rows[index]["persons"][0]["pose"][7] = float("nan")
+    write_table(path, "humans", humans)
+    shutil.rmtree(tree / "results/filtered_cameras")
+    assert main(command(tree, "calibrate")) == 0
+    rows = read_table(table(tree, "filtered_cameras"), "filtered_cameras").rows
+    assert rows[index]["status"] == "skipped" and "not finite" in rows[index]["reason"]
+    others = [i for i, row in cameras.rows.items() if row["status"] == "done" and i != index]
+    assert all(rows[i] == cameras.rows[i] for i in others)
+    assert main(command(tree, "aggregate")) == 0
+
+
+def test_a_category_without_retained_samples_is_told_and_the_others_go_on(tree, capsys):
+    lonely = [shard._replace(category="chair") for shard in _shards(tree)]
+    for name in ("filtered", "filtered_cameras", "humans", "segmentations"):
+        for shard in lonely:
+            source = read_table(table(tree, name, shard._replace(category="surfboard")), name)
+            source.shard = shard
+            for row in source.rows.values():
+                if name == "filtered":
+                    row["verdicts"] = ["no object"] * 15
+            write_table(table(tree, name, shard), name, source)
+    shutil.rmtree(tree / "results/aggregations")
+    assert main(command(tree, "aggregate")) == 0
+    printed = capsys.readouterr()
+    assert "chair: no sample is retained by filter 3 (18 no object)" in printed.err
+    assert "3 aggregations done" in printed.out
+    assert main(command(tree, "aggregate", "--categories", "chair")) == 1
+
+
+def test_a_full_disk_ends_in_a_sentence(tree, capsys, monkeypatch):
+    shutil.rmtree(tree / "results/human_kps")
+    before = files(tree)
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert main(command(tree, "keypoints")) == 2
+    assert "the disk is full" in capsys.readouterr().err
+    assert files(tree) == before
+    monkeypatch.undo()
+    assert main(command(tree, "keypoints")) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["aggregat"], "did you mean 'aggregate'"),
+        (["segment", "--categories", "surfbord"], "did you mean 'surfboard'"),
+        (["aggregate", "--aggr_setting_names", "quant:ful"], "did you mean 'quant:full'"),
+        (["aggregate", "--eval_mode", "qual"], "--eval_mode quant"),
+        (["aggregate", "--filter_setting_nums", "3,x"], "3,x"),
+        (["images", "--categories", "surfbrd"], "did you mean 'surfboard'"),
+        (["images", "--augprompts_not_to_use", "sid view"], "sid view"),
+        (["images", "--profile", "paper"], "Stable Diffusion v1-4"),
+        (["segment", "--profile", "modern"], "open-vocabulary segmentation"),
+        (["humans", "--profile", "paper"], "FrankMocap"),
+        (["prompts", "--categories", "surfbord"], "did you mean 'surfboard'"),
+        (["prompts", "--profile", "paper", "--categories", "chair"], "OpenAI API"),
+        (["truth", "--profile", "paper"], "only the synthetic world"),
+        (["view", "--aggr_setting_names", "qual:demo"], "run aggregate first"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence(base, capsys, arguments, sentence):
+    before = files(base)
+    assert main(command(base, arguments[0], *arguments[1:])) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and sentence in printed
+    assert files(base) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(b"", "prompt"), (b"# only a remark\n\n", "prompt"), (b"\xff\xfe\x00", "prompt")],
+)
+def test_an_empty_or_malformed_prompt_file(tree, capsys, content, sentence):
+    (tree / "prompts" / "chair.txt").write_bytes(content)
+    assert main(command(tree, "images", "--categories", "chair")) == 2
+    printed = capsys.readouterr().err
+    assert "chair.txt" in printed and sentence in printed
+    assert main(command(tree, "images")) == 1, "the other category goes on, the fault is told"
+
+
+def test_an_interaction_that_the_synthetic_world_does_not_know(tree, capsys):
+    (tree / "prompts" / "surfboard.txt").write_text("A person eats a surfboard\n")
+    assert main(command(tree, "images")) == 0
+    printed = capsys.readouterr()
+    assert "9 failed" in printed.out and "eats a surfboard" in printed.err
+
+
+def test_truth_scores_the_stored_aggregation(base, capsys):
+    assert main(command(base, "truth", "--aggr_setting_name", "quant:full")) == 0
+    printed = capsys.readouterr().out
+    assert "full method" in printed and "neither" in printed
+    scores = json.loads((base / "results/truth/synthetic-v1/surfboard.json").read_text())
+    shutil.rmtree(base / "results/truth")
+    full = scores[PROMPTS[0]]["variants"]["full method"]
+    assert 0 < full["soft_ap"] <= full["soft_ap_ceiling"] <= 1
+
+
+def test_view_draws_once_and_collects(tree, capsys):
+    only = ["--prompts", PROMPTS[0], "--aggr_setting_names", "quant:full", "--workers", "2"]
+    shutil.rmtree(tree / "results/aggregations/synthetic-v1/surfboard/total-aggregation")
+    arguments = command(tree, "view", *only, "--save_dir", str(tree / "shown"))
+    run = [sys.executable, "-m", "chorus.cli", *arguments]
+    first = subprocess.run(run, check=True, cwd=REPOSITORY, capture_output=True, text=True)
+    assert "2 distributions drawn" in first.stdout
+    names = {path.name for path in (tree / "shown").iterdir()}
+    expected = {
+        f"{PROMPTS[0]} - {part}.{end}" for part in ("all", "fullbody") for end in ("png", "mp4")
+    }
+    assert names == expected | {"index.html", "contact_sheet.png"}
+    again = subprocess.run(run, check=True, cwd=REPOSITORY, capture_output=True, text=True)
+    assert "0 distributions drawn, 2 already there" in again.stdout
+
+
+def _shards(root: Path) -> list[ShardKey]:
+    return ResultsTree(root / "results").shards("filtered", "synthetic-v1", ["surfboard"])
