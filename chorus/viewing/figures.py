@@ -17,6 +17,7 @@ from chorus.viewing.exhibit import Exhibit, ShownBody
 from chorus.viewing.gl import Renderer
 from chorus.viewing.lettering import ALERT_INK, FAINT_INK, INK, write
 from chorus.viewing.rasterise import CpuRenderer
+from chorus.viewing.replacing import replacing
 from chorus.viewing.scene import (
     ColourScale,
     Composition,
@@ -122,13 +123,10 @@ def _scale_bar(page: Image.Image, draw: ImageDraw.ImageDraw, exhibit: Exhibit, l
 
 
 def save_png(picture: np.ndarray, path: str | os.PathLike) -> Path:
-    """Write a picture (H, W, 3) uint8 as PNG: to a temporary file first, then renamed."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    Image.fromarray(picture).save(unfinished, format="PNG", compress_level=7)
-    unfinished.replace(path)
-    return path
+    """Write a picture (H, W, 3) uint8 as PNG and return its path."""
+    with replacing(path) as unfinished:
+        Image.fromarray(picture).save(unfinished, format="PNG", compress_level=6)
+    return Path(path)
 
 
 def still(

@@ -31,6 +31,7 @@ from chorus.viewing import scene, surfaces
 from chorus.viewing.exhibit import Exhibit, ShownBody
 from chorus.viewing.figures import EMPTY_NOTE
 from chorus.viewing.lettering import printable
+from chorus.viewing.replacing import replacing
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,6 @@ def write_report(
             "a report needs at least one distribution, found none; run `chorus aggregate`."
         )
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     title = printable(title) or f"Where is the {exhibits[0].category}?"
     data = {
         "title": title,
@@ -87,9 +87,8 @@ def write_report(
     size = len(text.encode())
     if size > LARGE:
         log.warning("%s is %.1f MB; fewer clusters a report open quicker.", path, size / 1e6)
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(text, encoding="utf-8", newline="\n")
-    unfinished.replace(path)
+    with replacing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", newline="\n")
     return path
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from chorus.errors import Unavailable
 from chorus.viewing.exhibit import Exhibit, ShownBody
 from chorus.viewing.figures import EMPTY_NOTE, in_threads, renderer
 from chorus.viewing.gl import Renderer
 from chorus.viewing.lettering import ALERT_INK, FAINT_INK, write
+from chorus.viewing.replacing import replacing
 from chorus.viewing.scene import View, compose, frame
 
-SIZE = 640
+SIZE, CAPTION = 640, 72
+"""Side of the video and height of its upper margin, pixels."""
 FRAMES_PER_SECOND = 20
 SECONDS = 4
 ELEVATION_DEGREES = 14
@@ -32,37 +35,50 @@ def turntable(
     threshold: float | None = None,
     kind: Renderer = "cpu",
 ) -> Path:
-    """Write an MP4 (H.264, yuv420p, 640 x 640, 4 s, loops seamlessly) and return its path."""
-    import imageio_ffmpeg
+    """Write an MP4 (H.264, yuv420p, 640 x 640, 4 s, loops seamlessly) and return its path.
 
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    Raises `Unavailable` where there is no ffmpeg.
+    """
     composition = compose(exhibit, body, threshold)
     count = FRAMES_PER_SECOND * SECONDS
     turns = START_DEGREES + 360 * np.arange(count) / count
-    views = frame(composition, [View(float(turn), ELEVATION_DEGREES) for turn in turns])
-    caption = _caption(exhibit)
-    unfinished = path.with_name(path.stem + ".part.mp4")
+    height = SIZE - CAPTION
+    views = [View(float(turn), ELEVATION_DEGREES) for turn in turns]
+    views = frame(composition, views, SIZE / height)
+    page = _caption(exhibit)
+    with replacing(path) as unfinished, renderer(composition, SIZE, height, kind) as picture:
+        writer = _video(unfinished)
+        try:
+            for view in views:
+                page[CAPTION:] = picture(view)
+                writer.send(page)
+        finally:
+            writer.close()
+    return Path(path)
+
+
+def _video(path: Path) -> Generator[None, np.ndarray, None]:
+    """A started encoder that is sent frames (SIZE, SIZE, 3) uint8 and closed at the end."""
+    import imageio_ffmpeg
+
+    try:
+        imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError as fault:
+        raise Unavailable(
+            "turntables need ffmpeg, which the package imageio-ffmpeg usually carries but does "
+            "not on this system; install ffmpeg and set IMAGEIO_FFMPEG_EXE to its path."
+        ) from fault
     writer = imageio_ffmpeg.write_frames(
-        str(unfinished),
+        str(path),
         (SIZE, SIZE),
         fps=FRAMES_PER_SECOND,
         codec="libx264",
         pix_fmt_out="yuv420p",
-        macro_block_size=16,
         quality=None,
         output_params=["-crf", QUALITY, "-preset", "veryfast", "-movflags", "+faststart"],
     )
     writer.send(None)
-    try:
-        with renderer(composition, SIZE, SIZE, kind) as picture:
-            for view in views:
-                # darker of the two, so the caption's ink lies over the picture
-                writer.send(np.ascontiguousarray(np.minimum(picture(view), caption)))
-    finally:
-        writer.close()
-    unfinished.replace(path)
-    return path
+    return writer
 
 
 def turntables(
@@ -77,15 +93,15 @@ def turntables(
 
 
 def _caption(exhibit: Exhibit) -> np.ndarray:
-    """Ink of the title and sample count on white, (SIZE, SIZE, 3) uint8."""
+    """A page (SIZE, SIZE, 3) uint8 with the title and the sample count in its upper margin."""
     page = Image.new("RGB", (SIZE, SIZE), (255, 255, 255))
     draw = ImageDraw.Draw(page)
     width = SIZE - 40
     write(draw, (20, 16), exhibit.title, 22, width=width, bold=True)
     details = [exhibit.part_label, exhibit.samples_label]
     line = "  ·  ".join(part for part in details if part)
-    write(draw, (20, 46), line, 16, width=width, ink=FAINT_INK)
+    ink = FAINT_INK
     if exhibit.is_empty:
-        at = (SIZE / 2, SIZE - 24)
-        write(draw, at, EMPTY_NOTE, 16, width=width, ink=ALERT_INK, anchor="mm")
-    return np.asarray(page)
+        line, ink = EMPTY_NOTE, ALERT_INK
+    write(draw, (20, 44), line, 16, width=width, ink=ink)
+    return np.array(page)

@@ -21,8 +21,9 @@ from chorus.viewing.contact_sheet import (
     write_contact_sheet,
 )
 from chorus.viewing.exhibit import Exhibit, ShownBody
-from chorus.viewing.figures import figure, still
+from chorus.viewing.figures import figure, still, stills
 from chorus.viewing.lettering import ALERT_INK, printable, shorten, typeface
+from chorus.viewing.replacing import replacing
 from chorus.viewing.scene import ColourScale, View, compose, frame
 
 
@@ -38,7 +39,7 @@ def test_still_is_a_png_with_the_distribution_in_every_view(tmp_path):
         part = with_it[200:, panel * third : (panel + 1) * third - 200]
         colourful = (part.max(2) - part.min(2)) > 60
         assert colourful.mean() > 0.005
-    assert list(tmp_path.rglob("*.part")) == []
+    assert [p.name for p in tmp_path.rglob("*.*")] == ["still.png"]
 
 
 def test_empty_distribution_says_so():
@@ -116,6 +117,25 @@ def test_turntable_plays_everywhere(tmp_path, monkeypatch):
     assert np.abs(frames[0].astype(int) - frames[-1]).mean() < 2 * step
     assert path.stat().st_size < 500_000
     assert [p.name for p in tmp_path.iterdir()] == ["turn.mp4"]
+
+
+def test_a_failed_picture_leaves_what_was_there(tmp_path):
+    path = tmp_path / "still.png"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError), replacing(path) as unfinished:
+        unfinished.write_bytes(b"half")
+        raise RuntimeError("disk full")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_several_at_a_time_are_the_same(tmp_path):
+    exhibits = [exhibit(), exhibit(part="torso"), empty_exhibit()]
+    folders = {workers: [tmp_path / f"{workers}-{n}.png" for n in range(3)] for workers in (1, 3)}
+    for workers, paths in folders.items():
+        stills(exhibits, box_body(), paths, workers=workers)
+    for one, three in zip(*folders.values(), strict=True):
+        assert one.read_bytes() == three.read_bytes()
 
 
 def test_turntable_of_an_empty_distribution(tmp_path, monkeypatch):
