@@ -6,7 +6,7 @@ The command line prints them without a traceback and ends with status 2.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 
 class ChorusError(Exception):
@@ -27,7 +27,7 @@ class StaleResults(ChorusError):
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> BadInput:
     """Error for a name outside a closed list, with the nearest known names as suggestions."""
-    known = sorted(known)
+    known = sorted(known) if isinstance(known, Set) else list(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     tail = (
         f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known)}."

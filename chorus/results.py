@@ -82,8 +82,8 @@ class ResultsTree:
     def lock(self, path: Path) -> Iterator[None]:
         """Hold the lock of one artefact; waits while another run on this tree holds it.
 
-        The lock is the operating system's, so a killed run leaves none behind. Temporary files of
-        earlier, killed runs for this artefact are removed.
+        An artefact is a table with the folder of its name, or a folder. The lock is the operating
+        system's, so a killed run leaves none behind; the temporary files it left are removed.
         """
         from filelock import FileLock
 
@@ -92,6 +92,7 @@ class ResultsTree:
         locks = self.root / ".locks"
         locks.mkdir(parents=True, exist_ok=True)
         with FileLock(locks / f"{name}.lock"):
-            for leftover in temporary_files(path.parent, path.stem):
+            own_folder = path if path.is_dir() else path.with_suffix("")
+            for leftover in temporary_files(path.parent, path.stem) + temporary_files(own_folder):
                 leftover.unlink(missing_ok=True)
             yield

@@ -238,7 +238,7 @@ class Aggregator:
 
         record = self._record(digest, samples)
         body = self.space().body.fingerprint
-        with self._options.tree.lock(folder / _RECORD):
+        with self._options.tree.lock(folder):
             (folder / _RECORD).unlink(missing_ok=True)
             for part, counted in counts.items():
                 Distribution.from_counts(

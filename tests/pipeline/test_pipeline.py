@@ -224,7 +224,7 @@ def test_a_full_disk_ends_in_a_sentence(tree, capsys, monkeypatch):
         (["segment", "--categories", "surfbord"], "did you mean 'surfboard'"),
         (["aggregate", "--aggr_setting_names", "quant:ful"], "did you mean 'quant:full'"),
         (["aggregate", "--eval_mode", "qual"], "--eval_mode quant"),
-        (["aggregate", "--filter_setting_nums", "3,x"], "3,x"),
+        (["aggregate", "--filter_setting_nums", "3,x"], "unknown filter rule 'x'; known: 1, 2, 3,"),
         (["images", "--categories", "surfbrd"], "did you mean 'surfboard'"),
         (["images", "--augprompts_not_to_use", "sid view"], "sid view"),
         (["images", "--profile", "paper"], "Stable Diffusion v1-4"),
