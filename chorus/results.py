@@ -79,11 +79,12 @@ class ResultsTree:
         ]
 
     @contextmanager
-    def lock(self, path: Path) -> Iterator[None]:
+    def lock(self, path: Path, *swept: Path) -> Iterator[None]:
         """Hold the lock of one artefact; waits while another run on this tree holds it.
 
         An artefact is a table with the folder of its name, or a folder. The lock is the operating
-        system's, so a killed run leaves none behind; the temporary files it left are removed.
+        system's, so a killed run leaves none behind; the temporary files it left for this artefact and for
+        those in `swept` are removed.
         """
         from filelock import FileLock
 
@@ -92,7 +93,11 @@ class ResultsTree:
         locks = self.root / ".locks"
         locks.mkdir(parents=True, exist_ok=True)
         with FileLock(locks / f"{name}.lock"):
-            own_folder = path if path.is_dir() else path.with_suffix("")
-            for leftover in temporary_files(path.parent, path.stem) + temporary_files(own_folder):
-                leftover.unlink(missing_ok=True)
+            for one in (path, *swept):
+                own_folder = one if one.is_dir() else one.with_suffix("")
+                for leftover in (
+                    *temporary_files(one.parent, one.stem),
+                    *temporary_files(own_folder),
+                ):
+                    leftover.unlink(missing_ok=True)
             yield

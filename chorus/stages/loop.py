@@ -226,7 +226,8 @@ def _wanted(stage: Stage, tree: ResultsTree, shard: ShardKey) -> list[int]:
 def run_shard(job: Job, worker: Worker, tick: Callable[[int], None] | None = None) -> Summary:
     """Work on one shard under its lock; `tick` is called with the size of each finished batch."""
     try:
-        with job.tree.lock(job.tree.table(job.stage.output, job.shard)):
+        names = filter(None, (job.stage.output, job.stage.side_output))
+        with job.tree.lock(*(job.tree.table(name, job.shard) for name in names)):
             return _locked_shard(*job, worker, tick)
     except (StaleResults, Unavailable, DiskFull):
         raise
