@@ -83,8 +83,8 @@ class ResultsTree:
         """Hold the lock of one artefact; waits while another run on this tree holds it.
 
         An artefact is a table with the folder of its name, or a folder. The lock is the operating
-        system's, so a killed run leaves none behind; the temporary files it left for this artefact and for
-        those in `swept` are removed.
+        system's, so a killed run leaves none behind. What such a run left in temporary files for
+        this artefact, and for those in `swept`, is removed.
         """
         from filelock import FileLock
 
