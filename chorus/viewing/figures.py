@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +24,6 @@ from chorus.viewing.scene import (
     default_threshold,
     frame,
 )
-
-log = logging.getLogger(__name__)
 
 VIEWS = (
     ("front left", View(azimuth_degrees=48, elevation_degrees=14)),
@@ -139,31 +135,3 @@ def still(
 ) -> Path:
     """Write `figure` as a PNG and return its path."""
     return save_png(figure(exhibit, body, threshold=threshold, kind=kind), path)
-
-
-def stills(
-    exhibits: Sequence[Exhibit],
-    body: ShownBody | None,
-    paths: Sequence[str | os.PathLike],
-    *,
-    workers: int = 1,
-) -> list[Path]:
-    """Write a still for each exhibit to its path, several at a time."""
-    return in_threads(lambda job: still(job[0], body, job[1]), exhibits, paths, workers)
-
-
-def in_threads(
-    draw: Callable[[tuple[Exhibit, str | os.PathLike]], Path],
-    exhibits: Sequence[Exhibit],
-    paths: Sequence[str | os.PathLike],
-    workers: int,
-) -> list[Path]:
-    """Results of `draw` for every (exhibit, path); the CPU renderer lets threads run in parallel.
-
-    The first error ends it and is raised.
-    """
-    jobs = list(zip(exhibits, paths, strict=True))
-    if workers <= 1:
-        return [draw(job) for job in jobs]
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(draw, jobs))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from chorus.errors import Unavailable
 from chorus.viewing.exhibit import Exhibit, ShownBody
-from chorus.viewing.figures import EMPTY_NOTE, in_threads, renderer
+from chorus.viewing.figures import EMPTY_NOTE, renderer
 from chorus.viewing.gl import Renderer
 from chorus.viewing.lettering import ALERT_INK, FAINT_INK, write
 from chorus.viewing.replacing import replacing
@@ -23,7 +23,7 @@ FRAMES_PER_SECOND = 20
 SECONDS = 4
 ELEVATION_DEGREES = 14
 START_DEGREES = 48
-QUALITY = "22"
+QUALITY = "20"
 """x264's constant rate factor: below 25 no artefacts show on these smooth pictures."""
 
 
@@ -79,17 +79,6 @@ def _video(path: Path) -> Generator[None, np.ndarray, None]:
     )
     writer.send(None)
     return writer
-
-
-def turntables(
-    exhibits: Sequence[Exhibit],
-    body: ShownBody | None,
-    paths: Sequence[str | os.PathLike],
-    *,
-    workers: int = 1,
-) -> list[Path]:
-    """Write a turntable for each exhibit to its path, several at a time."""
-    return in_threads(lambda job: turntable(job[0], body, job[1]), exhibits, paths, workers)
 
 
 def _caption(exhibit: Exhibit) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from chorus.viewing.contact_sheet import (
     write_contact_sheet,
 )
 from chorus.viewing.exhibit import Exhibit, ShownBody
-from chorus.viewing.figures import figure, still, stills
+from chorus.viewing.figures import figure, still
 from chorus.viewing.lettering import ALERT_INK, printable, shorten, typeface
 from chorus.viewing.replacing import replacing
 from chorus.viewing.scene import ColourScale, View, compose, frame
@@ -97,6 +99,23 @@ def test_bad_bodies_are_refused():
         ShownBody(body.vertices[:, :2], body.faces)
 
 
+def test_exhibit_of_a_distribution():
+    counts = SimpleNamespace(members=np.array([3, 4]))
+    distribution = SimpleNamespace(
+        probability=np.full((4, 4, 4), 0.5),
+        grid=SimpleNamespace(side=2.0),
+        category="surfboard",
+        prompt="x",
+        part="",
+        metadata={},
+        counts=counts,
+    )
+    shown = Exhibit.of(distribution, facts=[("a", "b")])
+    assert (shown.samples, shown.side, shown.part) == (7, 2.0, "all")
+    distribution.metadata = {"members": 5}
+    assert Exhibit.of(distribution).samples == 5
+
+
 def test_names_in_words():
     assert exhibit(part="rightArm").label == "A person balances on a surfboard (right arm)"
     assert exhibit(prompt="total-aggregation").title == "surfboard: all prompts"
@@ -127,15 +146,6 @@ def test_a_failed_picture_leaves_what_was_there(tmp_path):
         raise RuntimeError("disk full")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_several_at_a_time_are_the_same(tmp_path):
-    exhibits = [exhibit(), exhibit(part="torso"), empty_exhibit()]
-    folders = {workers: [tmp_path / f"{workers}-{n}.png" for n in range(3)] for workers in (1, 3)}
-    for workers, paths in folders.items():
-        stills(exhibits, box_body(), paths, workers=workers)
-    for one, three in zip(*folders.values(), strict=True):
-        assert one.read_bytes() == three.read_bytes()
 
 
 def test_turntable_of_an_empty_distribution(tmp_path, monkeypatch):
