@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
@@ -49,37 +50,41 @@ def display_name(name: str) -> str | None:
     return unquote_to_bytes(name).decode("utf-8", "surrogatepass")
 
 
-def atomic_write(path: Path, content: bytes | Callable[[Path], None]) -> None:
-    """Write a file so that it exists whole or not at all, even if the program or machine stops.
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary path beside `path`, with its suffix, that takes its place in the end.
 
-    `content` is the bytes, or a function that writes the file at the path it is given (which has
-    the same suffix). Raises ChorusError when the disk is full; nothing half-written stays behind.
+    So the file exists whole or not at all, even if the program or machine stops. On an error the
+    temporary file is removed and `path` stays as it was. Missing folders are made. Raises DiskFull
+    when the disk is.
     """
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem[:80]}.{os.getpid()}.tmp{path.suffix}")
     try:
-        if callable(content):
-            content(temporary)
-        else:
-            temporary.write_bytes(content)
+        yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(
                 f"the disk is full: {path} could not be written. Free some space and run the same "
                 "command again; everything finished before is kept."
             ) from error
         raise
-    except BaseException:
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
+
+
+def atomic_write(path: str | os.PathLike, content: bytes) -> None:
+    """Write a file whole or not at all (see `replacing`)."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def temporary_files(folder: Path, stem: str = "") -> list[Path]:
-    """Files that interrupted `atomic_write`s left in a folder, of all files or of those `stem`.*"""
+    """Files that interrupted writes left in a folder, of all files or of those `stem`.*"""
     names = f".{_glob_escape(stem[:80])}.*.tmp*" if stem else ".*.tmp*"
     return sorted(folder.glob(names)) if folder.is_dir() else []
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from chorus.errors import BadInput
-from chorus.files import atomic_write
+from chorus.files import replacing
 from chorus.samples import ShardKey
 
 _METADATA = b"chorus"
@@ -154,7 +154,8 @@ def write_table(path: Path, name: str, table: Table) -> None:
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
         raise BadInput(f"{path}: a row does not fit the schema {name!r}: {error}") from error
     content = content.replace_schema_metadata({_METADATA: _json(metadata)})
-    atomic_write(path, lambda file: pyarrow.parquet.write_table(content, file, compression="zstd"))
+    with replacing(path) as temporary:
+        pyarrow.parquet.write_table(content, temporary, compression="zstd")
 
 
 def read_table(path: Path, name: str) -> Table:

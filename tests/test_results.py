@@ -158,16 +158,14 @@ def test_a_lock_dies_with_its_holder_and_its_leftovers_go(tmp_path):
     code = f"""
         import os, signal
         from pathlib import Path
-        from chorus.files import atomic_write
+        from chorus.files import replacing
         from chorus.results import ResultsTree
         from chorus.samples import ShardKey
         tree = ResultsTree(Path({str(tmp_path)!r}))
         path = tree.table("images", ShardKey(*{tuple(SHARD)!r}))
-        def half(temporary):
+        with tree.lock(path), replacing(path) as temporary:
             temporary.write_bytes(b"half")
             os.kill(os.getpid(), signal.SIGKILL)
-        with tree.lock(path):
-            atomic_write(path, half)
     """
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False)
     assert killed.returncode == -9

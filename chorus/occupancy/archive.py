@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from chorus.errors import BadInput
-from chorus.files import atomic_write
+from chorus.files import replacing
 
 HEADER = "header"
 
@@ -40,12 +40,8 @@ def write_archive(
             f"the metadata of {path.name} must be plain JSON values: {problem}."
         ) from problem
     save = np.savez_compressed if compress else np.savez
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            save(file, **{HEADER: np.array(header)}, **arrays)
-
-    atomic_write(path, write)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        save(file, **{HEADER: np.array(header)}, **arrays)
 
 
 def read_archive(path: str | Path, schema: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

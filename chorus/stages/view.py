@@ -6,6 +6,7 @@ a category's pictures in one folder together with the page and the sheet.
 
 from __future__ import annotations
 
+import functools
 import json
 import multiprocessing
 import shutil
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from chorus.errors import BadInput, ChorusError
-from chorus.files import atomic_write, portable_name
+from chorus.files import atomic_write, portable_name, replacing
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
 from chorus.results import TOTAL
 from chorus.settings import RunOptions
@@ -153,40 +154,31 @@ def _draw(options: Options, drawing: Drawing) -> None:
     from chorus.viewing.turntable import turntable
 
     exhibit = as_exhibit(Distribution.load(drawing.file(".npz")))
-    body = shown_body(options)
+    body = shown_body(options.body, options.imports_dir)
     still(exhibit, body, drawing.file(".png"))
     turntable(exhibit, body, drawing.file(".mp4"))
 
 
 def as_exhibit(distribution: Distribution) -> Exhibit:
-    """What the viewing room needs of a distribution."""
+    """A distribution with the facts that its page shows."""
     from chorus.viewing.exhibit import Exhibit
 
     metadata = distribution.metadata
-    facts = [
-        ("aggregation", str(metadata.get("name", ""))),
-        ("view weighting", str(metadata.get("weighting", ""))),
-        ("samples of the prompt", str(metadata.get("samples", ""))),
-    ]
-    return Exhibit(
-        distribution.probability,
-        distribution.category,
-        distribution.prompt,
-        distribution.part,
-        samples=metadata.get("members"),
-        facts=tuple((name, value) for name, value in facts if value),
-        side=distribution.grid.side,
-    )
+    facts = {
+        "aggregation": metadata.get("name"),
+        "view weighting": metadata.get("weighting"),
+        "samples of the prompt": metadata.get("samples"),
+    }
+    return Exhibit.of(distribution, [(name, str(fact)) for name, fact in facts.items() if fact])
 
 
-def shown_body(options: RunOptions) -> ShownBody:
-    """The canonical body of the options: zero shape, star pose."""
+@functools.cache  # its shading is computed once per process
+def shown_body(body: Path | None, imports_dir: Path) -> ShownBody:
+    """The canonical body: zero shape, star pose."""
     from chorus.body.loading import load_body
-    from chorus.body.model import star_body
     from chorus.viewing.exhibit import ShownBody
 
-    body = load_body(options.body, options.imports_dir)
-    return ShownBody(star_body(body).vertices.numpy(), body.faces.numpy())
+    return ShownBody.of(load_body(body, imports_dir))
 
 
 def _page(
@@ -211,7 +203,8 @@ def _page(
             stem = portable_name(f"{prompt} - {drawing.part}")
             copies = [folder / f"{stem}{file.suffix}" for file in files]
             for file, copy in zip(files, copies, strict=True):
-                atomic_write(copy, lambda target, source=file: shutil.copyfile(source, target))
+                with replacing(copy) as temporary:
+                    shutil.copyfile(file, temporary)
             files = copies
         stills.append(files[0])
         turntables.append(files[1])
@@ -220,7 +213,7 @@ def _page(
     return write_report(
         folder / "index.html",
         [as_exhibit(distribution) for distribution in distributions],
-        shown_body(options),
+        shown_body(options.body, options.imports_dir),
         title=f"{category}: where it is around the person who uses it",
         gallery=Gallery(stills, turntables, [("Generated images and verdicts", sheet)]),
     )

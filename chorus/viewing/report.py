@@ -27,11 +27,11 @@ import numpy as np
 from PIL import Image
 
 from chorus.errors import BadInput
+from chorus.files import replacing
 from chorus.viewing import scene, surfaces
 from chorus.viewing.exhibit import Exhibit, ShownBody
 from chorus.viewing.figures import EMPTY_NOTE
 from chorus.viewing.lettering import printable
-from chorus.viewing.replacing import replacing
 
 log = logging.getLogger(__name__)
 

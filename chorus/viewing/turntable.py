@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from chorus.errors import Unavailable
+from chorus.files import replacing
 from chorus.viewing.exhibit import Exhibit, ShownBody
 from chorus.viewing.figures import EMPTY_NOTE, renderer
 from chorus.viewing.gl import Renderer
 from chorus.viewing.lettering import ALERT_INK, FAINT_INK, write
-from chorus.viewing.replacing import replacing
 from chorus.viewing.scene import View, compose, frame
 
 SIZE, CAPTION = 640, 72

@@ -11,6 +11,7 @@ from PIL import Image
 from viewing_samples import box_body, empty_exhibit, exhibit
 
 from chorus.errors import BadInput
+from chorus.files import replacing
 from chorus.viewing import turntable as turntables
 from chorus.viewing.contact_sheet import (
     DROPPED,
@@ -25,7 +26,6 @@ from chorus.viewing.contact_sheet import (
 from chorus.viewing.exhibit import Exhibit, ShownBody
 from chorus.viewing.figures import figure, still
 from chorus.viewing.lettering import ALERT_INK, printable, shorten, typeface
-from chorus.viewing.replacing import replacing
 from chorus.viewing.scene import ColourScale, View, compose, frame
 
 
