@@ -28,6 +28,10 @@ WHOLE_BODY = ("all", "total", "full", "")
 VISIBLE_PROBABILITY = 1.0 / 255.0
 """A distribution that never reaches this has nothing to draw (one step of the stored 8 bits)."""
 
+SUPPORT = 0.2
+"""Voxels inside fewer than this share of a cluster's images are not drawn: what a handful of
+close-ups says of places that all other images leave out is mostly noise."""
+
 
 @dataclass(frozen=True)
 class Exhibit:
@@ -67,12 +71,17 @@ class Exhibit:
 
     @classmethod
     def of(cls, distribution: Distribution, facts: Sequence[tuple[str, str]] = ()) -> Exhibit:
-        """The exhibit of a distribution; samples are those that joined its cluster, if known."""
+        """The exhibit of a distribution; samples are those that joined its cluster, if known.
+
+        Voxels outside most images are left out (see `SUPPORT`).
+        """
         members = distribution.metadata.get("members")
         if members is None and distribution.counts is not None:
             members = int(distribution.counts.members.sum())
         return cls(
-            probability=distribution.probability,
+            probability=np.where(
+                distribution.seen >= SUPPORT * (members or 0), distribution.probability, 0
+            ),
             category=distribution.category,
             prompt=distribution.prompt,
             part=distribution.part or "all",

@@ -103,6 +103,7 @@ def test_exhibit_of_a_distribution():
     counts = SimpleNamespace(members=np.array([3, 4]))
     distribution = SimpleNamespace(
         probability=np.full((4, 4, 4), 0.5),
+        seen=np.arange(64).reshape(4, 4, 4),
         grid=SimpleNamespace(side=2.0),
         category="surfboard",
         prompt="x",
@@ -112,8 +113,10 @@ def test_exhibit_of_a_distribution():
     )
     shown = Exhibit.of(distribution, facts=[("a", "b")])
     assert (shown.samples, shown.side, shown.part) == (7, 2.0, "all")
-    distribution.metadata = {"members": 5}
-    assert Exhibit.of(distribution).samples == 5
+    distribution.metadata = {"members": 100}
+    shown = Exhibit.of(distribution)
+    assert shown.samples == 100
+    np.testing.assert_array_equal(shown.probability > 0, distribution.seen >= 20)
 
 
 def test_names_in_words():
