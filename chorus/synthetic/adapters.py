@@ -127,7 +127,7 @@ class SyntheticKeypointDetector:
         self._noise = noise or NoiseSettings()
 
     def detect(self, images: Sequence[Image], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """For each image and its person boxes (P, 4), (P, 17, 3): COCO keypoints x, y, confidence."""
+        """For each image and its person boxes (P, 4), (P, 17, 3): x, y, confidence."""
         return [
             self._of_image(image.key, np.reshape(image_boxes, (-1, 4)))
             for image, image_boxes in zip(images, boxes, strict=True)
@@ -156,7 +156,7 @@ class SyntheticKeypointDetector:
 
 
 def keypoint_visibility(person: Mapping, width: int, height: int) -> np.ndarray:
-    """(17,) int: VISIBLE, SELF_HIDDEN, COVERED or OUTSIDE of `noise`, for a person of a truth row."""
+    """(17,) int for a person of a truth row: `noise`'s VISIBLE, SELF_HIDDEN, COVERED, OUTSIDE."""
     places = np.reshape(person["keypoints"], (17, 2)).astype(float)
     inside = ((places >= 0) & (places < [width, height])).all(1)
     own = on_mask(places, masks.decode(person["mask"], height, width))

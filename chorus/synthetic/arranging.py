@@ -172,8 +172,11 @@ def palm_point(
 
 @dataclass(frozen=True)
 class Placed:
-    """A placed object: origin (3,), axes (3, 3) as columns long, side, top (left-handed for mirrored
-    interactions, whose side counts the other way), half extents (3,), and its transform (4, 4)."""
+    """A placed object: origin (3,), half extents (3,), transform (4, 4) and axes (3, 3).
+
+    The axes are columns long, side, top; left-handed for mirrored interactions, whose side counts
+    the other way.
+    """
 
     origin: np.ndarray
     axes: np.ndarray
@@ -255,7 +258,7 @@ def arrange(
     rng: np.random.Generator,
     shape_spread: float = 1.0,
 ) -> Arrangement:
-    """Draw person and object of an interaction into a world: y up, ground at 0, pelvis at x = z = 0.
+    """Draw person and object of an interaction into a world, the pelvis at x = z = 0.
 
     mesh: the object in its kind's frame, None to leave it away (the pose stays the same kind).
     """

@@ -117,7 +117,7 @@ def known_place(name: str) -> str:
 def swap_sides(value: object) -> object:
     """The same piece of data for the mirrored body: left and right change places.
 
-    Works on names (`left_wrist`, `leftFoot`) and words; of joint angles, twist and lean change sign.
+    Works on names (`left_wrist`, `leftFoot`) and words; twist and lean angles change sign.
     """
     if isinstance(value, str):
         return re.sub(

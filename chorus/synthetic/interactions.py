@@ -1,7 +1,7 @@
 """Interactions as data: which poses and which object placement answer to a prompt (DESIGN 5).
 
-One file `data/interactions/<category>.yaml` per category; docs of every field are on the dataclasses below. A
-new category is a new file, no code. All distributions are drawn in `chorus.synthetic.scenes`.
+One file `data/interactions/<category>.yaml` per category; the dataclasses below say what every
+field means. A new category is a new file, no code. `chorus.synthetic.scenes` draws from them.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Limb:
     pelvis), in units of the limb's length; with start `object`,
     to the object's origin + `to` in units of its half extents. `pole`: where the elbow or knee
     points. `fingers` and `palm` orient a hand, `toes` and `sole_up` a foot. With `hold` the palm,
-    not the wrist, goes there. `spread`: standard deviation of the place, in limb lengths; the height
-    of both feet varies together, so that they stand level.
+    not the wrist, goes there. `spread`: standard deviation of the place, in limb lengths; the
+    height of both feet varies together, so that they stand level.
     """
 
     to: Direction
@@ -84,9 +84,9 @@ class Touch:
 class Placement:
     """Where the object is, relative to the posed body.
 
-    Its point `point` (long, side, top, in half extents from its origin) comes to the weighted mean of the places
-    `at`, moved by `shift` (direction whose factors are metres). `axes`: two of the object's axes
-    and where they point, the first exactly. `slide`: standard deviation (m) along long, side, top;
+    Its point `point` (long, side, top, in half extents from its origin) comes to the weighted mean
+    of the places `at`, moved by `shift` (direction whose factors are metres). `axes`: two of the
+    object's axes and where they point, the first exactly. `slide`: standard deviation (m) along long, side, top;
     `turn`: standard deviation (degrees) about them.
     """
 

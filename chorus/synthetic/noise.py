@@ -47,8 +47,8 @@ class NoiseSettings:
     off by three times as much."""
     confidence_spread: float = 0.07
     """Standard deviation of keypoint confidences around the value for their visibility."""
-    pose_error: float = 10.0
-    """Standard deviation of every joint's rotation, degrees about each axis (10 gives a PA-MPJPE of
+    pose_error: float = 5.0
+    """Standard deviation of every joint's rotation, degrees about each axis (5 gives a PA-MPJPE of
     about 50 mm); half as much along the spine."""
     hidden_pose_error: float = 0.5
     """How much larger the error of joints is that cannot be seen, as a share."""
@@ -286,7 +286,7 @@ def regress(
 
 
 def body_joints(body: BodyModel, pose: np.ndarray, betas: np.ndarray) -> np.ndarray:
-    """Kinematic joints (P, 24, 3) of poses (P, 24, 3) and betas (P, 10), without vertices; metres."""
+    """Kinematic joints (P, 24, 3), metres, of poses (P, 24, 3) and betas (P, 10)."""
     count = min(betas.shape[-1], body.shapedirs.shape[2])
     shape = torch.from_numpy(np.ascontiguousarray(betas[:, :count]))
     with torch.no_grad():

@@ -1,8 +1,8 @@
 """Bodies into poses: forward kinematics and two-bone inverse kinematics of one figure, numpy.
 
 Interaction files give the spine and head as joint angles and the limbs as places for hands and
-feet, which is how people describe a stance; this module turns both into SMPL rotations. Angles
-named in degrees; positive `bend` leans forward, `twist` turns to the left, `lean` tips to the right.
+feet, which is how people describe a stance; this module turns both into SMPL rotations. Of angles,
+in degrees, positive `bend` leans forward, `twist` turns to the left, `lean` tips to the right.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading hand-written data files: typed access to nested entries with errors that name the place."""
+"""Reading hand-written data files: typed access, errors that name the place."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Entry:
         }
 
     def rows(self, name: str) -> list[Entry]:
-        """A list of nested mappings, at least one; each is called by its `name` where it has one."""
+        """A list of nested mappings, at least one; errors call each by its `name` if it has one."""
         value = self._take(
             name, None, "a list of entries", lambda value: isinstance(value, list) and bool(value)
         )

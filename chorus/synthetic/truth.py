@@ -1,4 +1,4 @@
-"""Ground truth of a rendered scene as a row of the table `synthetic_truth` (docs/results-format.md).
+"""Ground truth of a rendered scene: a row of `synthetic_truth` (docs/results-format.md).
 
 The row holds plain lists, numbers, text and bytes. Masks and boxes are those of the visible
 pixels. Keypoints are COCO-17: shoulders to ankles are the body's joints, the face's five are

@@ -1,4 +1,4 @@
-"""Cameras from the words of an augprompt (SPEC 2): direction, framing, lens. Data in viewpoints.yaml.
+"""Cameras from the words of an augprompt (SPEC 2), by the distributions of viewpoints.yaml.
 
 A camera never stands inside a body, inside an object or under the ground.
 """
@@ -160,9 +160,8 @@ def _aim(
     points = subject.points(framing.around)
     target = (points.max(0) + points.min(0)) / 2
     view = _view_axes(toward_eye)
-    x, y, nearer = np.abs((points - target) @ view[0]), (points - target) @ view[1], None
-    nearer = (points - target) @ toward_eye
-    span = np.maximum(x, np.abs(y))
+    right, up, nearer = ((points - target) @ view.T).T
+    span = np.maximum(np.abs(right), np.abs(up))
     return target, float((span * rng.uniform(*framing.fill) / half + nearer).max())
 
 
@@ -219,7 +218,7 @@ def _framing(entry: Entry) -> Framing:
     fits = framing.fill if around in ("group", "person") else framing.extent
     if fits is None or (framing.fill and framing.extent):
         raise BadInput(
-            f"{entry.where}: expected 'fill' for group and person, 'extent' for a place on the body."
+            f"{entry.where}: expected 'fill' for group or person, 'extent' for a place on the body."
         )
     entry.finish()
     return framing
