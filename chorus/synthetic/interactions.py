@@ -86,8 +86,8 @@ class Placement:
 
     Its point `point` (long, side, top, in half extents from its origin) comes to the weighted mean
     of the places `at`, moved by `shift` (direction whose factors are metres). `axes`: two of the
-    object's axes and where they point, the first exactly. `slide`: standard deviation (m) along long, side, top;
-    `turn`: standard deviation (degrees) about them.
+    object's axes and where they point, the first exactly. `slide` and `turn`: standard deviations
+    along (metres) and about (degrees) long, side, top.
     """
 
     at: Mapping[str, float]
@@ -256,13 +256,13 @@ def read_pose(entry: Entry) -> Pose:
     """One base pose of an interaction or of the bystanders."""
     joints = {}
     for name, angles in entry.entries("joints").items():
-        _known_joint(name)
+        _known_joint(name, angles.where)
         joints[name] = tuple(angles.number(angle, 0.0) for angle in ("bend", "twist", "lean"))
         angles.finish()
     spread = entry.numbers("spread", {})
     for name in spread:
         if name != "default":
-            _known_joint(name)
+            _known_joint(name, f"{entry.where}, spread")
     pose = Pose(
         name=entry.text("name"),
         weight=entry.number("weight", 1.0),
@@ -305,7 +305,7 @@ def _limb(name: str, entry: Entry) -> Limb:
 def _placement(entry: Entry) -> Placement:
     at = entry.numbers("at")
     for name in at:
-        known_place(name)
+        entry.parsed("at", lambda _, name=name: known_place(name))
     given = [name for name in ("long", "side", "top") if entry.has(name)]
     if len(given) != 2:
         raise BadInput(
@@ -344,6 +344,6 @@ def _placement(entry: Entry) -> Placement:
     return placement
 
 
-def _known_joint(name: str) -> None:
+def _known_joint(name: str, where: str) -> None:
     if name not in JOINT_NAMES:
-        raise unknown_name("joint", name, JOINT_NAMES)
+        raise BadInput(f"{where}: {unknown_name('joint', name, JOINT_NAMES)}")

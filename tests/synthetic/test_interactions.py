@@ -1,0 +1,155 @@
+"""Interactions are data: the package's own hold, and damaged files are told where and why."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from chorus.body.skeleton import JOINT_NAMES, SEGMENT_NAMES
+from chorus.errors import BadInput
+from chorus.synthetic import objects
+from chorus.synthetic.arranging import arrange
+from chorus.synthetic.expressions import parse_direction, swap_sides
+from chorus.synthetic.interactions import (
+    DATA,
+    categories,
+    find_interaction,
+    interactions,
+    known_prompts,
+    read_interactions,
+)
+from chorus.synthetic.posing import LIMBS, Skeleton, angles_to_matrix
+from chorus.synthetic.rendering import SETTINGS
+from chorus.synthetic.scenes import draw_object
+
+EVERY = [(category, sided) for category in categories() for sided in interactions(category)]
+NAMES = [f"{category}: {sided.plain.name}" for category, sided in EVERY]
+
+
+def test_the_four_categories_have_interactions():
+    assert {"surfboard", "skateboard", "backpack", "tennis racket"} <= set(categories())
+    for category in categories():
+        assert len(interactions(category)) >= 2
+        for prompt in known_prompts(category):
+            assert prompt in find_interaction(category, prompt).plain.prompts
+
+
+def test_the_demo_prompts_are_known():
+    demo = Path(__file__).parents[2] / "prompts" / "demo" / "surfboard.txt"
+    for prompt in demo.read_text().split("\n"):
+        if prompt:
+            assert find_interaction("surfboard", prompt).plain.prompts == (prompt,)
+
+
+@pytest.mark.parametrize(("category", "sided"), EVERY, ids=NAMES)
+def test_settings_and_kinds_exist(category, sided):
+    assert sided.plain.settings.keys() <= SETTINGS.keys()
+    assert objects.kind(sided.plain.object.kind)
+    assert sided.mirrored.mirrored and not sided.plain.mirrored
+
+
+@pytest.mark.parametrize(("category", "sided"), EVERY, ids=NAMES)
+def test_objects_do_not_sink_into_bodies(body, category, sided):
+    """At most a few vertices, but for hands that hold, are inside the object."""
+    parts = body.part_of_vertex.numpy()
+    hands = [i for i, name in enumerate(SEGMENT_NAMES) if "Hand" in name]
+    for seed in range(3):
+        interaction = (sided.plain, sided.mirrored)[seed % 2]
+        rng = np.random.default_rng(seed)
+        _, mesh = draw_object(interaction.object, rng)
+        made = arrange(body, interaction, mesh, rng)
+        inverse = np.linalg.inv(made.transform)
+        points = made.person.vertices @ inverse[:3, :3].T + inverse[:3, 3]
+        inside = objects.contains(mesh, points) & ~np.isin(parts, hands)
+        assert inside.mean() < 0.01
+        # It touches or nearly touches the person.
+        world = mesh.vertices @ made.transform[:3, :3].T + made.transform[:3, 3]
+        apart = np.linalg.norm(world[::5, None] - made.person.vertices[None, ::10], axis=-1)
+        assert apart.min() < 0.05
+
+
+def test_feet_stand_on_the_board_and_arm_holds_it(body):
+    for prompt, joint in (("balances on", "left_ankle"), ("carries", "right_wrist")):
+        interaction = find_interaction("surfboard", f"A person {prompt} a surfboard").plain
+        for seed in range(5):
+            rng = np.random.default_rng(seed)
+            _, mesh = draw_object(interaction.object, rng)
+            made = arrange(body, interaction, mesh, rng)
+            world = mesh.vertices @ made.transform[:3, :3].T + made.transform[:3, 3]
+            place = made.person.joints[JOINT_NAMES.index(joint)]
+            assert np.linalg.norm(world - place, axis=1).min() < 0.25
+
+
+def test_three_in_four_carry_under_the_right_arm():
+    assert find_interaction("surfboard", "a man carries a surfboard").mirror_rate == 0.25
+
+
+def test_unknown_names_suggest_near_ones():
+    with pytest.raises(BadInput, match="did you mean 'surfboard'"):
+        interactions("surfbord")
+    with pytest.raises(BadInput, match="A person carries a surfboard"):
+        find_interaction("surfboard", "A person carrys a surfboard")
+
+
+def damaged(tmp_path, change):
+    source = yaml.safe_load((DATA / "surfboard.yaml").read_text())
+    change(source)
+    path = tmp_path / "surfboard.yaml"
+    path.write_text(yaml.safe_dump(source, sort_keys=False))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s["interactions"][0].update(mirror=2), r"balances on.*mirror.*0 to 1.*2"),
+        (lambda s: s["interactions"][1].pop("settings"), r"carries.*'settings' is missing"),
+        (lambda s: s["interactions"][1].update(setings={}), r"setings.*did you mean 'settings'"),
+        (lambda s: s["interactions"][0]["place"].update(top="upward"), r"'top'.*'upward'.*'up'"),
+        (lambda s: s["interactions"][0]["place"].pop("top"), r"exactly two.*\['long'\]"),
+        (lambda s: s["interactions"][0]["place"]["at"].update(sole=1), r"unknown place 'sole'"),
+        (lambda s: s["interactions"][2]["poses"][0].update(weight="2"), r"weight.*number.*'2'"),
+        (lambda s: s["interactions"][2]["ground"].update(what="air"), r"what.*body.*'air'"),
+        (lambda s: s.update(interactions=[]), r"interactions.*list.*\[\]"),
+    ],
+)
+def test_damaged_files_are_told_where_and_why(tmp_path, change, message):
+    with pytest.raises(BadInput) as caught:
+        read_interactions(damaged(tmp_path, change))
+    assert "surfboard.yaml" in str(caught.value)
+    assert re.search(message, str(caught.value), re.DOTALL), str(caught.value)
+
+
+def test_broken_yaml_is_bad_input(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("a: [1\n")
+    with pytest.raises(BadInput, match=r"x\.yaml"):
+        read_interactions(path)
+
+
+def test_directions_and_mirror():
+    direction = parse_direction("torso: up 1 left 0.5 back 2")
+    assert direction.frame == "torso" and direction.vector == (0.5, 1.0, -2.0)
+    assert swap_sides({"left_arm": "right_sole -> left_sole", "twist": 3, "bend": 2}) == {
+        "right_arm": "left_sole -> right_sole",
+        "twist": -3,
+        "bend": 2,
+    }
+    assert swap_sides("leftFoot") == "rightFoot"
+    assert swap_sides(swap_sides("body: left 0.3 up 1")) == "body: left 0.3 up 1"
+
+
+def test_a_limb_reaches_its_place(body):
+    skeleton = Skeleton.at_rest(body.rest()[1].numpy())
+    skeleton.turn("spine1", angles_to_matrix(10, 20, 5))
+    for limb, joints in LIMBS.items():
+        _, before = skeleton.forward()
+        start = before[JOINT_NAMES.index(joints[0])]
+        target = start + np.array([0.1, -0.3, 0.2])
+        skeleton.reach(limb, target, np.array([0.0, 0.0, 1.0]))
+        _, after = skeleton.forward()
+        np.testing.assert_allclose(after[JOINT_NAMES.index(joints[2])], target, atol=1e-6)
