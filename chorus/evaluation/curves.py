@@ -59,10 +59,11 @@ def precision_recall(
 
 
 def area(curve: Curve, closed: bool, strict: bool = False) -> float:
-    """Sum over rising thresholds of (drop of recall) x (best precision before it); NaN if no target.
+    """Sum over rising thresholds of (drop of recall) x (best precision before it).
 
-    closed: the recall that is still alive at the last threshold counts as one more drop, to 0
-    (`pap/v2`). strict: a drop to a threshold at which nothing is predicted counts nothing.
+    NaN if the target is empty. closed: the recall still alive at the last threshold counts as one
+    more drop, to 0 (`pap/v2`). strict: a drop to a threshold at which nothing is predicted counts
+    nothing.
     """
     if not curve.target:
         return float("nan")

@@ -76,7 +76,7 @@ class PapSettings:
         return self.metric == "pap/v1"
 
 
-class TestImage(NamedTuple):
+class LabelledImage(NamedTuple):
     """One test image: its person's pose (24, 3), axis-angle (the global rotation is in the camera),
     the camera R (3, 3), t (3,) metres, K (3, 3) pixels, body frame to image, and the object's mask
     (H, W) bool. Arrays or tensors."""
@@ -119,7 +119,7 @@ class ImageScore:
 
 
 def prepare(
-    image: TestImage,
+    image: LabelledImage,
     body: BodyModel,
     grid: VoxelGrid,
     settings: PapSettings | None = None,
@@ -188,7 +188,7 @@ def score(
 def score_images(
     field: Distribution,
     body: BodyModel,
-    images: Sequence[TestImage],
+    images: Sequence[LabelledImage],
     settings: PapSettings | None = None,
     threads: int = 1,
 ) -> list[ImageScore]:
@@ -200,7 +200,7 @@ def score_images(
     check_body(field, body)
     settings = settings or PapSettings()
 
-    def one(image: TestImage) -> ImageScore:
+    def one(image: LabelledImage) -> ImageScore:
         ready = prepare(image, body, field.grid, settings, canonical=is_canonical(field))
         return score(field.probability, ready, settings)
 
@@ -224,7 +224,7 @@ def check_body(field: Distribution, body: BodyModel) -> None:
         )
 
 
-def _checked(image: TestImage) -> tuple[np.ndarray, ...]:
+def _checked(image: LabelledImage) -> tuple[np.ndarray, ...]:
     """pose, R, t, K of the image in their shapes, float64 (the pose float32); BadInput if bad."""
     mask = np.asarray(image.mask)
     if mask.ndim != 2 or mask.dtype != bool:

@@ -67,10 +67,7 @@ def cells_of(
     scale = min(grid) / min(image)
     with np.errstate(divide="ignore", invalid="ignore"):
         pixels = camera @ np.asarray(K, np.float64)[:2].T * scale / camera[:, 2:]
-    if truncate:
-        inside = pixels > -1
-    else:
-        inside = (pixels >= 0) & (camera[:, 2:] > 0)
+    inside = pixels > -1 if truncate else (pixels >= 0) & (camera[:, 2:] > 0)
     inside = (inside & (pixels < [grid[1], grid[0]])).all(axis=1)
     whole = np.where(inside[:, None], pixels, 0).astype(np.int64)
     return np.where(inside, whole[:, 1] * grid[1] + whole[:, 0], -1)

@@ -151,7 +151,7 @@ def _resampled_means(
 def _figures(
     mean: np.ndarray, means: Float[np.ndarray, "draws 4"], confidence: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(mean, low, high): the middle `confidence` of the resampled means, NaN where there is none."""
+    """(mean, low, high): the middle `confidence` of the resampled means; NaN without any."""
     tail = (1 - confidence) / 2
     ends = np.full((2, means.shape[1]), np.nan)
     usable = ~np.isnan(means).all(axis=0)
