@@ -119,27 +119,9 @@ def project_points(camera: SceneCamera, points: np.ndarray) -> tuple[np.ndarray,
     return np.clip(pixels, -_FAR_PIXEL, _FAR_PIXEL), depth
 
 
+@lru_cache(maxsize=4)
 def face_vertices(body: BodyModel) -> np.ndarray:
     """(5,) vertex numbers of nose, left eye, right eye, left ear, right ear on any body."""
-    return _face_vertices(body.fingerprint, _Unhashed(body))
-
-
-class _Unhashed:
-    """Carries the body past the cache, whose key is the body's fingerprint."""
-
-    def __init__(self, body: BodyModel):
-        self.body = body
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Unhashed)
-
-    def __hash__(self) -> int:
-        return 0
-
-
-@lru_cache(maxsize=4)
-def _face_vertices(fingerprint: str, holder: _Unhashed) -> np.ndarray:
-    body = holder.body
     points = body.v_template.cpu().numpy()
     head = np.flatnonzero(body.part_of_vertex.cpu().numpy() == JOINT_NAMES.index("head"))
     place = points[head]
