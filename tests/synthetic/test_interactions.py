@@ -84,8 +84,8 @@ def test_feet_stand_on_the_board_and_arm_holds_it(body):
             assert np.linalg.norm(world - place, axis=1).min() < 0.25
 
 
-def test_three_in_four_carry_under_the_right_arm():
-    assert find_interaction("surfboard", "a man carries a surfboard").mirror_rate == 0.25
+def test_most_carry_under_the_right_arm_and_some_under_the_left():
+    assert 0 < find_interaction("surfboard", "a man carries a surfboard").mirror_rate < 0.3
 
 
 def test_unknown_names_suggest_near_ones():
