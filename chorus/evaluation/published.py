@@ -59,7 +59,8 @@ def import_published(
         return _converted(stored, path, category, prompt, body)
     except (TypeError, ValueError, AttributeError) as error:
         raise BadInput(
-            f"{path} is not laid out as the published CHORUS code does it ({error}); fetch it again."
+            f"{path} is not laid out as the published CHORUS code does it ({error}); fetch it "
+            "again."
         ) from error
 
 
