@@ -26,8 +26,9 @@ def small_shape(height: int, width: int, shorter_side: int = 32) -> tuple[int, i
 def resize_area(mask: Bool[np.ndarray, "H W"], shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
     """The mask (H, W) on a coarser grid: a cell is on where more than half of it is covered.
 
-    Exact: coverage is counted in whole units of 1 / (h w) pixel. BadInput unless the mask is
-    two-dimensional and at least as large as the grid.
+    OpenCV's area resizing of 0 and 1 with rounding, as in the published code, so a cell that is
+    covered exactly half falls as it does there (on if both sides shrink exactly to half, for one).
+    BadInput unless the mask is two-dimensional and at least as large as the grid.
     """
     mask = np.asarray(mask, bool)
     if mask.ndim != 2 or mask.shape[0] < shape[0] or mask.shape[1] < shape[1]:
@@ -35,17 +36,9 @@ def resize_area(mask: Bool[np.ndarray, "H W"], shape: tuple[int, int]) -> Bool[n
             f"a target mask must be (height, width) and at least {shape[0]} x {shape[1]} pixels, "
             f"found {mask.shape}; score with a smaller grid."
         )
-    rows, columns = (_shares(size, cells) for size, cells in zip(mask.shape, shape, strict=True))
-    covered = rows @ mask.astype(np.float64) @ columns.T
-    return 2 * covered > mask.shape[0] * mask.shape[1]
+    import cv2
 
-
-def _shares(size: int, cells: int) -> Float[np.ndarray, "cells size"]:
-    """How much of each pixel lies in each cell along one axis, in units of 1 / cells pixel."""
-    cell, pixel = np.arange(cells)[:, None], np.arange(size)
-    low = np.maximum(cell * size, pixel * cells)
-    high = np.minimum((cell + 1) * size, (pixel + 1) * cells)
-    return np.clip(high - low, 0, None).astype(np.float64)
+    return cv2.resize(mask.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_AREA) > 0
 
 
 def cells_of(
