@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from chorus.viewing.exhibit import Exhibit, ShownBody
 
 _RECORD = "pictures.json"
-_RECORD_VERSION = 2
+_RECORD_VERSION = 3
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ BODY_COLOUR = (0.80, 0.79, 0.775)
 SHELL_STEPS = (0.0, 0.14, 0.28, 0.43, 0.58, 0.73, 0.88)
 """Shell levels as shares of the way from the display threshold to the peak."""
 SHELL_OPACITY = (0.13, 0.10, 0.11, 0.14, 0.20, 0.32, 0.92)
-THRESHOLD_SHARE = 0.5
+THRESHOLD_SHARE = 0.66
 """Default display threshold, as a share of the distribution's peak."""
 FRAMED_SHELL = 1
 """Number of the shell, from outside, that a picture must hold whole."""
