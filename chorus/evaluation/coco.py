@@ -77,6 +77,8 @@ def mask_of(annotation: Mapping, height: int, width: int) -> bytes:
     segmentation = annotation.get("segmentation")
     if not segmentation:
         raise BadInput("no segmentation")
+    if not isinstance(segmentation, Mapping | list):
+        raise BadInput("damaged segmentation: not polygons or run lengths")
     if isinstance(segmentation, Mapping):
         counts = _from_run_lengths(segmentation, height, width)
     else:
@@ -88,7 +90,7 @@ def mask_of(annotation: Mapping, height: int, width: int) -> bytes:
 
 def _from_run_lengths(segmentation: Mapping, height: int, width: int) -> bytes:
     counts, size = segmentation.get("counts"), segmentation.get("size")
-    if list(size or ()) != [height, width]:
+    if size != [height, width]:
         raise BadInput(f"segmentation of size {size}, image of {[height, width]}")
     if isinstance(counts, str):
         counts = counts.encode("utf-8")
@@ -104,7 +106,7 @@ def _from_run_lengths(segmentation: Mapping, height: int, width: int) -> bytes:
     return masks.encode(np.repeat(values, runs).reshape(width, height).T)
 
 
-def _from_polygons(segmentation: Any, height: int, width: int) -> bytes:
+def _from_polygons(segmentation: list, height: int, width: int) -> bytes:
     """Polygons by COCO's own rasteriser, which trusts its input: so everything is checked first."""
     from pycocotools import mask as rasteriser
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -81,6 +81,14 @@ class _ReleaseUnpickler(_Unpickler):
         return super().find_class(module, name)
 
 
+class _Announced(NamedTuple):
+    """What a tensor's stream says about the numbers at its end."""
+
+    key: Any
+    code: str
+    count: int
+
+
 class _StorageUnpickler(_Unpickler):
     """Reads the small pickles of a tensor's own stream: numbers, text and one storage."""
 
@@ -90,14 +98,14 @@ class _StorageUnpickler(_Unpickler):
         return super().find_class(module, name) if code is None else code
 
     def persistent_load(self, identifier: Any) -> Any:
-        """(key, number type, count) of the storage that the stream's end holds."""
+        """The storage that the end of the stream holds, as announced."""
         if not (isinstance(identifier, tuple) and len(identifier) in (5, 6)):
             self._refuse(identifier)
         what, code, key, _location, count = identifier[:5]
         whole = identifier[5:] in ((), (None,))
         if what != "storage" or code not in _STORAGES.values() or not whole:
             self._refuse(identifier)
-        return key, code, int(count)
+        return _Announced(key, code, int(count))
 
     def _refuse(self, identifier: Any) -> NoReturn:
         raise BadInput(
@@ -116,15 +124,16 @@ def _storage(content: Any, path: Path) -> _Array:
     magic, protocol, system = following(), following(), following()
     if magic != _MAGIC or protocol != _PROTOCOL or not system.get("little_endian"):
         raise BadInput(f"{path}: a tensor in it is not in PyTorch's older format (little-endian).")
-    key, code, count = following()
-    keys = following()
-    kind = np.dtype(code)
+    announced, keys = following(), following()
+    if not isinstance(announced, _Announced) or keys != [announced.key]:
+        raise BadInput(f"{path}: a tensor in it is not one storage of numbers.")
+    kind = np.dtype(announced.code)
     written = int.from_bytes(stream.read(8), "little")
     raw = stream.read()
-    if keys != [key] or written != count or len(raw) != count * kind.itemsize:
+    if written != announced.count or len(raw) != written * kind.itemsize:
         raise BadInput(
-            f"{path}: a tensor in it announces {count} numbers and holds {len(raw)} bytes; the "
-            "file is damaged: fetch it again."
+            f"{path}: a tensor in it announces {announced.count} numbers and holds {len(raw)} "
+            "bytes; the file is damaged: fetch it again."
         )
     return _held(np.frombuffer(raw, kind))
 
