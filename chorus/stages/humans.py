@@ -14,7 +14,7 @@ from chorus.stages import adapters
 from chorus.stages.loop import Outcome, Sample, Stage
 from chorus.stages.reading import read_image
 from chorus.stages.report import Progress, Report, run_table_stage
-from chorus.synthetic.noise import NoiseSettings
+from chorus.synthetic.noise_settings import NoiseSettings
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from chorus.stages import adapters
 from chorus.stages.loop import Outcome, Sample, Stage
 from chorus.stages.reading import read_image
 from chorus.stages.report import Progress, Report, run_table_stage
-from chorus.synthetic.noise import NoiseSettings
+from chorus.synthetic.noise_settings import NoiseSettings
 from chorus.vocabulary import resolve_category
 
 MIN_OVERLAP = 0.8  # SPEC 3: the clean-up of overlapping boxes

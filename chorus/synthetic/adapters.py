@@ -18,7 +18,8 @@ from chorus.geometry import masks
 from chorus.perception.protocols import Detection, Image, Person
 from chorus.samples import SampleKey, sample_seed
 from chorus.synthetic import noise as errors
-from chorus.synthetic.noise import NoiseSettings, TruePerson
+from chorus.synthetic.noise import TruePerson
+from chorus.synthetic.noise_settings import NoiseSettings
 from chorus.synthetic.rendering import render
 from chorus.synthetic.scenes import SceneSettings, sample_scene
 from chorus.synthetic.truth import on_mask, truth_row

@@ -16,7 +16,7 @@ from chorus.synthetic.adapters import (
     SyntheticKeypointDetector,
     SyntheticSegmenter,
 )
-from chorus.synthetic.noise import EXACT, NoiseSettings
+from chorus.synthetic.noise_settings import EXACT, NoiseSettings
 from chorus.synthetic.scenes import SceneSettings
 
 

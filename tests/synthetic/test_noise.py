@@ -11,7 +11,8 @@ import torch
 from chorus.errors import BadInput
 from chorus.geometry.weak_perspective import project_weak, square_crop
 from chorus.synthetic import noise as errors
-from chorus.synthetic.noise import EXACT, NoiseSettings, body_joints
+from chorus.synthetic.noise import body_joints
+from chorus.synthetic.noise_settings import EXACT, NoiseSettings
 from chorus.synthetic.scenes import sample_scene
 
 
