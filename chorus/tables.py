@@ -118,6 +118,27 @@ SCHEMAS = {
                 "iterations": "int32",
             },
         ),
+        Schema(
+            "test_set",
+            1,
+            {
+                "image": "string",
+                "image_id": "int64",
+                "width": "int32",
+                "height": "int32",
+                "person_box": "float32[4]",
+                "object_box": "float32[4]",
+                "overlap": "float32",
+                "mask": "binary",
+                "pose": "float32[72]",
+                "betas": "float32[10]",
+                "R": "float32[9]",
+                "t": "float32[3]",
+                "K": "float32[9]",
+                "residual": "float32",
+                "body": "string",
+            },
+        ),
     )
 }
 
