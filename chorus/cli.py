@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[0] == "--version":
         print(f"chorus {__version__}")
         return 0
-    level = os.environ.get("CHORUS_LOG", "INFO").upper()
-    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("chorus").setLevel(os.environ.get("CHORUS_LOG", "INFO").upper())
     try:
         return _run(arguments[0], arguments[1:])
     except ChorusError as error:

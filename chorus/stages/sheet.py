@@ -22,13 +22,16 @@ from chorus.tables import DONE, read_table
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
     from chorus.viewing.contact_sheet import FittedBody, Tile
+    from chorus.viewing.gl import Renderer
 
 COLUMNS = 6
 _RETAINED_PER_PROMPT, _DROPPED_PER_PROMPT = 8, 4  # two rows a prompt
 _TABLES = ("images", "segmentations", "humans", "filtered", "filtered_cameras")
 
 
-def write_sheet(options: RunOptions, category: str, rules: Sequence[int], path: Path) -> None:
+def write_sheet(
+    options: RunOptions, category: str, rules: Sequence[int], path: Path, renderer: Renderer = "cpu"
+) -> None:
     """Write the contact sheet of a category's images as a PNG."""
     from chorus.body.loading import load_body
     from chorus.viewing.contact_sheet import write_contact_sheet
@@ -46,7 +49,12 @@ def write_sheet(options: RunOptions, category: str, rules: Sequence[int], path: 
             caption = _caption(sample, shared)
             tiles.append(_tile(options, sample, rules, caption, body))
     write_contact_sheet(
-        path, tiles, title=category, subtitle="generated images and verdicts", columns=COLUMNS
+        path,
+        tiles,
+        title=category,
+        subtitle="generated images and verdicts",
+        columns=COLUMNS,
+        kind=renderer,
     )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from chorus.errors import BadInput, ChorusError
 from chorus.files import atomic_write, portable_name, replacing
@@ -43,6 +43,8 @@ class Options(RunOptions):
     """Filter rules whose results are drawn, e.g. 3 or "7,8"."""
     save_dir: Path | None = None
     """Collect everything here; a folder per category if there are several."""
+    renderer: Literal["cpu", "gl"] = "cpu"
+    """Draw on the CPU, or with OpenGL off screen (VTK, pyrender) where that works."""
 
 
 class Drawing(NamedTuple):
@@ -155,8 +157,8 @@ def _draw(options: Options, drawing: Drawing) -> None:
 
     exhibit = as_exhibit(Distribution.load(drawing.file(".npz")))
     body = shown_body(options.body, options.imports_dir)
-    still(exhibit, body, drawing.file(".png"))
-    turntable(exhibit, body, drawing.file(".mp4"))
+    still(exhibit, body, drawing.file(".png"), kind=options.renderer)
+    turntable(exhibit, body, drawing.file(".mp4"), kind=options.renderer)
 
 
 def as_exhibit(distribution: Distribution) -> Exhibit:
@@ -209,7 +211,7 @@ def _page(
         stills.append(files[0])
         turntables.append(files[1])
     sheet = folder / "contact_sheet.png"
-    write_sheet(options, category, rules, sheet)
+    write_sheet(options, category, rules, sheet, options.renderer)
     return write_report(
         folder / "index.html",
         [as_exhibit(distribution) for distribution in distributions],
