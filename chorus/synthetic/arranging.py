@@ -120,6 +120,9 @@ def place_limb(
     else:
         target = figure.place(spec.start) + figure.vector(spec.to, side) * length
     target = target + wander * spec.spread * length
+    if spec.level is not None and held is not None:
+        top = held[1][:, 2]
+        target = target + ((held[0] - target) @ top + spec.level * held[2][2]) * top
     pole = unit(figure.vector(spec.pole, side)) + rng.normal(0, 0.08, 3)
     end = JOINT_NAMES.index(LIMBS[limb][2])
     # A held point is where the palm goes; the hand's pose and the wrist's place depend on each
@@ -140,7 +143,7 @@ def place_limb(
             goal = target - (palm_point(skeleton, side, now, places) - places[end])
     if kind == "leg" and spec.toes is not None:
         now, places = skeleton.forward()
-        posed = Figure(places, now)
+        posed = Figure(places, now, object_axes=figure.object_axes)
         up = np.array([0.0, 1, 0]) if spec.sole_up is None else posed.vector(spec.sole_up, side)
         skeleton.orient_foot(side, posed.vector(spec.toes, side), up)
 

@@ -36,8 +36,9 @@ class Limb:
     pelvis), in units of the limb's length; with start `object`,
     to the object's origin + `to` in units of its half extents. `pole`: where the elbow or knee
     points. `fingers` and `palm` orient a hand, `toes` and `sole_up` a foot. With `hold` the palm,
-    not the wrist, goes there. `spread`: standard deviation of the place, in limb lengths; the
-    height of both feet varies together, so that they stand level.
+    not the wrist, goes there. `level`: the place's height over the object's origin along its top
+    axis, half extents, instead of that of `to`. `spread`: standard deviation of the place, in limb
+    lengths; the height of both feet varies together, so that they stand level.
     """
 
     to: Direction
@@ -49,6 +50,7 @@ class Limb:
     toes: Direction | Between | None = None
     sole_up: Direction | None = None
     hold: bool = False
+    level: float | None = None
 
 
 @dataclass(frozen=True)
@@ -295,6 +297,7 @@ def _limb(name: str, entry: Entry) -> Limb:
         toes=entry.optional("toes", lambda value: parse_direction(value, "body")),
         sole_up=entry.optional("sole_up", parse_direction),
         hold=bool(entry.number("hold", 0)),
+        level=entry.number("level") if entry.has("level") else None,
     )
     if (limb.fingers is None) != (limb.palm is None):
         raise BadInput(f"{entry.where}: give both 'fingers' and 'palm', or neither.")

@@ -55,7 +55,11 @@ def _primitive(shape: str) -> Callable[..., list[shapes.Part]]:
 
 
 def _composite(parts, scale=(1.0, 1.0, 1.0)) -> list[shapes.Part]:
-    return [shapes.from_data(entry).scaled(scale) for entry in parts]
+    made = []
+    for entry in parts:
+        part = shapes.from_data({k: v for k, v in entry.items() if k != "twin"}).scaled(scale)
+        made += [part, part.mirrored()] if entry.get("twin") else [part]
+    return made
 
 
 KINDS: dict[str, Kind] = {
@@ -215,8 +219,8 @@ def _data_kinds() -> dict[str, Kind]:
 
 
 def data_kind(entry: Mapping) -> Kind:
-    """A kind from data: `parts` (see shapes.from_data), `frame`, and `size` (low, high), the
-    range of a common factor on all lengths (default 1 to 1)."""
+    """A kind from data: `parts` (see shapes.from_data; with `twin: true` also its mirror image in
+    x), `frame`, and `size` (low, high), the range of a common factor on all lengths (default 1)."""
     parts = entry["parts"]
     low, high = entry.get("size", (1.0, 1.0))
     return Kind(

@@ -41,6 +41,10 @@ class Part:
         """The piece scaled about the origin by positive factors (3,) or one factor."""
         return replace(self, vertices=self.vertices * np.asarray(factors, float))
 
+    def mirrored(self) -> Part:
+        """The piece's mirror image in x, its surface still oriented outward."""
+        return replace(self, vertices=self.vertices * [-1, 1, 1], faces=self.faces[:, ::-1])
+
 
 def loft(rings: np.ndarray, closed: bool = False) -> Part:
     """Skin through successive rings of points.
@@ -86,7 +90,8 @@ def sweep(path, section, side=(1.0, 0.0, 0.0), closed: bool = False, taper=None)
 
     path (S, 3): points of the path. section (K, 2): the outline, its first coordinate along
     `side` (made perpendicular to the path), its second along path x side. `closed`: the path is
-    a loop. taper (S,): factor on the section at each point.
+    a loop. taper (S,) or (S, 2): factor on the section, or on each of its coordinates, at each
+    point.
     """
     path, section = np.asarray(path, float), np.asarray(section, float)
     if closed:
@@ -97,8 +102,8 @@ def sweep(path, section, side=(1.0, 0.0, 0.0), closed: bool = False, taper=None)
     side = np.broadcast_to(np.asarray(side, float), path.shape)
     side = unit(side - np.sum(side * tangent, -1, keepdims=True) * tangent)
     normal = np.cross(tangent, side)
-    factor = np.ones(len(path)) if taper is None else np.asarray(taper, float)
-    flat = section[None] * factor[:, None, None]
+    factor = np.ones((len(path), 1)) if taper is None else np.asarray(taper, float)
+    flat = section[None] * factor.reshape(len(path), 1, -1)
     rings = path[:, None] + flat[..., :1] * side[:, None] + flat[..., 1:] * normal[:, None]
     return loft(rings, closed=closed)
 
@@ -188,6 +193,37 @@ def cylinder(radius: float = 0.5, height: float = 1.0, rounding: float = 0.0) ->
     return lathe(profile, 40)
 
 
+def torus(radius: float = 0.3, thickness: float = 0.05, flatness: float = 1.0) -> Part:
+    """A ring about y. radius: of its middle line; thickness: half its section's width, which is
+    `flatness` times as high."""
+    angle = np.arange(56) / 56 * 2 * np.pi
+    path = radius * np.stack([np.cos(angle), 0 * angle, np.sin(angle)], -1)
+    section = superellipse(flatness * thickness, thickness, count=16)
+    return sweep(path, section, side=(0, 1, 0), closed=True)
+
+
+def bar(
+    points,
+    width: float,
+    height: float | None = None,
+    exponent: float = 2.0,
+    side=(1.0, 0.0, 0.0),
+    widths=(1.0,),
+    heights=(1.0,),
+    count: int = 24,
+) -> Part:
+    """A bent bar or ribbon along a smooth path through control points (P, 3).
+
+    width: its extent along `side`; height: across both, the same if not given; exponent: see
+    `superellipse`. widths, heights: factors on them, evenly spaced along the path.
+    """
+    path = curve(points, count)
+    section = superellipse(width / 2, (width if height is None else height) / 2, exponent, 16)
+    along = np.linspace(0, 1, count)
+    taper = [np.interp(along, np.linspace(0, 1, len(f)), f) for f in (widths, heights)]
+    return sweep(path, section, side=side, taper=np.stack(taper, -1))
+
+
 SHAPES = {
     "box": box,
     "cylinder": cylinder,
@@ -195,26 +231,30 @@ SHAPES = {
     "sphere": sphere,
     "capsule": capsule,
     "tube": tube,
+    "torus": torus,
+    "bar": bar,
+    "lathe": lathe,
 }
 
 
 def from_data(entry: dict) -> Part:
     """A primitive from plain data (a YAML or JSON mapping).
 
-    `shape` names one of SHAPES; `at` (3,) metres, `rotation` (3,) degrees and `part` (material
-    name) are optional; everything else is passed to the shape. Raises BadInput.
+    `shape` names one of SHAPES; `scale` (3,), then `rotation` (3,) degrees, then `at` (3,) metres
+    and `part` (material name) are optional; everything else is passed to the shape. BadInput.
     """
     entry = dict(entry)
     shape = entry.pop("shape", None)
     if shape not in SHAPES:
         raise unknown_name("shape", str(shape), SHAPES)
     at, rotation = entry.pop("at", (0.0, 0.0, 0.0)), entry.pop("rotation", None)
+    factors = entry.pop("scale", 1.0)
     name = entry.pop("part", "body")
     try:
         part = SHAPES[shape](**entry)
     except TypeError as problem:
         raise BadInput(f"a {shape!r} cannot be made from {entry}: {problem}.") from problem
-    return part.moved(at, rotation).named(name)
+    return part.scaled(factors).moved(at, rotation).named(name)
 
 
 def assemble(parts: Sequence[Part]) -> trimesh.Trimesh:
