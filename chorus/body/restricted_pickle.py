@@ -34,7 +34,7 @@ def load_restricted(path: Path | str) -> Any:
     path = Path(path)
     try:
         with path.open("rb") as stream:
-            return _Unpickler(stream, path).load()
+            return RestrictedUnpickler(stream, path).load()
     except BadInput:
         raise
     except OSError as error:
@@ -64,7 +64,7 @@ class Held:
         self.state = state
 
 
-class _Array:
+class StoredArray:
     """Stand-in of `numpy.ndarray` until its state, and with it the content, is known."""
 
     value: np.ndarray | None = None
@@ -118,7 +118,7 @@ def _plain_array(shape: Any, dtype: Any, content: Any, order: str) -> np.ndarray
     return np.frombuffer(bytes(content), dtype=kind).reshape(shape, order=order)
 
 
-class _Maker:
+class Maker:
     """A function the pickle may call, wrapped so that it cannot be altered from within the file."""
 
     __slots__ = ("function",)
@@ -140,9 +140,11 @@ def _scalar(dtype: _Dtype, content: Any = b"") -> Any:
     return _plain_array((), dtype, content, "C")[()]
 
 
-def _from_buffer(content: Any, dtype: _Dtype, shape: Any, order: str, axes: Any = None) -> _Array:
+def _from_buffer(
+    content: Any, dtype: _Dtype, shape: Any, order: str, axes: Any = None
+) -> StoredArray:
     """numpy's form of protocol 5; `axes` belongs to order K: the stored axes' places."""
-    array = _Array()
+    array = StoredArray()
     array.value = _plain_array(shape, dtype, content, "F" if order == "F" else "C")
     if order == "K" and axes is not None:
         array.value = array.value.transpose([int(axis) for axis in axes])
@@ -166,13 +168,13 @@ _MAKERS: dict[str, Callable[..., Any]] = {
         f"numpy.{core}.{name}": function
         for core in ("core", "_core")
         for name, function in {
-            "multiarray._reconstruct": lambda *_: _Array(),
+            "multiarray._reconstruct": lambda *_: StoredArray(),
             "multiarray.scalar": _scalar,
             "numeric._frombuffer": _from_buffer,
         }.items()
     },
     "numpy.dtype": lambda code, *_: _Dtype(code),
-    "numpy.ndarray": lambda *_: _Array(),
+    "numpy.ndarray": lambda *_: StoredArray(),
     "copyreg._reconstructor": _reconstruct,
     "copyreg.__newobj__": lambda kind, *_: _reconstruct(kind),
     "_codecs.encode": _encode,
@@ -194,7 +196,7 @@ _HELD = re.compile(
 )
 
 
-class _Unpickler(pickle.Unpickler):
+class RestrictedUnpickler(pickle.Unpickler):
     """Answers the names of the closed list with stand-ins and refuses every other."""
 
     def __init__(self, stream: Any, path: Path) -> None:
@@ -206,7 +208,7 @@ class _Unpickler(pickle.Unpickler):
         """The stand-in of `module.name`, fresh for this file; BadInput names what is refused."""
         full = f"{_PYTHON_2.get(module, module)}.{name}"
         if full in _MAKERS:
-            return _Maker(_MAKERS[full])
+            return Maker(_MAKERS[full])
         if full in _PLAIN:
             return _PLAIN[full]
         if full == "builtins.object" or _HELD.fullmatch(full):
@@ -229,7 +231,7 @@ def array_of(value: Any, what: str) -> np.ndarray:
     The value of chumpy's `Ch` is its `x`; of `Select`, `a.ravel()[idxs]` in `preferred_shape`.
     what: how to call the value in an error. BadInput if it is none of these.
     """
-    if isinstance(value, _Array) and value.value is not None:
+    if isinstance(value, StoredArray) and value.value is not None:
         return value.value
     if isinstance(value, np.ndarray | np.generic | int | float | list | tuple):
         return np.asarray(value)

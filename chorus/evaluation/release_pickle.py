@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from chorus.body.restricted_pickle import _Array, _Maker, _Unpickler
+from chorus.body.restricted_pickle import StoredArray, Maker, RestrictedUnpickler
 from chorus.errors import BadInput
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -66,7 +66,7 @@ class _EasyDict(dict):
         self.update(state)
 
 
-class _ReleaseUnpickler(_Unpickler):
+class _ReleaseUnpickler(RestrictedUnpickler):
     """The restricted unpickler with EasyDict and PyTorch's tensors."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -75,9 +75,9 @@ class _ReleaseUnpickler(_Unpickler):
         if full == "easydict.EasyDict":
             return type("EasyDict", (_EasyDict,), {})
         if full == "torch.storage._load_from_bytes":
-            return _Maker(lambda content: _storage(content, self.path))
+            return Maker(lambda content: _storage(content, self.path))
         if full in ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor"):
-            return _Maker(_tensor)
+            return Maker(_tensor)
         return super().find_class(module, name)
 
 
@@ -89,7 +89,7 @@ class _Announced(NamedTuple):
     count: int
 
 
-class _StorageUnpickler(_Unpickler):
+class _StorageUnpickler(RestrictedUnpickler):
     """Reads the small pickles of a tensor's own stream: numbers, text and one storage."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -114,7 +114,7 @@ class _StorageUnpickler(_Unpickler):
         )
 
 
-def _storage(content: Any, path: Path) -> _Array:
+def _storage(content: Any, path: Path) -> StoredArray:
     """The numbers of a storage that PyTorch wrote into bytes, in a stand-in array."""
     stream = io.BytesIO(content)
 
@@ -138,9 +138,9 @@ def _storage(content: Any, path: Path) -> _Array:
     return _held(np.frombuffer(raw, kind))
 
 
-def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_rest: Any) -> _Array:
+def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_rest: Any) -> StoredArray:
     """A view of a storage as an array of its own, after checking that it stays inside."""
-    numbers = getattr(storage, "value", None) if isinstance(storage, _Array) else None
+    numbers = getattr(storage, "value", None) if isinstance(storage, StoredArray) else None
     size, stride = (tuple(int(one) for one in given) for given in (size, stride))
     sound = numbers is not None and len(size) == len(stride) and offset >= 0
     if not sound or min((*size, *stride), default=0) < 0:
@@ -156,7 +156,7 @@ def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_rest: Any) -> _
     return _held(view.copy())
 
 
-def _held(value: np.ndarray) -> _Array:
-    array = _Array()
+def _held(value: np.ndarray) -> StoredArray:
+    array = StoredArray()
     array.value = value
     return array
