@@ -26,6 +26,7 @@ COMMANDS = {
     "calibrate": "anchor a perspective camera to every retained person",
     "aggregate": "accumulate the 3D distributions",
     "view": "make stills, turntables, the interactive page and the contact sheet",
+    "extend_eft": "build the test set from COCO val2014 and its EFT fits",
     "truth": "compare distributions with the synthetic world's known 3D truth",
     "status": "count what is done, failed and retained",
     "verify": "check a results tree and say what to rerun",

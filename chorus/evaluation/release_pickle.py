@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from chorus.body.restricted_pickle import StoredArray, Maker, RestrictedUnpickler
+from chorus.body.restricted_pickle import Maker, RestrictedUnpickler, StoredArray
 from chorus.errors import BadInput
 
 _MAGIC = 0x1950A86A20F9469CFC6C
