@@ -28,9 +28,13 @@ COMMANDS = {
     "view": "make stills, turntables, the interactive page and the contact sheet",
     "extend_eft": "build the test set from COCO val2014 and its EFT fits",
     "truth": "compare distributions with the synthetic world's known 3D truth",
+    "testset": "make the synthetic test set",
     "status": "count what is done, failed and retained",
     "verify": "check a results tree and say what to rerun",
 }
+
+# Commands whose module has another name, as `stages.report` is what stages tell their user.
+_MODULES = {"report": "report_pap"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,7 +64,7 @@ def _run(command: str, arguments: Sequence[str]) -> int:
     import tyro
     from tqdm import tqdm
 
-    stage = importlib.import_module(f"chorus.stages.{command}")
+    stage = importlib.import_module(f"chorus.stages.{_MODULES.get(command, command)}")
     options = tyro.cli(
         stage.Options, prog=f"chorus {command}", args=arguments, use_underscores=True
     )

@@ -194,8 +194,8 @@ def score_images(
 ) -> list[ImageScore]:
     """The field on every image, `threads` images at a time; in the order of the images.
 
-    A field whose provenance says `canonicalise: false` stays where it is. BadInput if the field
-    was made on another body, or for what `prepare` and `score` refuse.
+    A field whose provenance says that it was aggregated with `canonicalise: false` stays in place.
+    BadInput if the field was made on another body, or for what `prepare` and `score` refuse.
     """
     check_body(field, body)
     settings = settings or PapSettings()
@@ -210,7 +210,9 @@ def score_images(
 
 def is_canonical(field: Distribution) -> bool:
     """Whether the field lives in canonical space, so that posing a body moves it."""
-    return field.metadata.get("canonicalise", True) is not False
+    settings = field.metadata.get("settings")
+    stated = settings if isinstance(settings, dict) else field.metadata
+    return stated.get("canonicalise", True) is not False
 
 
 def check_body(field: Distribution, body: BodyModel) -> None:
