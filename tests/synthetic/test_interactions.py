@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 import yaml
+from scipy.spatial import cKDTree
 
 from chorus.body.skeleton import JOINT_NAMES, SEGMENT_NAMES
 from chorus.errors import BadInput
@@ -25,13 +27,15 @@ from chorus.synthetic.interactions import (
 from chorus.synthetic.posing import LIMBS, Skeleton, angles_to_matrix
 from chorus.synthetic.rendering import SETTINGS
 from chorus.synthetic.scenes import draw_object
+from chorus.vocabulary import QUANTITATIVE_CATEGORIES
 
+PROMPTS = Path(__file__).parents[2] / "prompts"
 EVERY = [(category, sided) for category in categories() for sided in interactions(category)]
 NAMES = [f"{category}: {sided.plain.name}" for category, sided in EVERY]
 
 
-def test_the_four_categories_have_interactions():
-    assert {"surfboard", "skateboard", "backpack", "tennis racket"} <= set(categories())
+def test_the_quantitative_categories_have_interactions():
+    assert QUANTITATIVE_CATEGORIES.keys() <= set(categories())
     for category in categories():
         assert len(interactions(category)) >= 2
         for prompt in known_prompts(category):
@@ -39,10 +43,26 @@ def test_the_four_categories_have_interactions():
 
 
 def test_the_demo_prompts_are_known():
-    demo = Path(__file__).parents[2] / "prompts" / "demo" / "surfboard.txt"
-    for prompt in demo.read_text().split("\n"):
+    for prompt in (PROMPTS / "demo" / "surfboard.txt").read_text().split("\n"):
         if prompt:
             assert find_interaction("surfboard", prompt).plain.prompts == (prompt,)
+
+
+@pytest.mark.parametrize("category", categories())
+def test_prompts_of_the_paper_s_form_are_understood(category):
+    """Sentences of the prompt files mean the interaction whose verb they use, whoever acts."""
+    lines = (PROMPTS / "chorus" / f"{category}.txt").read_text().splitlines()
+    found = 0
+    for line in filter(None, lines):
+        try:
+            sided = find_interaction(category, line)
+        except BadInput:
+            continue
+        found += 1
+        assert any(f" {phrase} " in f" {line.lower()} " for phrase in sided.plain.phrases)
+    assert found >= 4
+    for prompt in known_prompts(category):
+        assert prompt.lower().endswith(category) and len(prompt.split()) >= 4
 
 
 @pytest.mark.parametrize(("category", "sided"), EVERY, ids=NAMES)
@@ -67,8 +87,9 @@ def test_objects_do_not_sink_into_bodies(body, category, sided):
         inside = objects.contains(mesh, points) & ~np.isin(parts, hands)
         assert inside.mean() < 0.01
         # It touches or nearly touches the person.
-        world = mesh.vertices @ made.transform[:3, :3].T + made.transform[:3, 3]
-        apart = np.linalg.norm(world[::5, None] - made.person.vertices[None, ::10], axis=-1)
+        surface, _ = trimesh.sample.sample_surface(mesh, 2000, seed=seed)
+        world = surface @ made.transform[:3, :3].T + made.transform[:3, 3]
+        apart, _ = cKDTree(world).query(made.person.vertices[::5])
         assert apart.min() < 0.05
 
 
@@ -82,6 +103,41 @@ def test_feet_stand_on_the_board_and_arm_holds_it(body):
             world = mesh.vertices @ made.transform[:3, :3].T + made.transform[:3, 3]
             place = made.person.joints[JOINT_NAMES.index(joint)]
             assert np.linalg.norm(world - place, axis=1).min() < 0.25
+
+
+def placed(body, category, name, seed=1):
+    """Interaction, arrangement and the world's vertices of the object."""
+    found = next(s.plain for s in interactions(category) if s.plain.name == name)
+    rng = np.random.default_rng(seed)
+    _, mesh = draw_object(found.object, rng)
+    made = arrange(body, found, mesh, rng)
+    return made, mesh.vertices @ made.transform[:3, :3].T + made.transform[:3, 3]
+
+
+def joint(made, name):
+    return made.person.joints[JOINT_NAMES.index(name)]
+
+
+def test_hands_and_feet_are_where_the_object_has_its_places(body):
+    made, bike = placed(body, "motorcycle", "rides")
+    for side in ("left", "right"):
+        assert np.linalg.norm(bike - joint(made, f"{side}_hand"), axis=1).min() < 0.08
+        assert 0.2 < joint(made, f"{side}_ankle")[1] < 0.5
+    made, _ = placed(body, "bench", "sits on")
+    for side in ("left", "right"):  # `level`: the feet stand on the floor that the bench stands on
+        assert joint(made, f"{side}_ankle")[1] == pytest.approx(0.08, abs=0.04)
+    made, skis = placed(body, "skis", "rides on")
+    for side in ("left", "right"):
+        assert np.linalg.norm(skis - joint(made, f"{side}_foot"), axis=1).min() < 0.1
+    made, phone = placed(body, "cell phone", "talks on")
+    assert np.linalg.norm(phone.mean(0) - joint(made, "head")) < 0.16
+    made, tie = placed(body, "tie", "wears")
+    assert np.linalg.norm(tie - joint(made, "neck"), axis=1).min() < 0.12
+    assert tie[:, 1].min() > joint(made, "pelvis")[1] - 0.15
+
+
+def test_gloves_are_worn_on_the_hand_they_are_made_for():
+    assert all(sided.mirror_rate == 0 for sided in interactions("baseball glove"))
 
 
 def test_most_carry_under_the_right_arm_and_some_under_the_left():

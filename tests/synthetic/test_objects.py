@@ -8,9 +8,14 @@ import trimesh
 
 from chorus.errors import BadInput
 from chorus.synthetic import objects, shapes
+from chorus.synthetic.interactions import categories, interactions
 
 EQUIPMENT = ["surfboard", "skateboard", "backpack", "tennis racket"]
-KINDS = [*(name for name in objects.KINDS if name != "composite"), "sports ball", "frisbee"]
+DATA_ONLY = [
+    "motorcycle", "bench", "handbag", "tie", "frisbee", "skis", "snowboard", "sports ball",
+    "baseball glove", "cell phone",
+]  # fmt: skip
+KINDS = [*(name for name in objects.KINDS if name != "composite"), *DATA_ONLY]
 
 # Width (x), height (y) and length (z) of real products, metres, low and high.
 REAL_SIZES = {
@@ -20,6 +25,14 @@ REAL_SIZES = {
     "tennis racket": ([0.22, 0.65, 0.02], [0.3, 0.737, 0.05]),
     "sports ball": ([0.19] * 3, [0.25] * 3),
     "frisbee": ([0.23, 0.015, 0.23], [0.31, 0.04, 0.31]),
+    "motorcycle": ([0.7, 1.0, 1.8], [0.95, 1.4, 2.2]),
+    "bench": ([1.2, 0.75, 0.45], [1.9, 1.0, 0.7]),
+    "handbag": ([0.25, 0.35, 0.1], [0.4, 0.55, 0.2]),
+    "tie": ([0.1, 0.45, 0.1], [0.18, 0.65, 0.22]),
+    "skis": ([0.28, 0.06, 1.5], [0.4, 0.15, 1.9]),
+    "snowboard": ([0.25, 0.05, 1.4], [0.32, 0.16, 1.7]),
+    "baseball glove": ([0.2, 0.27, 0.08], [0.27, 0.36, 0.16]),
+    "cell phone": ([0.065, 0.135, 0.007], [0.08, 0.165, 0.016]),
 }
 
 
@@ -42,6 +55,23 @@ def test_sizes_are_those_of_real_things(name):
         rng = np.random.default_rng(seed)
         extents = objects.build(name, **objects.sample_parameters(name, rng)).extents
         assert (extents >= low).all() and (extents <= high).all(), extents
+
+
+@pytest.mark.parametrize("category", categories())
+def test_objects_of_mirrored_interactions_are_symmetric(category):
+    """A mirrored interaction turns the side axis around, which only fits a symmetric object."""
+    sides = interactions(category)
+    if not any(sided.mirror_rate for sided in sides):
+        return
+    kind = sides[0].plain.object
+    mesh = objects.build(kind.kind)
+    side = np.array(kind.axes["side"])
+    mirror = np.eye(3) - 2 * np.outer(side, side)
+    low, high = mesh.bounds
+    np.testing.assert_allclose(np.abs(low @ side), np.abs(high @ side), atol=2e-3)
+    points = np.random.default_rng(5).uniform(low, high, (20_000, 3))
+    inside, twin = (objects.contains(mesh, where) for where in (points, points @ mirror))
+    assert inside.sum() > 100 and (inside != twin).sum() < 0.02 * inside.sum()
 
 
 def test_frames_are_where_the_documentation_puts_them():
@@ -121,9 +151,35 @@ def test_primitive_volumes():
         (shapes.cylinder(0.5, 1.0), np.pi / 4, 0.01),
         (shapes.capsule(0.1, 1.0), np.pi * 0.01 + 4 / 3 * np.pi * 0.001, 0.02),
         (shapes.tube((0, 0, 0), (0, 1, 0), 0.1, count=48), np.pi * 0.01, 0.01),
+        (shapes.torus(0.5, 0.1), 2 * np.pi**2 * 0.5 * 0.01, 0.04),
+        (shapes.torus(0.5, 0.1, flatness=2), 4 * np.pi**2 * 0.5 * 0.01, 0.04),
+        (shapes.bar([[0, 0, 0], [0, 0.5, 0], [0, 1, 0]], 0.2), np.pi * 0.01, 0.04),
+        (shapes.bar([[0, 0, 0], [0, 1, 0]], 0.2, 0.1, widths=[1, 0.5]), np.pi * 0.00375, 0.05),
     ]
     for part, volume, tolerance in cases:
         assert shapes.assemble([part]).volume == pytest.approx(volume, rel=tolerance)
+
+
+def test_bars_bend_and_taper():
+    bow = shapes.bar([[-1, 0, 0], [0, 0.5, 0], [1, 0, 0]], 0.1, side=(0, 0, 1), count=60)
+    assert bow.vertices[:, 1].max() == pytest.approx(0.55, abs=0.01)
+    blade = shapes.bar([[0, 0, 0], [0, -1, 0]], 0.2, 0.01, widths=[0.5, 1, 0.05], count=41)
+    at = {y: np.abs(blade.vertices[np.abs(blade.vertices[:, 1] + y) < 0.01, 0]).max() for y in
+          (0.0, 0.5, 1.0)}  # fmt: skip
+    assert at[0.5] == pytest.approx(0.1, rel=0.05) and at[0.0] == pytest.approx(0.05, rel=0.05)
+    assert at[1.0] < 0.01 and np.ptp(blade.vertices[:, 2]) == pytest.approx(0.01, rel=0.05)
+
+
+def test_parts_are_scaled_turned_moved_and_mirrored():
+    entry = {"shape": "sphere", "radius": 0.5, "scale": [2, 1, 1], "rotation": [0, 0, 90]}
+    one = {**entry, "at": [3, 0, 0]}
+    mesh = shapes.assemble(objects.data_kind({"frame": "", "parts": [one]}).builder())
+    np.testing.assert_allclose(mesh.bounds, [[2.5, -1, -0.5], [3.5, 1, 0.5]], atol=0.01)
+    both = shapes.assemble(
+        objects.data_kind({"frame": "", "parts": [{**one, "twin": True}]}).builder()
+    )
+    assert both.is_watertight and both.volume == pytest.approx(2 * mesh.volume)
+    np.testing.assert_allclose(both.bounds[0] * [-1, 1, 1], both.bounds[1] * [1, -1, -1], atol=1e-6)
 
 
 def test_a_new_category_needs_data_only():
