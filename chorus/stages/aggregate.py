@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import add
@@ -166,29 +166,11 @@ class Aggregator:
         return made + 1, kept
 
     def _record(self, digest: str, samples: int) -> dict:
-        return {
-            "version": _RECORD_VERSION,
-            "name": self._name,
-            "settings": {**asdict(self._settings), "body": str(self._options.body or "free")},
-            "samples": samples,
-            "made_from": digest,
-        }
+        settings = {**asdict(self._settings), "body": str(self._options.body or "free")}
+        return record_of(self._name, settings, samples, digest)
 
     def _is_done(self, folder: Path, digest: str) -> bool:
-        """True if the folder holds this aggregation of these samples.
-
-        Raises StaleResults if it holds one with other settings, unless it may be overwritten.
-        """
-        if self._options.overwrite or not (folder / _RECORD).is_file():
-            return False
-        record = read_record(folder)
-        changes = difference(record["settings"], self._record(digest, 0)["settings"])
-        if changes:
-            raise StaleResults(
-                f"{folder} was aggregated with other settings ({'; '.join(changes[:6])}). Run "
-                "again with --overwrite to replace it, or give another --results_dir."
-            )
-        return self._options.skip_done and record["made_from"] == digest
+        return is_stored(folder, self._record(digest, 0), self._options)
 
     def accumulate(self, found: Retained, label: str) -> dict[str, BinCounts]:
         """Counts of retained samples for every cluster."""
@@ -238,26 +220,24 @@ class Aggregator:
 
         record = self._record(digest, samples)
         body = self.space().body.fingerprint
-        with self._options.tree.lock(folder):
-            (folder / _RECORD).unlink(missing_ok=True)
-            for part, counted in counts.items():
-                Distribution.from_counts(
-                    counted,
-                    self._settings.weighting,
-                    category=category,
-                    prompt=prompt,
-                    part=part,
-                    body=body,
-                    metadata={
-                        "name": self._name,
-                        "settings": record["settings"],
-                        "samples": samples,
-                        "members": int(counted.members.sum()),
-                    },
-                ).save(folder / f"{part}.npz")
-            record["parts"] = list(counts)
-            text = json.dumps(record, indent=1, sort_keys=True) + "\n"
-            atomic_write(folder / _RECORD, text.encode())
+        distributions = {
+            part: Distribution.from_counts(
+                counted,
+                self._settings.weighting,
+                category=category,
+                prompt=prompt,
+                part=part,
+                body=body,
+                metadata={
+                    "name": self._name,
+                    "settings": record["settings"],
+                    "samples": samples,
+                    "members": int(counted.members.sum()),
+                },
+            )
+            for part, counted in counts.items()
+        }
+        store(self._options.tree, folder, distributions, record)
 
 
 _BATCH = 64
@@ -275,6 +255,46 @@ def merged(folders: Sequence[Path]) -> dict[str, BinCounts]:
     """Counts per part of several aggregations together."""
     loaded = [load(folder) for folder in folders]
     return {part: reduce(add, (one[part].counts for one in loaded)) for part in loaded[0]}
+
+
+def record_of(name: str, settings: dict, samples: int, made_from: str) -> dict:
+    """What an aggregation says of itself; `settings` is what JSON holds."""
+    return {
+        "version": _RECORD_VERSION,
+        "name": name,
+        "settings": settings,
+        "samples": samples,
+        "made_from": made_from,
+    }
+
+
+def is_stored(folder: Path, record: dict, options: RunOptions) -> bool:
+    """True if the folder holds the aggregation that `record` describes, and need not be remade.
+
+    Raises StaleResults if it holds one with other settings, unless it may be overwritten.
+    """
+    if options.overwrite or not (folder / _RECORD).is_file():
+        return False
+    found = read_record(folder)
+    changes = difference(found["settings"], record["settings"])
+    if changes:
+        raise StaleResults(
+            f"{folder} was aggregated with other settings ({'; '.join(changes[:6])}). Run "
+            "again with --overwrite to replace it, or give another --results_dir."
+        )
+    return options.skip_done and found["made_from"] == record["made_from"]
+
+
+def store(
+    tree: ResultsTree, folder: Path, distributions: Mapping[str, Distribution], record: dict
+) -> None:
+    """Write an aggregation's distributions by part, and its record last."""
+    with tree.lock(folder):
+        (folder / _RECORD).unlink(missing_ok=True)
+        for part, distribution in distributions.items():
+            distribution.save(folder / f"{part}.npz")
+        text = json.dumps({**record, "parts": list(distributions)}, indent=1, sort_keys=True)
+        atomic_write(folder / _RECORD, f"{text}\n".encode())
 
 
 def load(folder: Path) -> dict[str, Distribution]:
