@@ -27,6 +27,7 @@ COMMANDS = {
     "aggregate": "accumulate the 3D distributions",
     "view": "make stills, turntables, the interactive page and the contact sheet",
     "extend_eft": "build the test set from COCO val2014 and its EFT fits",
+    "import_published": "fetch and convert the results that the release published",
     "truth": "compare distributions with the synthetic world's known 3D truth",
     "testset": "make the synthetic test set",
     "status": "count what is done, failed and retained",

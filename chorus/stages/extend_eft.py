@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 from chorus.errors import BadInput, ChorusError, StaleResults, unknown_name
 from chorus.files import portable_name
 from chorus.results import ResultsTree
-from chorus.samples import ShardKey
 from chorus.settings import RunOptions
 from chorus.stages.loop import difference
 from chorus.stages.report import Progress, Report
 from chorus.stages.status import format_table
+from chorus.stages.testset import shard_of
 from chorus.tables import DONE, Table, read_settings, read_table, write_table
 from chorus.vocabulary import QUANTITATIVE_CATEGORIES
 
@@ -73,11 +73,6 @@ class Options(RunOptions):
         return self.coco_images or self.imports_dir / "COCO" / "images" / "val2014"
 
 
-def shard_of(category: str) -> ShardKey:
-    """The shard of a category's test images."""
-    return ShardKey(MODEL_KEY, category, "test", "original")
-
-
 def run(options: Options, progress: Progress = None) -> Report:
     """Write the tables that are missing, and count why candidates were left out."""
     from chorus.body.loading import load_body
@@ -108,7 +103,7 @@ def run(options: Options, progress: Progress = None) -> Report:
         )
         unusable = extension.unusable
         for category, rows in extension.rows.items():
-            shard = shard_of(category)
+            shard = shard_of(MODEL_KEY, category)
             path = tree.table("test_set", shard)
             with tree.lock(path):
                 write_table(path, "test_set", Table(shard, made_with, dict(enumerate(rows))))
@@ -168,7 +163,7 @@ def _parsed(content: bytes, path: Path) -> Any:
 
 def _is_done(options: Options, category: str, made_with: dict) -> bool:
     """True if the category's table was made of the same; StaleResults if of something else."""
-    path = options.tree.table("test_set", shard_of(category))
+    path = options.tree.table("test_set", shard_of(MODEL_KEY, category))
     if options.overwrite or not options.skip_done or not path.is_file():
         return False
     changes = difference(read_settings(path), json.loads(json.dumps(made_with)))
@@ -181,7 +176,7 @@ def _is_done(options: Options, category: str, made_with: dict) -> bool:
 
 
 def _stored(tree: ResultsTree, category: str) -> Table:
-    return read_table(tree.table("test_set", shard_of(category)), "test_set")
+    return read_table(tree.table("test_set", shard_of(MODEL_KEY, category)), "test_set")
 
 
 def _described(options: Options, body: BodyModel) -> str:

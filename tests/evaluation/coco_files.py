@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -129,3 +130,19 @@ def direction_error(R: np.ndarray, t: np.ndarray, camera: Camera) -> float:
     true = cameras.camera_centre(camera.R, camera.t).double()
     cosine = torch.nn.functional.cosine_similarity(found, true, dim=0)
     return math.degrees(math.acos(min(1.0, float(cosine))))
+
+
+def write_model(path: Path, body: BodyModel) -> Path:
+    """A body as a model file, with some triangles so that it can be drawn."""
+    count = len(body.v_template)
+    np.savez(
+        path,
+        v_template=body.v_template,
+        shapedirs=body.shapedirs,
+        posedirs=np.zeros((count, 3, 207)),
+        weights=body.weights,
+        J_regressor=body.joint_regressor,
+        f=np.arange(count).reshape(-1, 3),
+        kintree_table=np.array([body.parents, range(24)]),
+    )
+    return path

@@ -16,13 +16,14 @@ from coco_files import (
     file_name,
     photograph,
     usual_annotations,
+    write_model,
 )
 from PIL import Image
 
 from chorus.body.loading import load_body
 from chorus.cli import main
 from chorus.evaluation.test_set import labelled_image
-from chorus.stages.extend_eft import shard_of
+from chorus.stages.testset import shard_of
 from chorus.tables import read_table
 
 NEAR, FAR = (250, 300, 120, 120), (600, 10, 20, 20)
@@ -33,19 +34,7 @@ FITS = "imports/eft/eft_fit/COCO2014-Val-ver10.json"
 @pytest.fixture(scope="module")
 def body_file(figure, tmp_path_factory) -> Path:
     """The test figure as a model file, with some triangles so that it can be drawn."""
-    path = tmp_path_factory.mktemp("body") / "figure.npz"
-    count = len(figure.v_template)
-    np.savez(
-        path,
-        v_template=figure.v_template,
-        shapedirs=figure.shapedirs,
-        posedirs=np.zeros((count, 3, 207)),
-        weights=figure.weights,
-        J_regressor=figure.joint_regressor,
-        f=np.arange(count).reshape(-1, 3),
-        kintree_table=np.array([figure.parents, range(24)]),
-    )
-    return path
+    return write_model(tmp_path_factory.mktemp("body") / "figure.npz", figure)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +77,7 @@ def extend(root, body_file, capsys):
 def table(root: Path, category: str):
     path = root / "results/test_set/coco-eft-val" / category / "test/original.parquet"
     found = read_table(path, "test_set")
-    assert found.shard == shard_of(category)
+    assert found.shard == shard_of("coco-eft-val", category)
     return found
 
 

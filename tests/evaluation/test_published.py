@@ -13,16 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from release_files import SIZE, export, volumes
 
-from chorus.body.model import star_body
 from chorus.body.restricted_pickle import array_of
 from chorus.errors import BadInput
 from chorus.evaluation.pap import LabelledImage, score_images
 from chorus.evaluation.published import TOTAL, import_published
 from chorus.evaluation.release_pickle import load_release_pickle
 from chorus.occupancy.distribution import Distribution
-
-SIZE = 6
 
 
 @pytest.fixture
@@ -41,32 +39,6 @@ def easy(monkeypatch):
     module.EasyDict = EasyDict
     monkeypatch.setitem(sys.modules, "easydict", module)
     return EasyDict
-
-
-def volumes(seed=0):
-    rng = np.random.default_rng(seed)
-    image = rng.integers(0, 5, (SIZE,) * 3).astype(np.float32)
-    return np.minimum(rng.integers(0, 4, image.shape), image).astype(np.float32), image
-
-
-def export(body=None, **change) -> dict:
-    """What the published code exports, without the settings."""
-    mask, image = volumes()
-    template = np.zeros((7, 3), np.float32) if body is None else star_body(body).vertices.numpy()
-    total = {
-        "visual_hull": mask,
-        "full_image_visual_hull": image,
-        "aggr_input_history": {"cam:00000": {"mask": np.ones((4, 5), bool)}, "cam:00001": None},
-        "geometries": {
-            "grid": {
-                **{f"length_{axis}": 2.0 for axis in "xyz"},
-                "center": np.zeros(3, np.float32),
-            },
-            "template": {"verts": template},
-        },
-        **change,
-    }
-    return {"aggregations": {}, "full_aggregations": {"SMPL": total}}
 
 
 def written(tmp_path, content, protocol=4):

@@ -82,7 +82,7 @@ def server():
             "/fits.json": json.dumps({"ver": 1.0, "data": [{"parm_pose": []}]}).encode(),
         }
         served.url = f"http://127.0.0.1:{served.server_address[1]}"
-        thread = threading.Thread(target=served.serve_forever)
+        thread = threading.Thread(target=served.serve_forever, args=(0.02,))
         thread.start()
         yield served
         served.shutdown()
