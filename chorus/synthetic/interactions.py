@@ -1,7 +1,7 @@
 """Interactions as data: which poses and which object placement answer to a prompt (DESIGN 5).
 
-One file `data/interactions/<category>.yaml` per category; the dataclasses below say what every
-field means. A new category is a new file, no code. `chorus.synthetic.scenes` draws from them.
+One file `data/interactions/<category>.yaml` per category, no code; the dataclasses below say what
+every field means.
 """
 
 from __future__ import annotations
@@ -33,12 +33,11 @@ class Limb:
     """Where a hand or foot is.
 
     The wrist goes to `start` + `to` (from the shoulder if not said), the ankle likewise (from the
-    pelvis), in units of the limb's length; with start `object`,
-    to the object's origin + `to` in units of its half extents. `pole`: where the elbow or knee
-    points. `fingers` and `palm` orient a hand, `toes` and `sole_up` a foot. With `hold` the palm,
-    not the wrist, goes there. `level`: the place's height over the object's origin along its top
-    axis, half extents, instead of that of `to`. `spread`: standard deviation of the place, in limb
-    lengths; the height of both feet varies together, so that they stand level.
+    pelvis), in units of the limb's length; with start `object`, to the object's origin + `to` in
+    units of its half extents. `level`: the place's height along the object's top axis, likewise,
+    instead of that of `to`. `pole`: where the elbow or knee points. `fingers` and `palm` orient a
+    hand, `toes` and `sole_up` a foot. With `hold` the palm, not the wrist, goes there. `spread`:
+    standard deviation of the place, limb lengths; the height of both feet varies together.
     """
 
     to: Direction
