@@ -30,6 +30,9 @@ COMMANDS = {
     "import_published": "fetch and convert the results that the release published",
     "truth": "compare distributions with the synthetic world's known 3D truth",
     "testset": "make the synthetic test set",
+    "evaluate": "score distributions on test images: PAP",
+    "report": "print the PAP tables of what was evaluated",
+    "score": "score one voxel field, of any method, on test images",
     "status": "count what is done, failed and retained",
     "verify": "check a results tree and say what to rerun",
 }

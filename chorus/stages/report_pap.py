@@ -1,0 +1,263 @@
+"""`chorus report`: the PAP tables of what `chorus evaluate` scored (SPEC 12).
+
+One table for each aggregation, metric and set of settings: figures are only put side by side, and
+averaged over categories, if they were made alike.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from chorus.errors import BadInput, unknown_name
+from chorus.files import portable_name
+from chorus.settings import RunOptions
+from chorus.stages.evaluate import RESULTS, read_scores
+from chorus.stages.report import Progress, Report
+from chorus.stages.status import format_table
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from chorus.evaluation.summary import Figures, Summary
+
+
+@dataclass(frozen=True)
+class Options(RunOptions):
+    """Print figures per category and their mean, with intervals, counts and settings."""
+
+    format: Literal["table", "csv", "json", "markdown", "latex"] = "table"
+    """How the tables are written."""
+    metric: str | None = None
+    """Only this version of the metric; all that were evaluated if left out."""
+    num_multiview_thres: int = 30
+    """A category with fewer test images is reported but left out of the mean."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table: the results of categories that were evaluated alike."""
+
+    metric: str
+    aggregation: str
+    part: str
+    settings: dict[str, Any]
+    records: dict[str, dict[str, Any]]
+    summary: Summary
+
+    @property
+    def title(self) -> str:
+        """What every figure of the table belongs to."""
+        steps = self.settings["thresholds"]
+        return (
+            f"{self.metric}, {self.aggregation}, cluster {self.part}, on "
+            f"{self.settings['test_set']}; shorter side {self.settings['downscale_length']}, "
+            f"{len(steps)} thresholds {steps[0]:g} to {steps[-1]:g}, body "
+            f"{self.settings['body'][:12]}; percent [95 % interval]"
+        )
+
+
+def run(options: Options, progress: Progress = None) -> Report:
+    """The tables as the report's text; problems name the categories that no mean contains."""
+    del progress
+    sections = _sections(options)
+    write = {
+        "table": _plain,
+        "csv": _csv,
+        "json": _json,
+        "markdown": _markdown,
+        "latex": _latex,
+    }[options.format]
+    report = Report("", text=write(sections))
+    for section in sections:
+        for one in section.summary.categories:
+            if not one.evaluated:
+                report.problems.append(
+                    f"{one.category}: {one.images} test images, fewer than "
+                    f"{options.num_multiview_thres}: left out of the mean ({section.metric}, "
+                    f"{section.aggregation})."
+                )
+    return report
+
+
+def _sections(options: Options) -> list[Section]:
+    import numpy as np
+
+    from chorus.evaluation.pap import VARIANTS
+    from chorus.evaluation.summary import SummarySettings, summarise
+
+    root = options.tree.folder(RESULTS) / portable_name(options.models.model_key)
+    paths = [path for path in sorted(root.glob("*/*/*.json")) if not path.name.startswith(".")]
+    records = [read_scores(path) for path in paths]
+    if not records:
+        raise BadInput(f"{root} holds no results; run evaluate first.")
+    for kind, name, known in (
+        *(("category", name, {one["category"] for one in records}) for name in options.categories),
+        *([("metric", options.metric, {r["metric"] for r in records})] if options.metric else []),
+    ):
+        if name not in known:
+            raise unknown_name(f"{kind} among the results in {root}:", name, known)
+    groups: dict[tuple[str, ...], dict[str, dict]] = {}
+    for one in records:
+        if (options.categories and one["category"] not in options.categories) or (
+            options.metric and one["metric"] != options.metric
+        ):
+            continue
+        settings = json.dumps(one["settings"], sort_keys=True)
+        key = (one["metric"], one["aggregation"], one["part"], settings)
+        groups.setdefault(key, {})[one["category"]] = one
+    chosen = SummarySettings(min_images=options.num_multiview_thres)
+    return [
+        Section(
+            metric,
+            aggregation,
+            part,
+            json.loads(settings),
+            group,
+            summarise(
+                {
+                    category: np.array(
+                        [[image[name] for name in VARIANTS] for image in one["images"]], float
+                    )
+                    for category, one in group.items()
+                },
+                metric,
+                chosen,
+            ),
+        )
+        for (metric, aggregation, part, settings), group in sorted(groups.items())
+    ]
+
+
+def _rows(section: Section) -> list[tuple[list[str], Figures]]:
+    """The first cells of every line and its figures; the mean comes last."""
+    rows = []
+    for one in section.summary.categories:
+        record = section.records[one.category]
+        generated = "-" if record["generated"] is None else str(record["generated"])
+        name = one.category if one.evaluated else f"{one.category} (not in the mean)"
+        rows.append(([name, str(one.images), generated, str(record["retained"])], one))
+    evaluated = [one for one in section.summary.categories if one.evaluated]
+    if evaluated:
+        name = (
+            f"mean of {len(evaluated)} categories" if len(evaluated) > 1 else "mean of 1 category"
+        )
+        images = str(sum(one.images for one in evaluated))
+        rows.append(([name, images, "", ""], section.summary.overall))
+    return rows
+
+
+_FIRST = ["category", "test images", "generated", "retained"]
+
+
+def _lines(section: Section) -> tuple[list[str], list[list[str]]]:
+    header = [*_FIRST, *section.summary.names]
+    return header, [[*first, *_cells(figures)] for first, figures in _rows(section)]
+
+
+def _cells(figures: Figures) -> list[str]:
+    ends = zip(figures.mean, figures.low, figures.high, strict=True)
+    return [
+        "-" if mean != mean else f"{100 * mean:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+        for mean, low, high in ends
+    ]
+
+
+def _plain(sections: Sequence[Section]) -> str:
+    return "\n\n".join(f"{one.title}\n\n{format_table(*_lines(one))}" for one in sections)
+
+
+def _markdown(sections: Sequence[Section]) -> str:
+    texts = []
+    for section in sections:
+        header, rows = _lines(section)
+        ruler = ["---", *["---:"] * (len(header) - 1)]
+        lines = [f"| {' | '.join(cells)} |" for cells in (header, ruler, *rows)]
+        texts.append("\n".join([section.title, "", *lines]))
+    return "\n\n".join(texts)
+
+
+def _latex(sections: Sequence[Section]) -> str:
+    texts = []
+    for section in sections:
+        header, rows = _lines(section)
+        lines = [" & ".join(map(_escaped, cells)) + r" \\" for cells in (header, *rows)]
+        texts.append(
+            "\n".join(
+                [
+                    f"% {section.title}",
+                    rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
+                    r"\hline",
+                    lines[0],
+                    r"\hline",
+                    *lines[1:],
+                    r"\hline",
+                    r"\end{tabular}",
+                ]
+            )
+        )
+    return "\n\n".join(texts)
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("_", r"\_").replace("%", r"\%").replace("[", "{[}").replace("]", "{]}")
+
+
+def _csv(sections: Sequence[Section]) -> str:
+    from chorus.evaluation.pap import VARIANTS
+
+    ends = [f"m{name}{end}" for name in VARIANTS for end in ("", "_low", "_high")]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["metric", "test_set", "aggregation", "part", *_FIRST, *ends])
+    for section in sections:
+        about = [section.metric, section.settings["test_set"], section.aggregation, section.part]
+        for first, figures in _rows(section):
+            values = [f"{100 * value:.4f}" for value in _interleaved(figures)]
+            writer.writerow([*about, *first, *("" if v == "nan" else v for v in values)])
+    return text.getvalue().rstrip()
+
+
+def _json(sections: Sequence[Section]) -> str:
+    from chorus.evaluation.pap import VARIANTS
+
+    def figures(found: Figures) -> dict[str, Any]:
+        values = [None if v != v else 100 * float(v) for v in _interleaved(found)]
+        return {
+            f"m{name}": dict(zip(("mean", "low", "high"), values[3 * at : 3 * at + 3], strict=True))
+            for at, name in enumerate(VARIANTS)
+        }
+
+    tables = [
+        {
+            "metric": section.metric,
+            "aggregation": section.aggregation,
+            "part": section.part,
+            "settings": section.settings,
+            "unit": "percent",
+            "left_out_of_mean": list(section.summary.left_out),
+            "categories": {
+                one.category: {
+                    "images": one.images,
+                    "generated": section.records[one.category]["generated"],
+                    "retained": section.records[one.category]["retained"],
+                    **figures(one),
+                }
+                for one in section.summary.categories
+            },
+            "mean": figures(section.summary.overall),
+        }
+        for section in sections
+    ]
+    return json.dumps(tables, indent=1)
+
+
+def _interleaved(figures: Figures) -> np.ndarray:
+    """(12,) mean, low, high of each figure in turn, 0..1."""
+    import numpy as np
+
+    return np.stack([figures.mean, figures.low, figures.high], axis=1).ravel()
