@@ -214,11 +214,8 @@ def read_interactions(path: Path) -> tuple[Sided, ...]:
 
 def _object_kind(entry: Entry) -> ObjectKind:
     axes = entry.entry("axes")
-    kind = ObjectKind(
-        kind=entry.text("kind"),
-        parameters=dict(entry.mapping("parameters")),
-        axes={name: axes.triple(name) for name in ("long", "side", "top")},
-    )
+    frame = {name: axes.triple(name) for name in ("long", "side", "top")}
+    kind = ObjectKind(entry.text("kind"), dict(entry.mapping("parameters")), frame)
     axes.finish()
     entry.finish()
     return kind
