@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from chorus.errors import BadInput, ChorusError
-from chorus.files import atomic_write, portable_name, replacing
+from chorus.files import atomic_write, display_name, portable_name, replacing
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
 from chorus.results import TOTAL
 from chorus.settings import RunOptions
@@ -94,10 +94,8 @@ def _collect(options: Options) -> dict[tuple[str, str], list[Drawing]]:
         for preset in options.aggr_setting_names
         for rules in options.filter_setting_nums
     ]
-    shards = tree.shards("filtered", model, options.categories, options.prompts)
     found: dict[tuple[str, str], list[Drawing]] = {}
-    for category in sorted({shard.category for shard in shards}):
-        prompts = dict.fromkeys(s.prompt for s in shards if s.category == category)
+    for category, prompts in sorted(_prompts(options).items()):
         for name in names:
             folders = [tree.aggregation(model, category, p, name) for p in (*prompts, TOTAL)]
             group = [
@@ -109,6 +107,23 @@ def _collect(options: Options) -> dict[tuple[str, str], list[Drawing]]:
             if group:
                 found[category, name] = group
     return found
+
+
+def _prompts(options: Options) -> dict[str, list[str]]:
+    """The prompts of every category; none of one whose total alone is there, being imported."""
+    tree, model = options.tree, options.models.model_key
+    found: dict[str, list[str]] = {}
+    if not options.prompts:
+        imported = (display_name(path.parts[-3]) for path in aggregate.stored(tree, model))
+        found = {category: [] for category in imported if category is not None}
+    chosen = [one for one in options.categories if one not in found]
+    if chosen:
+        tree.shards("filtered", model, chosen, options.prompts)  # tells what is not there
+    for shard in tree.shards("filtered", model, (), options.prompts):
+        prompts = found.setdefault(shard.category, [])
+        if shard.prompt not in prompts:
+            prompts.append(shard.prompt)
+    return {c: p for c, p in found.items() if not options.categories or c in options.categories}
 
 
 def _is_drawn(drawing: Drawing) -> bool:
@@ -210,12 +225,14 @@ def _page(
             files = copies
         stills.append(files[0])
         turntables.append(files[1])
-    sheet = folder / "contact_sheet.png"
-    write_sheet(options, category, rules, sheet, options.renderer)
+    sheets = []
+    if category in {s.category for s in options.tree.shards("filtered", options.models.model_key)}:
+        sheets.append(("Generated images and verdicts", folder / "contact_sheet.png"))
+        write_sheet(options, category, rules, sheets[0][1], options.renderer)
     return write_report(
         folder / "index.html",
         [as_exhibit(distribution) for distribution in distributions],
         shown_body(options.body, options.imports_dir),
         title=f"{category}: where it is around the person who uses it",
-        gallery=Gallery(stills, turntables, [("Generated images and verdicts", sheet)]),
+        gallery=Gallery(stills, turntables, sheets),
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from coco_files import write_model
+from PIL import Image
 from release_files import export
 
 from chorus.cli import main
@@ -96,6 +97,26 @@ def test_fetched_results_become_aggregations(tmp_path, run, drive):
     status, out, _ = run()
     assert status == 0 and "0 of 2 categories imported, 2 already there" in out
     assert not drive.asked
+
+
+def test_view_takes_imported_results(tmp_path, run, drive, figure, capsys, monkeypatch):
+    def draw_all(options, drawings, progress):
+        for drawing in drawings:
+            Image.new("RGB", (64, 64)).save(drawing.file(".png"))
+            drawing.file(".mp4").write_bytes(b"")
+
+    monkeypatch.setattr("chorus.stages.view._draw_all", draw_all)  # seconds in other processes
+    run(categories=["tie"])
+    body = write_model(tmp_path / "figure.npz", figure)
+    places = ["--results_dir", str(tmp_path / "r"), "--body", str(body), "--profile", "paper"]
+    chosen = ["--aggr_setting_names", "quant:full", "--workers", "1"]
+    assert main(["view", *places, *chosen, "--categories", "tie"]) == 0
+    folder = aggregation(tmp_path, "tie")
+    names = {path.name for path in folder.iterdir()}
+    assert {"index.html", "all.png", "all.mp4"} <= names and "contact_sheet.png" not in names
+    capsys.readouterr()
+    assert main(["view", *places, *chosen, "--categories", "surfboard"]) == 2
+    assert "no filtered" in capsys.readouterr().err
 
 
 def test_the_body_is_compared(tmp_path, run, drive, figure):
