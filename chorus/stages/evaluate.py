@@ -106,8 +106,9 @@ def run(options: Options, progress: Progress = None) -> Report:
     report.ok = done + kept > 0
     where = options.tree.folder(RESULTS) / options.models.model_key
     already = f", {kept} already there" if kept else ""
+    many = "distribution" if done == 1 else "distributions"
     report.line = (
-        f"evaluate: {done} distributions scored{already} on {options.tested_on} by "
+        f"evaluate: {done} {many} scored{already} on {options.tested_on} by "
         f"{options.metric} in {time.monotonic() - started:.1f} s → {where}"
     )
     return report

@@ -1,0 +1,29 @@
+#!/bin/sh
+# From the quantitative categories' images to their distributions:
+#     sh scripts/run_quant_aggr.sh
+# Works on those of the 14 categories that have images. For profile synthetic it also makes the test
+# set; else see scripts/evaluation/extend_eft.py. Then evaluate_pap.py and report_pap.py give the
+# table. CHORUS_PROFILE chooses the models. A rerun goes on where the last one stopped.
+set -eu
+. "$(dirname "$0")/environment.sh"
+present=$("$PYTHON" scripts/quantitative_categories.py present)
+set --
+while IFS= read -r category; do
+    if [ -n "$category" ]; then set -- "$@" "$category"; fi
+done <<CATEGORIES
+$present
+CATEGORIES
+if [ $# -eq 0 ]; then
+    echo "no images of the quantitative categories; run scripts/run_quant_gen.sh first" >&2
+    exit 2
+fi
+for stage in \
+    predict_segmentations predict_humans predict_keypoints filter_dataset predict_perspective
+do
+    "$PYTHON" "scripts/aggregation/$stage.py" --skip_done --categories "$@"
+done
+"$PYTHON" scripts/aggregation/aggregate.py \
+    --skip_done --eval_mode quant --aggr_setting_names 'quant:full' --categories "$@"
+if [ "${CHORUS_PROFILE:-synthetic}" = synthetic ]; then
+    "$PYTHON" -m chorus.cli testset --skip_done --categories "$@"
+fi

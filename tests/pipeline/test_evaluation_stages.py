@@ -1,0 +1,227 @@
+"""From test set to table: testset → evaluate → report, score, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_tree import AGGREGATION, command, files
+
+import chorus
+from chorus.cli import main
+from chorus.evaluation.known_camera import body_camera
+from chorus.evaluation.voxel_field import read_field
+from chorus.geometry import masks
+from chorus.occupancy.grid import VoxelGrid
+from chorus.tables import read_table, write_table
+
+TEST_SET = "results/test_set/synthetic/surfboard/test/original.parquet"
+FIELD = f"results/aggregations/synthetic-v1/surfboard/total-aggregation/{AGGREGATION}/fullbody.npz"
+SCORES = f"results/quant_results/synthetic-v1/surfboard/{AGGREGATION}"
+
+
+@pytest.fixture(scope="module")
+def scored(base, tmp_path_factory) -> Path:
+    """The small tree with four test images and their scores by both versions."""
+    root = tmp_path_factory.mktemp("scored")
+    shutil.copytree(base, root, dirs_exist_ok=True)
+    wanted = ["--categories", "surfboard", "--num_images", "4"]
+    assert main(command(root, "testset", *wanted)) == 0
+    for metric in ("pap/v1", "pap/v2"):
+        assert main(command(root, "evaluate", "--metric", metric)) == 0
+    return root
+
+
+@pytest.fixture
+def spoiled(scored, tmp_path) -> Path:
+    """A copy that a test may spoil."""
+    shutil.copytree(scored, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def test_test_images_are_whole_and_not_those_of_training(scored):
+    rows = read_table(scored / TEST_SET, "test_set").rows
+    assert len(rows) == 4
+    for row in rows.values():
+        mask = masks.decode(row["mask"], row["height"], row["width"])
+        np.testing.assert_allclose(masks.box_of(mask), row["object_box"])
+        assert row["status"] == "done" and row["overlap"] >= 0.5 and row["residual"] < 3
+        assert np.linalg.det(np.reshape(row["R"], (3, 3))) == pytest.approx(1, abs=1e-5)
+        assert (scored / TEST_SET).with_suffix("").joinpath(row["image"]).is_file()
+    poses = {tuple(row["pose"]) for row in rows.values()}
+    truth = scored.glob("results/synthetic_truth/*/*/*/*.parquet")
+    trained = {
+        tuple(person["pose"])
+        for path in truth
+        for row in read_table(path, "synthetic_truth").rows.values()
+        for person in row["persons"] or []
+    }
+    assert len(poses) == 4 and not poses & trained
+
+
+def test_more_test_images_keep_the_first(spoiled):
+    before = read_table(spoiled / TEST_SET, "test_set").rows
+    wanted = ["--categories", "surfboard-demo", "--num_images", "5"]
+    assert main(command(spoiled, "testset", *wanted)) == 0
+    after = read_table(spoiled / TEST_SET, "test_set").rows
+    assert len(after) == 5 and {index: after[index] for index in before} == before
+
+
+def test_the_known_camera_sees_a_zero_shape_person_exactly(base):
+    body = chorus.load_body(imports=base / "imports")
+    rng = np.random.default_rng(3)
+    pose = rng.normal(0, 0.3, (24, 3))
+    translation, K = np.array([0.2, 1.0, -0.3]), np.diag([500.0, 500.0, 1.0])
+    R, t = np.diag([1.0, -1.0, -1.0]), np.array([0.1, 0.4, 4.0])
+    camera = body_camera(body, pose, np.zeros(10), translation, R, t, K)
+    assert camera.residual < 1e-3
+    still = pose.copy()
+    still[0] = 0
+    seen = body.pose(still).vertices.numpy() @ camera.R.T + camera.t
+    true = (body.pose(pose).vertices.numpy() + translation) @ R.T + t
+    np.testing.assert_allclose(seen, true, atol=1e-4)
+
+
+def test_scores_are_kept_and_tell_what_they_were_made_of(scored, capsys):
+    before = files(scored)
+    assert main(command(scored, "evaluate")) == 0
+    printed = capsys.readouterr()
+    assert "0 distributions scored, 1 already there on synthetic by pap/v2" in printed.out
+    assert "4 test images, fewer than 30" in printed.err
+    assert files(scored) == before
+    record = json.loads((scored / SCORES / "pap-v2.json").read_text())
+    assert (record["metric"], record["part"], record["generated"]) == ("pap/v2", "fullbody", 18)
+    assert len(record["images"]) == 4 and len(record["settings"]["thresholds"]) == 99
+    assert all(0 <= image["PAP"] <= 1 for image in record["images"] if image["PAP"] is not None)
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json", "markdown", "latex"])
+def test_every_format_carries_the_version(scored, capsys, form):
+    arguments = ["--format", form, "--num_multiview_thres", "4"]
+    assert main(command(scored, "report", *arguments)) == 0
+    printed = capsys.readouterr()
+    assert printed.err == "" and "surfboard" in printed.out
+    assert "pap/v1" in printed.out and "pap/v2" in printed.out
+    if form == "json":
+        first = json.loads(printed.out)[0]
+        assert first["mean"]["mPAP"] == first["categories"]["surfboard"]["mPAP"]
+
+
+def test_small_categories_are_told_and_left_out(scored, capsys):
+    assert main(command(scored, "report", "--metric", "pap/v2", "--format", "json")) == 0
+    printed = capsys.readouterr()
+    (table,) = json.loads(printed.out)
+    assert table["left_out_of_mean"] == ["surfboard"] and table["mean"]["mPAP"]["mean"] is None
+    assert "surfboard: 4 test images, fewer than 30: left out of the mean (pap/v2" in printed.err
+
+
+def test_score_gives_the_figures_of_evaluate(scored, capsys):
+    assert main(command(scored, "score", str(scored / FIELD))) == 0
+    printed = capsys.readouterr().out
+    record = json.loads((scored / SCORES / "pap-v2.json").read_text())
+    values = [image["PAP"] for image in record["images"] if image["PAP"] is not None]
+    assert "mPAP (pap/v2)" in printed and f"{100 * np.mean(values):.1f}" in printed
+
+
+def foreign(path: Path, values: np.ndarray, **changes) -> Path:
+    """A field of another method: two voxels per metre, its first centre at (-1, -1, -1)."""
+    transform = np.diag([0.5, 0.5, 0.5, 1.0])
+    transform[:3, 3] = -1
+    metadata = {"transform": transform.tolist(), "category": "surfboard", "body": ""}
+    metadata |= {"canonical": True, **changes}
+    header = json.dumps({"schema": "chorus.field/1", "metadata": metadata})
+    np.savez(path, values=values, header=np.array(header))
+    return path
+
+
+def test_a_field_of_another_method_lands_where_its_header_says(scored, tmp_path, capsys, caplog):
+    values = np.zeros((5, 4, 3))
+    values[3, 1, 2] = 0.75  # its centre is at (0.5, -0.5, 0)
+    path = foreign(tmp_path / "field.npz", values)
+    field = read_field(path, VoxelGrid(24))
+    places = np.array([[0.5, -0.5, 0], [0.7, -0.3, 0.2], [0.8, -0.5, 0], [-1.4, -1.4, -1.4]])
+    np.testing.assert_allclose(field.query(places), [0.75, 0.75, 0, 0])
+    assert main(command(scored, "score", str(path))) == 0
+    assert "mPAP (pap/v2)" in capsys.readouterr().out
+    assert "does not name the body" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "value", "sentence"),
+    [
+        ({}, np.nan, "found NaN"),
+        ({}, 1.5, "probabilities from 0 to 1"),
+        ({"transform": [[1, 0], [0, 1]]}, 0.5, "4 rows of 4 numbers"),
+        ({"body": None}, 0.5, "needs 'body' (str)"),
+        ({"category": ""}, 0.5, "says nothing of its category"),
+        ({"body": "0123456789abcdef"}, 0.5, "another body model"),
+    ],
+)
+def test_a_bad_field_is_refused(scored, tmp_path, capsys, changes, value, sentence):
+    path = foreign(tmp_path / "field.npz", np.full((4, 4, 4), value), **changes)
+    assert main(command(scored, "score", str(path))) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and sentence in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["evaluate", "--metric", "pap/v3"], "unknown metric 'pap/v3'; did you mean 'pap/v"),
+        (["evaluate", "--aggr_setting_names", "qual:demo"], "run aggregate first"),
+        (["evaluate", "--categories", "surfbord"], "did you mean 'surfboard'"),
+        (["evaluate", "--thresholds", "0.5", "0.2"], "thresholds must rise"),
+        (["evaluate", "--downscale_length", "16"], "downscale_length: 32, now 16"),
+        (["report", "--categories", "bench"], "category among the results"),
+        (["report", "--metric", "pap/v3"], "metric among the results"),
+        (["testset", "--categories", "surfbord"], "did you mean 'surfboard'"),
+        (["testset", "--profile", "paper"], "only the synthetic world"),
+        (["testset", "--num_images", "0"], "1 image or more"),
+        (["score", "nowhere.npz"], "no field at nowhere.npz"),
+    ],
+)
+def test_bad_options_end_in_one_sentence(scored, capsys, arguments, sentence):
+    before = files(scored)
+    assert main(command(scored, arguments[0], *arguments[1:])) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and sentence in printed
+    assert files(scored) == before
+
+
+def test_without_a_test_set_evaluate_names_the_command(tree, capsys):
+    assert main(command(tree, "evaluate")) == 1
+    assert "run chorus testset first" in capsys.readouterr().err
+    assert main(command(tree, "evaluate", "--test_set", "coco-eft-val")) == 1
+    assert "run chorus extend_eft first" in capsys.readouterr().err
+    assert main(command(tree, "report")) == 2
+    assert "run evaluate first" in capsys.readouterr().err
+
+
+def test_a_test_set_of_another_body_is_refused(spoiled, capsys):
+    table = read_table(spoiled / TEST_SET, "test_set")
+    for row in table.rows.values():
+        row["body"] = "0123456789abcdef"
+    write_table(spoiled / TEST_SET, "test_set", table)
+    assert main(command(spoiled, "evaluate")) == 1
+    assert "calibrated with another body model" in capsys.readouterr().err
+
+
+def test_a_changed_test_set_is_scored_again(spoiled, capsys):
+    table = read_table(spoiled / TEST_SET, "test_set")
+    table.rows[3] = {**table.rows[3], "status": "skipped", "reason": "the object is cut off"}
+    write_table(spoiled / TEST_SET, "test_set", table)
+    assert main(command(spoiled, "evaluate")) == 0
+    assert "1 distribution scored on" in capsys.readouterr().out
+    record = json.loads((spoiled / SCORES / "pap-v2.json").read_text())
+    assert [image["index"] for image in record["images"]] == [0, 1, 2]
+
+
+def test_damaged_scores_are_named(spoiled, capsys):
+    (spoiled / SCORES / "pap-v2.json").write_text("{}")
+    for stage in ("evaluate", "report"):
+        assert main(command(spoiled, stage)) == (1 if stage == "evaluate" else 2)
+        assert "run evaluate --overwrite" in capsys.readouterr().err
+    assert main(command(spoiled, "evaluate", "--overwrite")) == 0
