@@ -58,7 +58,9 @@ setup(
     python_requires=">=3.11,<3.13",
     packages=find_namespace_packages(include=["chorus", "chorus.*"]),
     package_data={
-        "chorus": [f"**/*.{end}" for end in ("yaml", "json", "js", "html", "LICENSE", "md")]
+        "chorus": [
+            f"**/*.{end}" for end in ("yaml", "json", "csv", "js", "css", "html", "LICENSE", "md")
+        ]
     },
     install_requires=CORE,
     extras_require=EXTRAS,

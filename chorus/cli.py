@@ -1,7 +1,8 @@
 """The command line: `chorus <stage> --option value …`; scripts/ are thin doors onto it.
 
 Options are the fields of each stage's `Options` dataclass, their docstrings are the help. Errors a
-user can mend end in one sentence and status 2; a run that finished with problems has status 1.
+user can mend end in one sentence and status 2. A run that left out whole tables or categories has
+status 1; single samples that failed are reported and do not change the status.
 """
 
 from __future__ import annotations
@@ -51,15 +52,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"chorus {__version__}")
         return 0
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("chorus").setLevel(os.environ.get("CHORUS_LOG", "INFO").upper())
     try:
+        logging.getLogger("chorus").setLevel(_log_level())
         return _run(arguments[0], arguments[1:])
     except ChorusError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("interrupted; what is finished is kept, run the command again.", file=sys.stderr)
         return 130
+
+
+def _log_level() -> str:
+    level = os.environ.get("CHORUS_LOG", "INFO").upper()
+    known = logging.getLevelNamesMapping()
+    if level not in known:
+        raise unknown_name("level in CHORUS_LOG:", level, known)
+    return level
 
 
 def _run(command: str, arguments: Sequence[str]) -> int:

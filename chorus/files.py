@@ -60,7 +60,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem[:80]}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{_mark(path.stem)}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
         with open(temporary, "rb") as written:
@@ -84,14 +84,14 @@ def atomic_write(path: str | os.PathLike, content: bytes) -> None:
 
 
 def temporary_files(folder: Path, stem: str = "") -> list[Path]:
-    """Files that interrupted writes left in a folder, of all files or of those `stem`.*"""
-    names = f".{_glob_escape(stem[:80])}.*.tmp*" if stem else ".*.tmp*"
+    """Files that interrupted writes left in a folder, of all files or of `stem`.*"""
+    names = f".{_mark(stem)}.*.tmp*" if stem else ".*.tmp*"
     return sorted(folder.glob(names)) if folder.is_dir() else []
 
 
-def _glob_escape(text: str) -> str:
-    """`text` with the characters escaped that a glob pattern would interpret."""
-    return "".join(f"[{char}]" if char in "*?[" else char for char in text)
+def _mark(stem: str) -> str:
+    """What the temporary names of a file begin with; no other file's do."""
+    return hashlib.sha256(stem.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class DiskFull(ChorusError):

@@ -10,6 +10,7 @@ Names are portable (docs/conventions.md); writing is atomic; a shard in work is 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from pathlib import Path
 from chorus.errors import BadInput, unknown_name
 from chorus.files import display_name, portable_name, temporary_files
 from chorus.samples import SampleKey, ShardKey
+
+log = logging.getLogger(__name__)
 
 TOTAL = "total-aggregation"  # SPEC 0: the pseudo-prompt of results over all prompts
 
@@ -49,11 +52,17 @@ class ResultsTree:
         return self.folder("aggregations").joinpath(*parts)
 
     def shards(
-        self, name: str, model: str, categories: Sequence[str] = (), prompts: Sequence[str] = ()
+        self,
+        name: str,
+        model: str,
+        categories: Sequence[str] = (),
+        prompts: Sequence[str] = (),
+        required: bool = True,
     ) -> list[ShardKey]:
         """All shards that have a table of this kind, sorted; of the given categories and prompts.
 
-        Raises BadInput for a category that has none, with the categories that have.
+        Raises BadInput for a category or prompt that has none, and, where they are `required`, if
+        there is none at all.
         """
         from chorus.tables import read_key
 
@@ -62,15 +71,22 @@ class ResultsTree:
             if path.name.startswith("."):
                 continue
             parts = [display_name(p) for p in (*path.parts[-3:-1], path.stem)]
-            shard = read_key(path) if None in parts else ShardKey(model, *parts)
-            found.append(shard)
+            try:
+                found.append(read_key(path) if None in parts else ShardKey(model, *parts))
+            except BadInput as error:  # a shortened name whose table cannot tell the full one
+                log.warning("%s It is left out.", error)
         present = {shard.category for shard in found}
+        if not found and required:
+            where = self.folder(name) / portable_name(model)
+            raise BadInput(f"no {name} in {where}: run the stage that makes them first.")
         for category in categories:
             if category not in present:
                 where = self.folder(name) / portable_name(model)
-                if not present:
-                    raise BadInput(f"no {name} in {where}: run the stage that makes them first.")
                 raise unknown_name(f"category in {where}:", category, present)
+        for prompt in prompts:
+            if prompt not in {shard.prompt for shard in found}:
+                where = self.folder(name) / portable_name(model)
+                raise unknown_name(f"prompt in {where}:", prompt, {s.prompt for s in found})
         return [
             shard
             for shard in found

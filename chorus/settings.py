@@ -6,12 +6,14 @@ The constants of each stage live beside its code as frozen dataclasses (`FilterS
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from chorus.errors import unknown_name
+from chorus.errors import BadInput, Unavailable, unknown_name
 from chorus.results import ResultsTree
 from chorus.samples import GLOBAL_SEED
 
@@ -98,6 +100,33 @@ class RunOptions:
     seed: int = GLOBAL_SEED
     """The global seed, from which every sample's own seed is derived."""
 
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise BadInput(f"--workers must be 0 (one per core) or more, found {self.workers}.")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise BadInput(f"--device must be auto, cpu, cuda or cuda:N, found {self.device!r}.")
+        for option, path in (
+            ("--results_dir", self.results_dir),
+            ("--imports_dir", self.imports_dir),
+        ):
+            if path.exists() and not path.is_dir():
+                raise BadInput(f"{option} {path} is a file; give a folder.")
+
+    @property
+    def body_name(self) -> str:
+        """What settings call the body: the free body's version, or the digest of the file."""
+        if self.body is None:
+            from chorus.body.free_body import VERSION
+
+            return f"free body v{VERSION}"
+        try:
+            return hashlib.sha256(self.body.read_bytes()).hexdigest()[:16]
+        except OSError as error:
+            raise BadInput(
+                f"--body {self.body} cannot be read ({error.strerror}); give an SMPL-family model "
+                "file, .npz or .pkl."
+            ) from error
+
     @property
     def models(self) -> Profile:
         """The models of the chosen profile."""
@@ -115,9 +144,20 @@ class RunOptions:
 
 
 def resolve_device(name: str) -> str:
-    """ "auto" becomes "cuda" where one is usable, else "cpu"; imports torch only to find out."""
-    if name != "auto":
+    """The device to use: "auto" is CUDA where torch finds one, else the CPU.
+
+    Raises Unavailable for a CUDA device that is not there.
+    """
+    if name == "cpu":
         return name
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return "cuda" if count else "cpu"
+    if int(name.partition(":")[2] or 0) >= count:
+        raise Unavailable(
+            f"--device {name}: torch finds {count} CUDA devices here (see INSTALL.md, 'Without a "
+            "GPU', for builds of torch); use --device cpu."
+        )
+    return name

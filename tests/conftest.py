@@ -12,7 +12,7 @@ GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
 
 @pytest.fixture(scope="session")
 def golden():
-    """Loader of the reference values, `golden("body")["v_template"]`; skips where they are absent."""
+    """Loader of the reference values, `golden("body")["v_template"]`; skips without them."""
     if not GOLDEN.is_dir():
         pytest.skip("reference values (../shared/golden) are not beside this checkout")
 

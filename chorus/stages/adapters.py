@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chorus.errors import Unavailable
-from chorus.results import ResultsTree
+from chorus.errors import ChorusError, Unavailable
+from chorus.results import TOTAL, ResultsTree
 from chorus.samples import SampleKey, ShardKey
 from chorus.settings import RunOptions
 from chorus.tables import read_table
+from chorus.vocabulary import strip_demo
 
 if TYPE_CHECKING:
     from chorus.generation.protocols import ImageModel
@@ -50,6 +51,20 @@ def check(stage: str, options: RunOptions) -> None:
         raise missing(name, options.profile)
 
 
+def unusable_prompt(options: RunOptions, category: str, prompt: str) -> str:
+    """Why the profile's image model cannot show a prompt, empty if it can."""
+    if prompt == TOTAL:
+        return f"{category}: a prompt may not be called {TOTAL!r}, which names the total's results."
+    if options.models.image_model == "synthetic":
+        from chorus.synthetic.interactions import find_interaction
+
+        try:
+            find_interaction(strip_demo(category), prompt)
+        except ChorusError as error:
+            return f"{category}: {error}"
+    return ""
+
+
 class SyntheticTruth:
     """The synthetic world's truth rows, read from the results tree a shard at a time."""
 
@@ -81,7 +96,7 @@ def segmenter(options: RunOptions, noise) -> Segmenter:
     check("segmenter", options)
     from chorus.synthetic.adapters import SyntheticSegmenter
 
-    return SyntheticSegmenter(SyntheticTruth(options.tree), noise)
+    return SyntheticSegmenter(SyntheticTruth(options.tree), noise, options.seed)
 
 
 def human_regressor(options: RunOptions, noise) -> HumanRegressor:
@@ -91,7 +106,7 @@ def human_regressor(options: RunOptions, noise) -> HumanRegressor:
     from chorus.synthetic.adapters import SyntheticHumanRegressor
 
     body = load_body(options.body, options.imports_dir)
-    return SyntheticHumanRegressor(body, SyntheticTruth(options.tree), noise)
+    return SyntheticHumanRegressor(body, SyntheticTruth(options.tree), noise, options.seed)
 
 
 def keypoint_detector(options: RunOptions, noise) -> KeypointDetector:
@@ -99,4 +114,4 @@ def keypoint_detector(options: RunOptions, noise) -> KeypointDetector:
     check("keypoint_model", options)
     from chorus.synthetic.adapters import SyntheticKeypointDetector
 
-    return SyntheticKeypointDetector(SyntheticTruth(options.tree), noise)
+    return SyntheticKeypointDetector(SyntheticTruth(options.tree), noise, options.seed)

@@ -166,7 +166,7 @@ class Aggregator:
         return made + 1, kept
 
     def _record(self, digest: str, samples: int) -> dict:
-        settings = {**asdict(self._settings), "body": str(self._options.body or "free")}
+        settings = {**asdict(self._settings), "body": self._options.body_name}
         return record_of(self._name, settings, samples, digest)
 
     def _is_done(self, folder: Path, digest: str) -> bool:

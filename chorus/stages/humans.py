@@ -66,8 +66,9 @@ def run(options: Options, progress: Progress = None) -> Report:
         inputs=("images", "segmentations"),
         settings={
             "human_model": options.models.human_model,
-            "body": str(options.body or "free"),
+            "body": options.body_name,
             "noise": asdict(options.noise),
+            "seed": options.seed,
         },
         make_worker=functools.partial(HumanWorker, options),
     )

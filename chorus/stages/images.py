@@ -40,6 +40,12 @@ class Options(RunOptions):
     augprompts_not_to_use: tuple[str, ...] = ()
     """Augprompts to leave out, by name."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("num_batch_per_augprompt", "batch_size"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"--{name} must be at least 1, found {getattr(self, name)}.")
+
     @property
     def tree(self) -> ResultsTree:
         """The results tree, with the images where --save_dir says."""
@@ -91,8 +97,8 @@ def _truth_columns(truth: dict | None) -> dict | None:
     return None if truth is None else {name: truth[name] for name in columns}
 
 
-def plan(options: Options) -> tuple[list[ShardKey], list[str]]:
-    """The shards to fill, and problems with prompt files of categories that are left out."""
+def plan(options: Options) -> tuple[list[ShardKey], list[str], list[str]]:
+    """The shards to fill, problems of categories left out, and notes on prompts left out."""
     categories = options.categories or prompt_categories(options.prompt_dir)
     if not categories:
         raise BadInput(
@@ -102,11 +108,14 @@ def plan(options: Options) -> tuple[list[ShardKey], list[str]]:
     path = options.augprompts_path
     augprompts = read_augprompts(path) if path else AugpromptTable()
     augprompts = augprompts.without(options.augprompts_not_to_use)
-    shards, problems = [], []
+    shards, problems, notes = [], [], []
     for category in categories:
         try:
             for prompt in read_prompts(find_prompt_file(options.prompt_dir, category)):
                 if options.prompts and prompt not in options.prompts:
+                    continue
+                if note := adapters.unusable_prompt(options, category, prompt):
+                    notes.append(note)
                     continue
                 shards += [
                     ShardKey(options.models.model_key, category, prompt, augprompt)
@@ -116,23 +125,32 @@ def plan(options: Options) -> tuple[list[ShardKey], list[str]]:
             if len(categories) == 1:
                 raise
             problems.append(str(error))
-    return shards, problems
+    if not shards:
+        raise BadInput(
+            " ".join(problems + notes)
+            or f"no prompt of {', '.join(categories)} is among --prompts {options.prompts}."
+        )
+    return shards, problems, notes
 
 
 def run(options: Options, progress: Progress = None) -> Report:
     """Generate what is missing. Rerunning with more batches adds images to what exists."""
     adapters.check("image_model", options)
-    shards, problems = plan(options)
+    shards, problems, notes = plan(options)
     stage = Stage(
         name="images",
         output="images",
         side_output="synthetic_truth" if options.profile == "synthetic" else "",
-        settings={"image_model": options.models.image_model, "seed": options.seed},
+        settings={
+            "image_model": options.models.image_model,
+            "seed": options.seed,
+            **({"body": options.body_name} if options.profile == "synthetic" else {}),
+        },
         make_worker=functools.partial(ImageWorker, options),
         count=options.num_batch_per_augprompt * options.batch_size,
         batch_size=options.batch_size,
     )
     report = run_table_stage(stage, options, shards, progress)
-    report.problems[:0] = problems
+    report.problems[:0] = problems + notes
     report.ok = report.ok and not problems
     return report

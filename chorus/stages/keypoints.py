@@ -61,6 +61,7 @@ def run(options: Options, progress: Progress = None) -> Report:
         settings={
             "keypoint_model": options.models.keypoint_model,
             "noise": asdict(options.noise),
+            "seed": options.seed,
         },
         make_worker=functools.partial(KeypointWorker, options),
     )

@@ -139,17 +139,17 @@ def run(
     for shard in shards:
         try:
             settings = _expected_settings(stage, tree, shard)
-            missing, kept = _survey(stage, tree, shard, settings, overwrite)
+            missing, kept, changed = _survey(stage, tree, shard, settings, overwrite)
         except StaleResults:
             raise
         except ChorusError as error:
             total.errors.append(str(error))
             continue
-        if missing:
+        if missing or changed:
             plans.append((shard, settings, missing))
         total.already += kept
     pending = sum(missing for *_, missing in plans)
-    if not pending:
+    if not plans:
         return total
     jobs = [Job(stage, tree, shard, settings, overwrite) for shard, settings, _ in plans]
     bar = progress(total=pending, desc=stage.name, unit="sample") if progress else None
@@ -197,15 +197,18 @@ def _expected_settings(stage: Stage, tree: ResultsTree, shard: ShardKey) -> dict
 
 def _survey(
     stage: Stage, tree: ResultsTree, shard: ShardKey, settings: dict, overwrite: bool
-) -> tuple[int, int]:
-    """How many samples of a shard are missing, and how many are finished."""
+) -> tuple[int, int, bool]:
+    """How many samples of a shard are missing, how many finished, and whether some must go."""
     wanted = _wanted(stage, tree, shard)
     path = tree.table(stage.output, shard)
     if overwrite or not path.is_file():
-        return len(wanted), 0
+        return len(wanted), 0, False
     _check_settings(path, settings)
-    finished = read_table(path, stage.output).finished()
-    return len([i for i in wanted if i not in finished]), len(finished)
+    table = read_table(path, stage.output)
+    finished = table.finished()
+    gone = bool(stage.inputs) and not table.rows.keys() <= set(wanted)
+    missing = [index for index in wanted if index not in finished]
+    return len(missing), len(finished.intersection(wanted)), gone
 
 
 def _check_settings(path: Path, settings: dict) -> None:
@@ -223,19 +226,28 @@ def _wanted(stage: Stage, tree: ResultsTree, shard: ShardKey) -> list[int]:
     return sorted(read_table(tree.table(stage.inputs[0], shard), stage.inputs[0]).rows)
 
 
-def run_shard(job: Job, worker: Worker, tick: Callable[[int], None] | None = None) -> Summary:
-    """Work on one shard under its lock; `tick` is called with the size of each finished batch."""
+def run_shard(
+    job: Job,
+    worker: Worker,
+    tick: Callable[[int], None] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Summary:
+    """Work on one shard under its lock.
+
+    `tick` is called with the size of each finished batch; once `stopped` says so, no further batch
+    is begun.
+    """
     try:
         names = filter(None, (job.stage.output, job.stage.side_output))
         with job.tree.lock(*(job.tree.table(name, job.shard) for name in names)):
-            return _locked_shard(*job, worker, tick)
+            return _locked_shard(*job, worker, tick, stopped)
     except (StaleResults, Unavailable, DiskFull):
         raise
     except ChorusError as error:
         return Summary(errors=[str(error)])
 
 
-def _locked_shard(stage, tree, shard, settings, overwrite, worker, tick) -> Summary:
+def _locked_shard(stage, tree, shard, settings, overwrite, worker, tick, stopped) -> Summary:
     path = tree.table(stage.output, shard)
     table = Table(shard, settings)
     side_path = tree.table(stage.side_output, shard) if stage.side_output else None
@@ -246,25 +258,34 @@ def _locked_shard(stage, tree, shard, settings, overwrite, worker, tick) -> Summ
         if side_path is not None and side_path.is_file():
             side = read_table(side_path, stage.side_output)
     inputs = {name: read_table(tree.table(name, shard), name).rows for name in stage.inputs}
-    finished = table.finished()
-    missing = [index for index in _wanted(stage, tree, shard) if index not in finished]
+    finished, wanted = table.finished(), _wanted(stage, tree, shard)
+    if stage.inputs:  # samples that are gone from the inputs
+        for index in table.rows.keys() - set(wanted):
+            del table.rows[index]
+    missing = [index for index in wanted if index not in finished]
     summary = Summary()
+
+    def write() -> None:
+        if side_path is not None and side.rows:
+            write_table(side_path, stage.side_output, side)
+        write_table(path, stage.output, table)
+
     written = time.monotonic()
     for start in range(0, len(missing), stage.batch_size):
+        if stopped():
+            break
         batch = missing[start : start + stage.batch_size]
         for index, row, side_row in _rows(stage, shard, inputs, batch, worker):
             table.rows[index] = row
             if side_row is not None:
                 side.rows[index] = side_row
             _count(summary, row)
-        last = start + stage.batch_size >= len(missing)
-        if last or time.monotonic() - written > FLUSH_SECONDS:
-            if side_path is not None and side.rows:
-                write_table(side_path, stage.side_output, side)
-            write_table(path, stage.output, table)
+        if time.monotonic() - written > FLUSH_SECONDS:
+            write()
             written = time.monotonic()
         if tick is not None:
             tick(len(batch))
+    write()
     return summary
 
 

@@ -1,50 +1,67 @@
-"""Shards on several processes of this machine."""
+"""Work on several processes of this machine."""
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from chorus.errors import ChorusError
 from chorus.stages.loop import Job, Summary, Worker, run_shard
 
-_make_worker: Callable[[], Worker] | None = None  # of this process, when it is one of a pool
-_worker: Worker | None = None
+Result = TypeVar("Result")
+
+_stop: Any = None  # in a process of a pool: the event that ends its work
+_worker: Worker | None = None  # in a process of a pool: its stage's worker
 
 
 def pooled(jobs: Sequence[Job], workers: int) -> Iterator[Summary]:
     """Summaries of all jobs (of one stage) as they finish; each process builds one worker.
 
-    The first error ends the run: jobs not yet started are dropped, running ones finish their shard.
+    When the run is interrupted or a job raises, jobs not yet begun are dropped and running ones end
+    after their batch, with what they finished written.
     """
-    workers = min(workers, len(jobs))
+    calls = [functools.partial(_work, job) for job in jobs]
+    for _, summary in in_processes(calls, workers, jobs[0].stage.name):
+        yield summary
+
+
+def in_processes(
+    calls: Sequence[Callable[[], Result]], workers: int, name: str
+) -> Iterator[tuple[int, Result]]:
+    """(number, result) of picklable calls as they finish, on up to `workers` processes.
+
+    The processes end with this one, however it ends. Raises the first error of a call, ChorusError
+    if a process was killed. `name` says whose work it is.
+    """
+    workers = max(1, min(workers, len(calls)))
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
     with (
         _threads_per_process(max(1, (os.cpu_count() or 1) // workers)),
         ProcessPoolExecutor(
-            workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_process,
-            initargs=(jobs[0].stage.make_worker,),
+            workers, mp_context=context, initializer=_start_process, initargs=(stop,)
         ) as pool,
     ):
-        futures = [pool.submit(_work, job) for job in jobs]
+        numbers = {pool.submit(call): number for number, call in enumerate(calls)}
         try:
-            for future in as_completed(futures):
-                yield future.result()
+            for future in as_completed(numbers):
+                yield numbers[future], future.result()
         except BrokenProcessPool as error:
             raise ChorusError(
-                f"{jobs[0].stage.name}: a worker process ended unexpectedly (killed, or out of "
-                "memory?). What is finished is kept; run the same command again, perhaps with "
-                "fewer --workers."
+                f"{name}: a worker process ended unexpectedly (killed, or out of memory?). What is "
+                "finished is kept; run the same command again, perhaps with fewer --workers."
             ) from error
         finally:
-            for future in futures:
-                future.cancel()
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager
@@ -61,9 +78,10 @@ def _threads_per_process(threads: int) -> Iterator[None]:
                 os.environ.pop(name, None)
 
 
-def _start_process(make_worker: Callable[[], Worker]) -> None:
-    global _make_worker
-    _make_worker = make_worker
+def _start_process(stop: Any) -> None:
+    global _stop
+    _stop = stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, through `stop`
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -78,6 +96,5 @@ def _end_with_parent() -> None:
 def _work(job: Job) -> Summary:
     global _worker
     if _worker is None:  # built here and not at start, so that its errors reach the caller
-        assert _make_worker is not None
-        _worker = _make_worker()
-    return run_shard(job, _worker)
+        _worker = job.stage.make_worker()
+    return run_shard(job, _worker, stopped=_stop.is_set)

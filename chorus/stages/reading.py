@@ -8,6 +8,7 @@ from chorus.errors import BadInput
 from chorus.perception.protocols import Image
 from chorus.results import ResultsTree
 from chorus.stages.loop import Sample
+from chorus.tables import DONE
 
 
 def read_image(tree: ResultsTree, sample: Sample) -> Image:
@@ -15,11 +16,15 @@ def read_image(tree: ResultsTree, sample: Sample) -> Image:
     import cv2
 
     row = sample.inputs["images"]
+    if row["status"] != DONE:
+        raise BadInput(f"{sample.key} has no image: {row['reason']}; run images again.")
     path = tree.table("images", sample.key.shard).with_suffix("") / row["file"]
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror}); run images again.") from error
+        raise BadInput(
+            f"{path} cannot be read ({error.strerror}); run images --overwrite."
+        ) from error
     pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size and _is_whole(data) else None
     if pixels is None:
         raise BadInput(f"{path} is not a whole image; delete it and run images --overwrite.")

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from chorus.errors import BadInput
 from chorus.geometry.boxes import suppress_overlaps
 from chorus.perception.protocols import Detection
 from chorus.settings import RunOptions
@@ -32,6 +33,11 @@ class Options(RunOptions):
     threshold: float = 0.8
     """Instances below this score are dropped."""
     noise: NoiseSettings = field(default_factory=NoiseSettings)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.threshold <= 1:
+            raise BadInput(f"--threshold must lie between 0 and 1, found {self.threshold}.")
 
 
 class SegmentWorker:
@@ -91,6 +97,7 @@ def run(options: Options, progress: Progress = None) -> Report:
             "min_overlap": MIN_OVERLAP,
             "always_keep": ALWAYS_KEEP,
             "noise": asdict(options.noise),
+            "seed": options.seed,
         },
         make_worker=functools.partial(SegmentWorker, options),
     )

@@ -134,7 +134,7 @@ def _tile(
     from chorus.viewing.contact_sheet import Tile
 
     try:
-        image = read_image(options.tree, sample).pixels
+        image = read_image(options.tree, sample).pixels  # also raises for an image never made
     except ChorusError:
         image = None  # drawn as an unreadable tile; `verify` says what is wrong
     object_mask = person_mask = None

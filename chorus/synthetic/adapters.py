@@ -16,7 +16,7 @@ from chorus.generation.protocols import GeneratedImage, ImageRequest
 from chorus.geometry import boxes as box_geometry
 from chorus.geometry import masks
 from chorus.perception.protocols import Detection, Image, Person
-from chorus.samples import SampleKey, sample_seed
+from chorus.samples import GLOBAL_SEED, SampleKey, sample_seed
 from chorus.synthetic import noise as errors
 from chorus.synthetic.noise import TruePerson
 from chorus.synthetic.noise_settings import NoiseSettings
@@ -56,16 +56,22 @@ class SyntheticImageModel:
 class SyntheticSegmenter:
     """Instance segmentation from the truth, with misses, false positives and ragged masks."""
 
-    def __init__(self, truth_of: TruthOf, noise: NoiseSettings | None = None):
+    def __init__(
+        self, truth_of: TruthOf, noise: NoiseSettings | None = None, seed: int = GLOBAL_SEED
+    ):
         self._truth_of = truth_of
         self._noise = noise or NoiseSettings()
+        self._seed = seed
 
     def segment(self, images: Sequence[Image]) -> list[list[Detection]]:
         """Persons and objects per image; label "person" or the object's category."""
         return [self._detect(image.key, _truth(self._truth_of, image.key)) for image in images]
 
     def _detect(self, key: SampleKey, truth: Mapping) -> list[Detection]:
-        noise, rng = self._noise, np.random.default_rng(sample_seed(key, "segmentation"))
+        noise, rng = (
+            self._noise,
+            np.random.default_rng(sample_seed(key, "segmentation", self._seed)),
+        )
         size = (int(truth["width"]), int(truth["height"]))
         found = []
         for label, counts in _instances(truth):
@@ -85,10 +91,17 @@ class SyntheticSegmenter:
 class SyntheticHumanRegressor:
     """Body regression from the truth, degraded as a crop-based network's answers are."""
 
-    def __init__(self, body: BodyModel, truth_of: TruthOf, noise: NoiseSettings | None = None):
+    def __init__(
+        self,
+        body: BodyModel,
+        truth_of: TruthOf,
+        noise: NoiseSettings | None = None,
+        seed: int = GLOBAL_SEED,
+    ):
         self._body = body
         self._truth_of = truth_of
         self._noise = noise or NoiseSettings()
+        self._seed = seed
 
     def regress(self, images: Sequence[Image], boxes: Sequence[np.ndarray]) -> list[list[Person]]:
         """For each image and its person boxes (P, 4), P persons in the same order."""
@@ -97,7 +110,7 @@ class SyntheticHumanRegressor:
             truth = _truth(self._truth_of, image.key)
             known = _true_persons(truth)
             for number, box in enumerate(np.reshape(image_boxes, (-1, 4))):
-                rng = np.random.default_rng(sample_seed(image.key, f"human {number}"))
+                rng = np.random.default_rng(sample_seed(image.key, f"human {number}", self._seed))
                 match = _match(box, truth)
                 persons.append(known[match] if match >= 0 else _nobody(truth, box, rng))
                 places.append(np.asarray(box, np.float32))
@@ -123,9 +136,12 @@ class SyntheticHumanRegressor:
 class SyntheticKeypointDetector:
     """2D keypoints from the truth, with jitter and confidences that follow visibility."""
 
-    def __init__(self, truth_of: TruthOf, noise: NoiseSettings | None = None):
+    def __init__(
+        self, truth_of: TruthOf, noise: NoiseSettings | None = None, seed: int = GLOBAL_SEED
+    ):
         self._truth_of = truth_of
         self._noise = noise or NoiseSettings()
+        self._seed = seed
 
     def detect(self, images: Sequence[Image], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """For each image and its person boxes (P, 4), (P, 17, 3): x, y, confidence."""
@@ -138,7 +154,7 @@ class SyntheticKeypointDetector:
         truth = _truth(self._truth_of, key)
         result = np.zeros((len(boxes), 17, 3), np.float32)
         for number, box in enumerate(boxes):
-            rng = np.random.default_rng(sample_seed(key, f"keypoints {number}"))
+            rng = np.random.default_rng(sample_seed(key, f"keypoints {number}", self._seed))
             match = _match(box, truth)
             if match < 0:  # a network asked about nothing answers, without confidence
                 places = rng.uniform(box[:2], np.maximum(box[2:], box[:2] + 1), (17, 2))
