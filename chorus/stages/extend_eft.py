@@ -114,10 +114,11 @@ def run(options: Options, progress: Progress = None) -> Report:
     if options.visualize:
         report.problems += _sheets(options, rows, body)
     counted = Counter(row["status"] for group in rows.values() for row in group)
-    already = f" ({len(categories) - len(missing)} categories already there)"
+    many = f"{len(categories)} categor{'y' if len(categories) == 1 else 'ies'}"
+    if len(missing) < len(categories):
+        many += f" ({len(categories) - len(missing)} already there)"
     report.line = (
-        f"extend_eft: {counted[DONE]} test images of {counted.total()} candidates in "
-        f"{len(categories)} categories{already if len(missing) < len(categories) else ''}, "
+        f"extend_eft: {counted[DONE]} test images of {counted.total()} candidates in {many}, "
         f"calibrated with {_described(options, body)}, in {time.monotonic() - started:.1f} s → "
         f"{tree.folder('test_set') / MODEL_KEY}"
     )
