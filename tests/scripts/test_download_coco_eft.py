@@ -102,7 +102,7 @@ def download(root: Path, server, *options: str, **environment: str):
 
     clean = {k: v for k, v in os.environ.items() if not k.startswith("CHORUS_")}
     return subprocess.run(
-        ["sh", str(root / "scripts/download_coco_eft.sh"), *options],
+        [shutil.which("sh"), str(root / "scripts/download_coco_eft.sh"), *options],
         env={
             **clean,
             "CHORUS_COCO_IMAGES_URL": f"{server.url}/val2014.zip",
@@ -233,3 +233,21 @@ def test_no_network(checkout, server):
     result = download(checkout, server, CHORUS_COCO_ANNOTATIONS_URL="http://127.0.0.1:9/a.zip")
     assert result.returncode == 1
     assert "no network" in result.stderr and "size unknown" in result.stdout
+
+
+@pytest.mark.skipif(shutil.which("wget") is None, reason="needs wget")
+def test_wget_where_curl_is_missing(checkout, server, tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    names = "sh sed cat mkdir mv rm tr tail wc df awk dirname wget"
+    for name in names.split():
+        (tools / name).symlink_to(shutil.which(name))
+    place = checkout / "imports/COCO/.val2014.zip.part"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(server.files["/val2014.zip"][:6000])
+    place.with_name(f"{place.name}.source").write_text(f"{server.url}/val2014.zip\n")
+    result = download(checkout, server, PATH=str(tools))
+    assert result.returncode == 0, result.stderr
+    assert server.asked[-1] == ("/val2014.zip", "bytes=6000-")
+    assert left(checkout) == COMPLETE
+    assert "size unknown" not in result.stdout
