@@ -75,6 +75,14 @@ def run(options: Options, progress: Progress = None) -> Report:
     report = Report("", text=write(sections))
     for section in sections:
         for one in section.summary.categories:
+            empty = [
+                name for name, n in zip(section.summary.names, one.counted, strict=True) if not n
+            ]
+            if empty:
+                report.problems.append(
+                    f"{one.category}: no test image has a target for {', '.join(empty)}: left out "
+                    "of these means."
+                )
             if not one.evaluated:
                 report.problems.append(
                     f"{one.category}: {one.images} test images, fewer than "
