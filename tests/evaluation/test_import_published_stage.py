@@ -14,14 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from coco_files import write_model
+from coco_files import coco_file, eft_file, photograph, usual_annotations, write_model
 from PIL import Image
 from release_files import export
 
+from chorus.body.loading import load_body
 from chorus.cli import main
 from chorus.evaluation.published_files import KINDS, drive_ids, published_rules
 from chorus.results import TOTAL, ResultsTree
-from chorus.stages.aggregate import check_stored, load, read_record, stored
+from chorus.stages.aggregate import load, read_record, stored
 from chorus.vocabulary import QUANTITATIVE_CATEGORIES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -86,7 +87,6 @@ def test_fetched_results_become_aggregations(tmp_path, run, drive):
     assert files(tmp_path) == {f"{c}.{k}" for c in ("surfboard", "tie") for k in KINDS}
     folders = stored(ResultsTree(tmp_path / "r"), "stable-v1-4")
     assert folders == [aggregation(tmp_path, c) for c in ("surfboard", "tie")]
-    assert not any(check_stored(folder) for folder in folders)
     found = load(folders[1])["all"]
     assert (found.category, found.prompt, found.part) == ("tie", TOTAL, "all")
     assert found.probability.max() > 0 and found.metadata["name"] == NAME
@@ -100,10 +100,11 @@ def test_fetched_results_become_aggregations(tmp_path, run, drive):
 
 
 def test_view_takes_imported_results(tmp_path, run, drive, figure, capsys, monkeypatch):
-    def draw_all(options, drawings, progress):
+    def draw_all(options, drawings, *_):
         for drawing in drawings:
             Image.new("RGB", (64, 64)).save(drawing.file(".png"))
             drawing.file(".mp4").write_bytes(b"")
+        return drawings
 
     monkeypatch.setattr("chorus.stages.view._draw_all", draw_all)  # seconds in other processes
     run(categories=["tie"])
@@ -117,6 +118,27 @@ def test_view_takes_imported_results(tmp_path, run, drive, figure, capsys, monke
     capsys.readouterr()
     assert main(["view", *places, *chosen, "--categories", "surfboard"]) == 2
     assert "no filtered" in capsys.readouterr().err
+
+
+def test_imported_results_are_evaluated_on_extended_coco_eft(tmp_path, run, drive, figure, capsys):
+    body = write_model(tmp_path / "figure.npz", figure)
+    drive.files[drive_ids()["tie"]["pickle"]] = pickle.dumps(export(load_body(body)), protocol=4)
+    coco = coco_file({n: usual_annotations(n, tie=(200, 200, 150, 100)) for n in (1, 2)})
+    fits = eft_file([photograph(load_body(body), n)[0] for n in (1, 2)])
+    for name, content in (
+        ("COCO/annotations/instances_val2014.json", coco),
+        ("eft/eft_fit/COCO2014-Val-ver10.json", fits),
+    ):
+        path = tmp_path / "imports" / name
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(content))
+    status, _, err = run("--body", str(body), categories=["tie"])
+    assert status == 0 and "not compared" not in err
+    shared = ["--imports_dir", str(tmp_path / "imports"), "--results_dir", str(tmp_path / "r")]
+    shared += ["--body", str(body), "--profile", "paper", "--categories", "tie"]
+    assert main(["extend_eft", *shared]) == 0
+    assert main(["evaluate", *shared, "--workers", "1"]) == 0
+    assert "scored on coco-eft-val" in capsys.readouterr().out
 
 
 def test_the_body_is_compared(tmp_path, run, drive, figure):
