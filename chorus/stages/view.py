@@ -119,7 +119,7 @@ def _prompts(options: Options) -> dict[str, list[str]]:
     chosen = [one for one in options.categories if one not in found]
     if chosen:
         tree.shards("filtered", model, chosen, options.prompts)  # tells what is not there
-    for shard in tree.shards("filtered", model, (), options.prompts):
+    for shard in tree.shards("filtered", model, (), options.prompts, required=False):
         prompts = found.setdefault(shard.category, [])
         if shard.prompt not in prompts:
             prompts.append(shard.prompt)
@@ -226,7 +226,11 @@ def _page(
         stills.append(files[0])
         turntables.append(files[1])
     sheets = []
-    if category in {s.category for s in options.tree.shards("filtered", options.models.model_key)}:
+    with_images = {
+        s.category
+        for s in options.tree.shards("filtered", options.models.model_key, required=False)
+    }
+    if category in with_images:
         sheets.append(("Generated images and verdicts", folder / "contact_sheet.png"))
         write_sheet(options, category, rules, sheets[0][1], options.renderer)
     return write_report(
