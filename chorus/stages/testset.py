@@ -32,8 +32,9 @@ TEST_SETS = {"synthetic": "synthetic", "coco-eft-val": "coco-eft-val"}
 """Model key in the results tree of each test set."""
 MIN_OVERLAP = 0.5
 """Least intersection of person and object box, over the smaller box (SPEC 11)."""
-VIEWS = ("original", ", seen from various views", ", full body photo", ", scenic view")
-"""Augprompts whose cameras take the test images: the ones that ask for no single side or limb."""
+VIEWS = ("original", ", realistic photo", ", seen from various views", ", full body photo")
+"""Augprompts whose cameras take the test images: the ones that ask for no single side or limb and
+keep the person large."""
 _DRAWS = 12
 _COARSEST = 32
 
