@@ -112,6 +112,11 @@ class RunOptions:
             if path.exists() and not path.is_dir():
                 raise BadInput(f"{option} {path} is a file; give a folder.")
 
+        if self.body is not None and not self.body.is_file():
+            raise BadInput(
+                f"--body {self.body} is not there; give an SMPL-family model file, .npz or .pkl."
+            )
+
     @property
     def body_name(self) -> str:
         """What settings call the body: the free body's version, or the digest of the file."""
@@ -119,13 +124,7 @@ class RunOptions:
             from chorus.body.free_body import VERSION
 
             return f"free body v{VERSION}"
-        try:
-            return hashlib.sha256(self.body.read_bytes()).hexdigest()[:16]
-        except OSError as error:
-            raise BadInput(
-                f"--body {self.body} cannot be read ({error.strerror}); give an SMPL-family model "
-                "file, .npz or .pkl."
-            ) from error
+        return hashlib.sha256(self.body.read_bytes()).hexdigest()[:16]
 
     @property
     def models(self) -> Profile:

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import add
@@ -72,12 +74,14 @@ def run(options: Options, progress: Progress = None) -> Report:
         for category in categories:
             mine = [shard for shard in shards if shard.category == category]
             try:
-                made, kept = worker.category(category, mine)
+                with category_lock(tree, model, category, worker.name):
+                    made, kept = worker.category(category, mine)
                 done, skipped = done + made, skipped + kept
             except StaleResults:
                 raise
             except ChorusError as error:
                 report.problems.append(str(error))
+        report.problems += worker.notes
     report.ok = done + skipped > 0
     where = tree.folder("aggregations") / model
     already = f", {skipped} already there" if skipped else ""
@@ -124,7 +128,8 @@ class Aggregator:
         progress: Progress,
     ):
         self._options = options
-        self._name = aggregation_name(rules, name)
+        self.name = aggregation_name(rules, name)
+        self.notes: list[str] = []
         self._rules = rules
         self._settings = settings
         self._progress = progress
@@ -145,29 +150,33 @@ class Aggregator:
         made = kept = 0
         parts: dict[str, str] = {}
         for prompt, found in samples.items():
-            folder = tree.aggregation(model, category, prompt, self._name)
+            if not len(found):
+                label = f"{category} / {prompt}"
+                self.notes.append(_nothing_retained(label, self._rules, [found]))
+                continue
+            folder = tree.aggregation(model, category, prompt, self.name)
             digest = found.digest()
             if self._is_done(folder, digest):
                 kept += 1
             else:
                 counts = self.accumulate(found, f"{category} / {prompt}")
-                self._write(folder, category, prompt, counts, digest, len(found))
+                self._write(folder, category, prompt, counts, digest)
                 made += 1
             parts[prompt] = digest
         if self._options.prompts:
             return made, kept  # a total over some of the prompts would be mistaken for the total
-        folder = tree.aggregation(model, category, TOTAL, self._name)
+        folder = tree.aggregation(model, category, TOTAL, self.name)
         digest = json.dumps(parts, sort_keys=True)
         if self._is_done(folder, digest):
             return made, kept + 1
-        folders = [tree.aggregation(model, category, prompt, self._name) for prompt in parts]
+        folders = [tree.aggregation(model, category, prompt, self.name) for prompt in parts]
         counts = merged(folders)
-        self._write(folder, category, TOTAL, counts, digest, sum(map(len, samples.values())))
+        self._write(folder, category, TOTAL, counts, digest)
         return made + 1, kept
 
     def _record(self, digest: str, samples: int) -> dict:
         settings = {**asdict(self._settings), "body": self._options.body_name}
-        return record_of(self._name, settings, samples, digest)
+        return record_of(self.name, settings, samples, digest)
 
     def _is_done(self, folder: Path, digest: str) -> bool:
         return is_stored(folder, self._record(digest, 0), self._options)
@@ -182,13 +191,18 @@ class Aggregator:
             self._progress(total=len(found), desc=label, unit="sample") if self._progress else None
         )
         device = resolve_device(self._options.device)
+        refused: Counter[str] = Counter()
         for start in range(0, len(found), _BATCH):
             batch = range(start, min(start + _BATCH, len(found)))
-            accumulate(space, views(found, batch), counts, self._options.worker_count, device)
+            into = accumulate(
+                space, views(found, batch), counts, self._options.worker_count, device
+            )
+            refused.update(reason for reason in into.refused if reason)
             if bar is not None:
                 bar.update(len(batch))
         if bar is not None:
             bar.close()
+        self.notes += [f"{label}: {n} samples refused, {why}" for why, n in refused.items()]
         return counts
 
     def space(self) -> CanonicalSpace:
@@ -214,10 +228,10 @@ class Aggregator:
         prompt: str,
         counts: dict[str, BinCounts],
         digest: str,
-        samples: int,
     ) -> None:
         from chorus.occupancy.distribution import Distribution
 
+        samples = int(counts[WHOLE].samples.sum())
         record = self._record(digest, samples)
         body = self.space().body.fingerprint
         distributions = {
@@ -229,7 +243,7 @@ class Aggregator:
                 part=part,
                 body=body,
                 metadata={
-                    "name": self._name,
+                    "name": self.name,
                     "settings": record["settings"],
                     "samples": samples,
                     "members": int(counted.members.sum()),
@@ -332,19 +346,18 @@ def stored(tree: ResultsTree, model: str, categories: set[str] | None = None) ->
     ]
 
 
-def check_stored(folder: Path) -> list[str]:
-    """What is wrong with a stored aggregation, as sentences."""
-    try:
-        load(folder)
-    except ChorusError as error:
-        return [f"{error} Rerun: chorus aggregate --overwrite"]
-    return []
+@contextmanager
+def category_lock(tree: ResultsTree, model: str, category: str, name: str) -> Iterator[None]:
+    """Hold all folders of one aggregation of a category: prompts and total change together."""
+    total = tree.aggregation(model, category, TOTAL, name)
+    with tree.lock(total.parents[1] / total.name):
+        yield
 
 
-def _nothing_retained(category: str, rules: Sequence[int], samples) -> str:
-    dropped = sum((one.dropped for one in samples), start=type(next(iter(samples)).dropped)())
+def _nothing_retained(label: str, rules: Sequence[int], samples: Iterable[Retained]) -> str:
+    dropped = sum((one.dropped for one in samples), start=Counter())
     counted = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
     return (
-        f"{category}: no sample is retained by filter {','.join(map(str, rules))} "
+        f"{label}: no sample is retained by filter {','.join(map(str, rules))} "
         f"({counted or 'no samples'}); generate more images, or choose other --filter_setting_nums."
     )

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from chorus.errors import StaleResults
 from chorus.filtering.verdicts import RETAINED
 from chorus.geometry import masks
 from chorus.results import ResultsTree
 from chorus.samples import SampleKey, ShardKey
 from chorus.stages.calibrate import only_person
 from chorus.stages.filter import retained
-from chorus.tables import DONE, read_table
+from chorus.stages.loop import difference
+from chorus.tables import DONE, Table, read_table
 
 
 @dataclass
@@ -32,7 +34,6 @@ class Retained:
     t: list[np.ndarray] = field(default_factory=list)
     K: list[np.ndarray] = field(default_factory=list)
     mask: list[tuple[tuple[bytes, ...], int, int]] = field(default_factory=list)
-    settings: dict = field(default_factory=dict)
     dropped: Counter = field(default_factory=Counter)
     """Why the other samples are not here, counted."""
 
@@ -59,17 +60,24 @@ class Retained:
 
 
 _TABLES = ("filtered", "filtered_cameras", "humans", "segmentations")
+_MADE_FROM = (
+    ("humans", "segmentations"),
+    ("filtered", "segmentations"),
+    ("filtered_cameras", "filtered"),
+    ("filtered_cameras", "humans"),
+)
 
 
 def gather(tree: ResultsTree, shards: Iterable[ShardKey], rules: Sequence[int]) -> Retained:
     """Join the tables of the shards of one prompt, in the order of shards and samples.
 
-    Raises BadInput if a table is missing or damaged.
+    Raises BadInput if a table is missing or damaged, StaleResults if one was made from another
+    state of its input than the one that is there.
     """
     found = Retained()
     for shard in shards:
         tables = {name: read_table(tree.table(name, shard), name) for name in _TABLES}
-        found.settings = tables["filtered_cameras"].settings
+        _check_origins(tree, shard, tables)
         for index in sorted(tables["filtered"].rows):
             rows = {name: table.rows.get(index) for name, table in tables.items()}
             reason = _why_not(rows, rules)
@@ -78,6 +86,17 @@ def gather(tree: ResultsTree, shards: Iterable[ShardKey], rules: Sequence[int]) 
             else:
                 _append(found, SampleKey(*shard, index), rows)
     return found
+
+
+def _check_origins(tree: ResultsTree, shard: ShardKey, tables: dict[str, Table]) -> None:
+    for name, source in _MADE_FROM:
+        made_from = tables[name].settings.get(f"from {source}", {})
+        changes = difference(made_from, tables[source].settings)
+        if changes:
+            raise StaleResults(
+                f"{tree.table(name, shard)} was made from {source} of other settings "
+                f"({'; '.join(changes[:3])}); make it again with --overwrite."
+            )
 
 
 def _why_not(rows: dict[str, dict | None], rules: Sequence[int]) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from chorus.errors import BadInput
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
 from chorus.filtering.verdicts import REASONS, RETAINED
 from chorus.results import ResultsTree
@@ -16,6 +17,9 @@ from chorus.stages.report import Progress, Report
 from chorus.tables import DONE, FAILED, read_table
 
 _TABLES = ("images", "segmentations", "humans", "human_kps", "filtered", "filtered_cameras")
+
+
+_DAMAGED = "damaged"  # counted beside the statuses; `verify` says what is wrong
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,17 @@ def _counts(
             path = tree.table(name, shard)
             if not path.is_file():
                 continue
-            rows = read_table(path, name).rows.values()
+            try:
+                rows = read_table(path, name).rows.values()
+            except BadInput:
+                statuses[_DAMAGED] += 1
+                continue
             statuses.update(row["status"] for row in rows)
             if name == "filtered":
                 verdicts.update(_verdict(row, rules) for row in rows if row["status"] == DONE)
         failed = f" ({statuses[FAILED]} failed)" if statuses[FAILED] else ""
-        cells.append(f"{statuses[DONE]}{failed}" if statuses else "-")
+        damaged = f" ({statuses[_DAMAGED]} tables damaged)" if statuses[_DAMAGED] else ""
+        cells.append(f"{statuses[DONE]}{failed}{damaged}" if statuses else "-")
     return cells, verdicts
 
 

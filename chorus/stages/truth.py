@@ -107,7 +107,11 @@ class _Scorer:
         # Aggregates in memory only; the stored aggregation must exist and is what is scored.
         self._full, self._rigid = (
             Aggregator(
-                options, self._name, self._rules, replace(settings, canonicalise=on), progress
+                options,
+                options.aggr_setting_name,
+                self._rules,
+                replace(settings, canonicalise=on),
+                progress,
             )
             for on in (True, False)
         )

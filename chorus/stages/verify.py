@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from chorus.errors import ChorusError
-from chorus.files import temporary_files
+from chorus.errors import BadInput, ChorusError, unknown_name
+from chorus.files import display_name, portable_name, temporary_files
 from chorus.results import ResultsTree
 from chorus.samples import SampleKey, ShardKey
 from chorus.settings import RunOptions
+from chorus.stages.aggregate import load, stored
 from chorus.stages.loop import Sample, difference
 from chorus.stages.reading import read_image
 from chorus.stages.report import Progress, Report
-from chorus.tables import DONE, Table, read_table
+from chorus.tables import DONE, Table, read_key, read_table
 
 # Each table, the tables it is made from, and the command that makes it.
 _MADE_FROM = {
@@ -35,49 +38,79 @@ class Options(RunOptions):
 def run(options: Options, progress: Progress = None) -> Report:
     """Problems are listed with the command that mends each; status 1 if there are any."""
     tree, model = options.tree, options.models.model_key
-    if not tree.folder("images").is_dir() and not tree.root.is_dir():
-        raise ChorusError(f"{tree.root} is not a folder; give the tree with --results_dir.")
-    shards = tree.shards("images", model, options.categories, options.prompts)
+    if not tree.root.is_dir():
+        raise BadInput(f"{tree.root} is not a folder; give the tree with --results_dir.")
+    problems = _nameless(tree, model)
+    present = [s for name in _MADE_FROM for s in tree.shards(name, model, required=False)]
+    for category in options.categories:
+        if category not in {shard.category for shard in present}:
+            raise unknown_name(f"category in {tree.root}:", category, {s.category for s in present})
+    shards = dict.fromkeys(
+        shard
+        for shard in present
+        if not options.categories or shard.category in options.categories
+        if not options.prompts or shard.prompt in options.prompts
+    )
     bar = progress(total=len(shards), desc="verify", unit="shard") if progress else None
-    problems: list[str] = []
     checked = 0
     for shard in shards:
-        found, count = _check_shard(tree, shard)
+        found, count = _check_shard(options, shard)
         problems += found
         checked += count
         if bar is not None:
             bar.update(1)
     if bar is not None:
         bar.close()
-    problems += _check_aggregations(tree, model, {shard.category for shard in shards})
+    problems += _check_aggregations(options, {shard.category for shard in shards})
     verdict = f"{len(problems)} problems" if problems else "no problem"
     line = f"verify: {checked} rows in {len(shards)} shards, {verdict} → {tree.root}"
     return Report(line, problems, ok=not problems)
 
 
-def _check_shard(tree: ResultsTree, shard: ShardKey) -> tuple[list[str], int]:
+def _nameless(tree: ResultsTree, model: str) -> list[str]:
+    """Tables under shortened names that are too damaged to tell their full one."""
+    problems = []
+    for name, (_, command) in _MADE_FROM.items():
+        for path in sorted((tree.folder(name) / portable_name(model)).glob("*/*/*.parquet")):
+            if None in map(display_name, (*path.parts[-3:-1], path.stem)):
+                try:
+                    read_key(path)
+                except BadInput as error:
+                    problems.append(f"{error} (chorus {command})")
+    return problems
+
+
+def _command(options: Options, command: str, category: str, *more: str) -> str:
+    """A command on this tree and category, as it is typed."""
+    words = ["chorus", command, "--categories", category, *more]
+    words += ["--results_dir", str(options.results_dir), "--profile", options.profile]
+    return shlex.join(words)
+
+
+def _check_shard(options: Options, shard: ShardKey) -> tuple[list[str], int]:
+    tree = options.tree
     tables: dict[str, Table] = {}
     problems: list[str] = []
     for name, (inputs, command) in _MADE_FROM.items():
         path = tree.table(name, shard)
-        mend = f'chorus {command} --categories "{shard.category}"'
+        mend = _command(options, command, shard.category)
         for leftover in temporary_files(path.parent, path.stem):
-            problems.append(f"{leftover} is left of an interrupted run; rerun: {mend}")
+            problems.append(f"{leftover} is left of an interrupted run; it may be deleted.")
         if not path.is_file():
             continue
         try:
             tables[name] = read_table(path, name)
         except ChorusError as error:
-            problems.append(f"{error} Rerun: {mend}")
+            problems.append(f"{error} Rerun: {mend} --overwrite")
             continue
         if tables[name].shard != shard:
-            problems.append(f"{path} belongs to {tables[name].shard}; delete it, rerun: {mend}")
+            problems.append(f"{path} belongs to {tables[name].shard}; delete it.")
         for source in inputs:
             problems += [
                 f"{path} {text}; rerun: {mend} --overwrite"
                 for text in _against(tables[name], source, tables.get(source))
             ]
-    problems += _check_files(tree, shard, tables.get("images"))
+    problems += _check_files(options, shard, tables.get("images"))
     return problems, sum(len(table.rows) for table in tables.values())
 
 
@@ -94,25 +127,34 @@ def _against(table: Table, name: str, source: Table | None) -> Iterator[str]:
         yield f"was made from {name} of other settings ({'; '.join(changes[:3])})"
 
 
-def _check_files(tree: ResultsTree, shard: ShardKey, images: Table | None) -> Iterator[str]:
+def _check_files(options: Options, shard: ShardKey, images: Table | None) -> Iterator[str]:
     if images is None:
         return
-    folder = tree.table("images", shard).with_suffix("")
-    mend = f'chorus images --categories "{shard.category}"'
+    folder = options.tree.table("images", shard).with_suffix("")
     for leftover in temporary_files(folder):
-        yield f"{leftover} is left of an interrupted run; rerun: {mend}"
+        yield f"{leftover} is left of an interrupted run; it may be deleted."
+    count = ("--num_batch_per_augprompt", "1", "--batch_size", str(len(images.rows)))
+    mend = _command(options, "images", shard.category, "--prompts", shard.prompt, *count)
     for index, row in images.rows.items():
         if row["status"] == DONE:
             try:
-                read_image(tree, Sample(SampleKey(*shard, index), {"images": row}))
+                read_image(options.tree, Sample(SampleKey(*shard, index), {"images": row}))
             except ChorusError as error:
-                yield str(error)
+                yield f"{error} Rerun: {mend} --overwrite"
 
 
-def _check_aggregations(tree: ResultsTree, model: str, categories: set[str]) -> list[str]:
-    from chorus.stages.aggregate import check_stored, stored
+def _check_aggregations(options: Options, categories: set[str]) -> Iterator[str]:
+    known = {portable_name(category): category for category in categories}
+    for folder in stored(options.tree, options.models.model_key):
+        category = known.get(folder.parts[-3])
+        if category is None:
+            continue
+        try:
+            load(folder)
+        except ChorusError as error:
+            rules, preset = _NAME.fullmatch(display_name(folder.name) or "").groups()
+            more = ("--aggr_setting_names", preset, "--filter_setting_nums", rules, "--overwrite")
+            yield f"{error} Rerun: {_command(options, 'aggregate', category, *more)}"
 
-    problems = []
-    for folder in stored(tree, model, categories):
-        problems += check_stored(folder)
-    return problems
+
+_NAME = re.compile(r"filter\((.*)\)-aggr\((.*)\)")

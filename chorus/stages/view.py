@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import functools
 import json
-import multiprocessing
 import shutil
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from chorus.errors import BadInput, ChorusError
+from chorus.errors import BadInput
 from chorus.files import atomic_write, display_name, portable_name, replacing
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
 from chorus.results import TOTAL
 from chorus.settings import RunOptions
 from chorus.stages import aggregate
+from chorus.stages.processes import in_processes
 from chorus.stages.report import Progress, Report
 
 if TYPE_CHECKING:
@@ -61,33 +60,42 @@ class Drawing(NamedTuple):
 def run(options: Options, progress: Progress = None) -> Report:
     """Draw what is missing or older than its distribution, then write the pages."""
     started = time.monotonic()
-    found = _collect(options)
+    report = Report("")
+    found = _collect(options, report.problems)
     if not found:
         raise BadInput(
             f"no aggregation {', '.join(options.aggr_setting_names)} (filter "
             f"{' '.join(options.filter_setting_nums)}) in {options.tree.folder('aggregations')}; "
             "run aggregate first, with --aggr_setting_names of the same presets."
         )
-    drawings = [drawing for group in found.values() for drawing in group]
-    stale = [d for d in drawings if options.overwrite or not _is_drawn(d)]
-    _draw_all(options, stale, progress)
-    report = Report("")
-    pages = []
+    drawn, total, pages = 0, sum(map(len, found.values())), []
+    bar = progress(total=total, desc="view", unit="distribution") if progress else None
     for (category, name), group in found.items():
         try:
-            pages.append(_page(options, category, name, group, len(found) > 1))
-        except ChorusError as error:
+            with aggregate.category_lock(options.tree, options.models.model_key, category, name):
+                stale = [d for d in group if options.overwrite or not _is_drawn(d)]
+                for _ in _draw_all(options, stale):
+                    if bar is not None:
+                        bar.update(1)
+                pages.append(_page(options, category, name, group, len(found) > 1))
+                drawn += len(stale)
+        except BadInput as error:
             report.problems.append(str(error))
-    already = f", {len(drawings) - len(stale)} already there" if len(stale) < len(drawings) else ""
+    if bar is not None:
+        bar.close()
+    already = f", {total - drawn} already there" if drawn < total else ""
     seconds = time.monotonic() - started
     where = ", ".join(map(str, pages))
-    report.line = f"view: {len(stale)} distributions drawn{already} in {seconds:.1f} s → {where}"
+    report.line = f"view: {drawn} distributions drawn{already} in {seconds:.1f} s → {where}"
     report.ok = not report.problems
     return report
 
 
-def _collect(options: Options) -> dict[tuple[str, str], list[Drawing]]:
-    """Drawings by (category, aggregation name), prompts in order and the total last."""
+def _collect(options: Options, problems: list[str]) -> dict[tuple[str, str], list[Drawing]]:
+    """Drawings by (category, aggregation name), prompts in order and the total last.
+
+    What is wrong with a folder is added to `problems`, and the others are drawn.
+    """
     tree, model = options.tree, options.models.model_key
     names = [
         aggregate.aggregation_name(parse_combination(rules), preset)
@@ -98,12 +106,13 @@ def _collect(options: Options) -> dict[tuple[str, str], list[Drawing]]:
     for category, prompts in sorted(_prompts(options).items()):
         for name in names:
             folders = [tree.aggregation(model, category, p, name) for p in (*prompts, TOTAL)]
-            group = [
-                Drawing(folder, part)
-                for folder in folders
-                if folder.is_dir()
-                for part in aggregate.read_record(folder)["parts"]
-            ]
+            group = []
+            for folder in filter(Path.is_dir, folders):
+                try:
+                    parts = aggregate.read_record(folder)["parts"]
+                    group += [Drawing(folder, part) for part in parts]
+                except BadInput as error:
+                    problems.append(str(error))
             if group:
                 found[category, name] = group
     return found
@@ -142,20 +151,12 @@ def _fingerprint(drawing: Drawing) -> str:
     return f"{_RECORD_VERSION}-{hashlib.sha256(content).hexdigest()}"
 
 
-def _draw_all(options: Options, drawings: Sequence[Drawing], progress: Progress) -> None:
-    if not drawings:
-        return
-    bar = progress(total=len(drawings), desc="view", unit="picture") if progress else None
-    workers = min(options.worker_count, len(drawings))
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        futures = {pool.submit(_draw, options, drawing): drawing for drawing in drawings}
-        for future in as_completed(futures):
-            future.result()
-            _remember(futures[future])
-            if bar is not None:
-                bar.update(1)
-    if bar is not None:
-        bar.close()
+def _draw_all(options: Options, drawings: Sequence[Drawing]) -> Iterator[Drawing]:
+    """Draw on several processes; gives each drawing when it is finished and remembered."""
+    calls = [functools.partial(_draw, options, drawing) for drawing in drawings]
+    for number, _ in in_processes(calls, options.worker_count, "view") if calls else ():
+        _remember(drawings[number])
+        yield drawings[number]
 
 
 def _remember(drawing: Drawing) -> None:
@@ -226,11 +227,10 @@ def _page(
         stills.append(files[0])
         turntables.append(files[1])
     sheets = []
-    with_images = {
+    if category in {
         s.category
         for s in options.tree.shards("filtered", options.models.model_key, required=False)
-    }
-    if category in with_images:
+    }:
         sheets.append(("Generated images and verdicts", folder / "contact_sheet.png"))
         write_sheet(options, category, rules, sheets[0][1], options.renderer)
     return write_report(

@@ -6,9 +6,11 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,8 @@ import chorus
 from chorus.cli import main
 from chorus.results import ResultsTree
 from chorus.samples import ShardKey
+from chorus.settings import RunOptions
+from chorus.stages.sheet import write_sheet
 from chorus.tables import read_table, write_table
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -146,7 +150,7 @@ def test_verify_finds_what_is_wrong_and_says_what_to_rerun(tree, capsys):
     problems = capsys.readouterr().err
     assert "expected 'humans' version 1" in problems and "chorus humans --categories" in problems
     assert "has rows that images lacks (first: 000002" in problems
-    assert "all.npz" in problems and "chorus aggregate --overwrite" in problems
+    assert "all.npz" in problems and "--aggr_setting_names quant:full" in problems
 
 
 def test_a_table_of_foreign_schema_stops_only_its_shard(tree, capsys):
@@ -227,6 +231,14 @@ def test_a_full_disk_ends_in_a_sentence(tree, capsys, monkeypatch):
         (["aggregate", "--filter_setting_nums", "3,x"], "unknown filter rule 'x'; known: 1, 2, 3,"),
         (["images", "--categories", "surfbrd"], "did you mean 'surfboard'"),
         (["images", "--augprompts_not_to_use", "sid view"], "sid view"),
+        (["images", "--num_batch_per_augprompt", "0"], "at least 1, found 0"),
+        (["segment", "--threshold", "2"], "between 0 and 1, found 2"),
+        (["segment", "--prompts", "A person balances on"], "did you mean 'A person balances on a"),
+        (["segment", "--workers", "-1"], "--workers must be 0"),
+        (["calibrate", "--device", "tpu"], "--device must be auto, cpu, cuda or cuda:N"),
+        (["calibrate", "--device", "cuda:99", "--overwrite"], "CUDA devices here"),
+        (["aggregate", "--body", "nowhere.npz"], "nowhere.npz is not there"),
+        (["verify", "--categories", "surfbord"], "did you mean 'surfboard'"),
         (["images", "--profile", "paper"], "Stable Diffusion v1-4"),
         (["segment", "--profile", "modern"], "open-vocabulary segmentation"),
         (["humans", "--profile", "paper"], "FrankMocap"),
@@ -257,10 +269,74 @@ def test_an_empty_or_malformed_prompt_file(tree, capsys, content, sentence):
 
 
 def test_an_interaction_that_the_synthetic_world_does_not_know(tree, capsys):
-    (tree / "prompts" / "surfboard.txt").write_text("A person eats a surfboard\n")
+    prompts = tree / "prompts" / "surfboard.txt"
+    prompts.write_text("A person eats a surfboard\n" + prompts.read_text())
     assert main(command(tree, "images")) == 0
     printed = capsys.readouterr()
-    assert "9 failed" in printed.out and "eats a surfboard" in printed.err
+    assert "18 already there" in printed.out and "eats a surfboard" in printed.err
+    prompts.write_text("A person eats a surfboard\n")
+    assert main(command(tree, "images")) == 2
+
+
+def test_a_failed_image_is_told_and_drawn_as_missing(tree, capsys):
+    path = table(tree, "images")
+    images = read_table(path, "images")
+    images.rows[0] = dict.fromkeys(images.rows[0]) | {
+        "index": 0,
+        "status": "failed",
+        "reason": "could not be drawn",
+    }
+    write_table(path, "images", images)
+    shutil.rmtree(tree / "results/segmentations")
+    for stage in STAGES[1:]:
+        assert main(command(tree, stage, "--overwrite")) == 0
+    assert "images failed: could not be drawn" in capsys.readouterr().err
+    options = RunOptions(results_dir=tree / "results", imports_dir=tree / "imports")
+    write_sheet(options, "surfboard", [3], tree / "sheet.png")
+    assert (tree / "sheet.png").stat().st_size > 10_000
+
+
+def test_samples_that_are_gone_leave_the_later_tables(tree, capsys):
+    path = table(tree, "images")
+    images = read_table(path, "images")
+    images.rows.pop(2)
+    write_table(path, "images", images)
+    for stage in STAGES[1:]:
+        assert main(command(tree, stage)) == 0
+    for name in ("segmentations", "humans", "human_kps", "filtered", "filtered_cameras"):
+        assert set(read_table(table(tree, name), name).rows) == {0, 1}
+    assert main(command(tree, "verify")) == 0
+
+
+def test_tables_of_different_origin_are_not_joined(tree, capsys):
+    assert main(command(tree, "segment", "--threshold", "0.97", "--overwrite")) == 0
+    assert main(command(tree, "aggregate")) == 2
+    assert "was made from segmentations of other settings" in capsys.readouterr().err
+
+
+def test_two_aggregations_at_once(base, tree):
+    shutil.rmtree(tree / "results/aggregations")
+    arguments = [sys.executable, "-m", "chorus.cli", *command(tree, "aggregate", "--overwrite")]
+    runs = [subprocess.Popen(arguments, cwd=REPOSITORY) for _ in range(2)]
+    assert [run.wait() for run in runs] == [0, 0]
+    assert files(tree) == files(base)
+
+
+def test_an_interrupt_keeps_what_is_finished_and_ends_soon(tree):
+    shutil.rmtree(tree / "results")
+    arguments = command(tree, "images", "--workers", "2", "--num_batch_per_augprompt", "40")
+    run = subprocess.Popen([sys.executable, "-m", "chorus.cli", *arguments], cwd=REPOSITORY)
+    end = time.monotonic() + 60
+    while not list((tree / "results").rglob("*.jpg")) and time.monotonic() < end:
+        time.sleep(0.1)
+    run.send_signal(signal.SIGINT)
+    assert run.wait(timeout=30) == 130
+    rows = [
+        row
+        for shard in ResultsTree(tree / "results").shards("images", "synthetic-v1")
+        for row in read_table(table(tree, "images", shard), "images").rows
+    ]
+    assert 0 < len(rows) < 100
 
 
 def test_truth_scores_the_stored_aggregation(base, capsys):
