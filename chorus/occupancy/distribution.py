@@ -111,7 +111,10 @@ class Distribution:
         self, points: Float[np.ndarray, "*batch 3"] | Float[Tensor, "*batch 3"]
     ) -> Float[np.ndarray, "*batch"]:
         """Probability (...) float32 at points (..., 3) in metres; 0 outside the grid and at NaN."""
-        return _at(self.probability, self.grid.index_of(np.asarray(points)))
+        points = np.asarray(points)
+        if points.shape[-1:] != (3,):
+            raise BadInput(f"points must have shape (..., 3), metres; found {points.shape}.")
+        return _at(self.probability, self.grid.index_of(points))
 
     def pose(
         self,

@@ -38,15 +38,24 @@ def run(options: Options, progress: Progress = None) -> Report:
 
     if not options.categories:
         raise BadInput("prompts needs --categories, for instance --categories surfboard.")
+    if options.num_prompts is not None and options.num_prompts < 1:
+        raise BadInput(f"--num_prompts must be at least 1, found {options.num_prompts}.")
     written = kept = 0
+    problems: list[str] = []
     for category in options.categories:
         path = prompt_file(options.save_dir, category)
         if path.is_file() and options.skip_done and not options.overwrite:
             read_prompts(path)  # a malformed file shall be heard of now
             kept += 1
             continue
-        known = known_prompts(strip_demo(category))
-        write_prompts(path, template_prompts(category, known, options.num_prompts))
-        written += 1
+        try:
+            known = known_prompts(strip_demo(category))
+            write_prompts(path, template_prompts(category, known, options.num_prompts))
+            written += 1
+        except BadInput as error:
+            if len(options.categories) == 1:
+                raise
+            problems.append(str(error))
     already = f", {kept} already there" if kept else ""
-    return Report(f"prompts: {written} files written{already} → {options.save_dir}")
+    line = f"prompts: {written} files written{already} → {options.save_dir}"
+    return Report(line, problems, ok=not problems)

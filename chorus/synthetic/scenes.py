@@ -41,8 +41,7 @@ FAULTS = ("no person", "no object", "second person", "second object", "wrong int
 class SceneSettings:
     """What the synthetic image model draws. Fault rates are shares of all pictures, one fault each.
 
-    The rates are round figures in the range that people report for pictures of a text-to-image
-    model prompted with one person and one object.
+    The rates are assumptions, chosen so that every check of the filter has work.
     """
 
     width: int = 512

@@ -367,3 +367,11 @@ def test_view_draws_once_and_collects(tree, capsys):
 
 def _shards(root: Path) -> list[ShardKey]:
     return ResultsTree(root / "results").shards("filtered", "synthetic-v1", ["surfboard"])
+
+
+def test_prompts_for_several_categories_go_on_after_an_unknown_one(tmp_path, capsys):
+    arguments = command(tmp_path, "prompts", "--categories", "surfbord", "skateboard")
+    assert main(arguments) == 1
+    printed = capsys.readouterr()
+    assert "did you mean 'surfboard'" in printed.err and "1 files written" in printed.out
+    assert (tmp_path / "prompts" / "skateboard.txt").read_text().startswith("A person")
