@@ -9,7 +9,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from chorus.errors import BadInput
 from chorus.settings import RunOptions
 from chorus.vocabulary import QUANTITATIVE_CATEGORIES
 
