@@ -73,7 +73,7 @@ def run(options: Options, progress: Progress = None) -> Report:
         settings={
             "source": "synthetic",
             "seed": options.seed,
-            "body": str(options.body or "free"),
+            "body": options.body_name,
             "views": list(VIEWS),
             "min_overlap": MIN_OVERLAP,
         },
