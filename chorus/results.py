@@ -23,8 +23,6 @@ from chorus.samples import SampleKey, ShardKey
 
 log = logging.getLogger(__name__)
 
-TOTAL = "total-aggregation"  # SPEC 0: the pseudo-prompt of results over all prompts
-
 
 @dataclass(frozen=True)
 class ResultsTree:

@@ -6,6 +6,7 @@ import hashlib
 from typing import NamedTuple
 
 GLOBAL_SEED = 42
+TOTAL = "total-aggregation"  # SPEC 0: the pseudo-prompt of results over all prompts
 
 
 class ShardKey(NamedTuple):

@@ -31,18 +31,32 @@ def load_restricted(path: Path | str) -> Any:
     BadInput if the file is missing, is no pickle, is cut short, or asks for a name that is not on
     the list, which is named.
     """
+    return load_with(
+        RestrictedUnpickler,
+        path,
+        "a pickle",
+        "it is damaged, cut short or not a pickle: fetch it again",
+    )
+
+
+def load_with(
+    unpickler: type[RestrictedUnpickler], path: Path | str, kind: str, advice: str
+) -> Any:
+    """The object that `unpickler` finds in a file; every failure is a BadInput naming the file.
+
+    `kind` is what the file should be, `advice` ends the sentence about a damaged one.
+    """
     path = Path(path)
     try:
         with path.open("rb") as stream:
-            return RestrictedUnpickler(stream, path).load()
+            return unpickler(stream, path).load()
     except BadInput:
         raise
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror or error}.") from error
     except Exception as error:  # a damaged pickle can fail in any way; none of them is ours
         raise BadInput(
-            f"{path} cannot be read as a pickle ({type(error).__name__}: {error}); "
-            "it is damaged, cut short or not a pickle: fetch it again."
+            f"{path} cannot be read as {kind} ({type(error).__name__}: {error}); {advice}."
         ) from error
 
 

@@ -19,11 +19,11 @@ from chorus.errors import BadInput
 from chorus.evaluation.release_pickle import load_release_pickle
 from chorus.occupancy.distribution import Distribution
 from chorus.occupancy.grid import VoxelGrid
+from chorus.samples import TOTAL
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
 
-TOTAL = "total-aggregation"
 _WORLD = "SMPL"
 _SIDE = 3.0
 _SAME_BODY = 1e-3

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from chorus.body.restricted_pickle import Maker, RestrictedUnpickler, StoredArray
+from chorus.body.restricted_pickle import Maker, RestrictedUnpickler, StoredArray, load_with
 from chorus.errors import BadInput
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -44,19 +44,12 @@ def load_release_pickle(path: Path | str) -> Any:
     tensors. BadInput if the file is missing, damaged, or asks for a name that such files do not
     need, which is named.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as stream:
-            return _ReleaseUnpickler(stream, path).load()
-    except BadInput:
-        raise
-    except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror or error}.") from error
-    except Exception as error:  # a damaged pickle can fail in any way; none of them is ours
-        raise BadInput(
-            f"{path} cannot be read as a result of the published code "
-            f"({type(error).__name__}: {error}); it is damaged or cut short: fetch it again."
-        ) from error
+    return load_with(
+        _ReleaseUnpickler,
+        path,
+        "a result of the published code",
+        "it is damaged or cut short: fetch it again",
+    )
 
 
 class _EasyDict(dict):

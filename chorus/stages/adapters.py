@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chorus.errors import ChorusError, Unavailable
-from chorus.results import TOTAL, ResultsTree
-from chorus.samples import SampleKey, ShardKey
+from chorus.results import ResultsTree
+from chorus.samples import TOTAL, SampleKey, ShardKey
 from chorus.settings import RunOptions
 from chorus.tables import read_table
 from chorus.vocabulary import strip_demo

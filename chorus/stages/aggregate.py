@@ -24,8 +24,8 @@ from chorus.errors import BadInput, ChorusError, StaleResults
 from chorus.files import atomic_write, display_name, portable_name
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
 from chorus.occupancy.presets import AggregationSettings, preset
-from chorus.results import TOTAL, ResultsTree
-from chorus.samples import ShardKey
+from chorus.results import ResultsTree
+from chorus.samples import TOTAL, ShardKey
 from chorus.settings import RunOptions, resolve_device
 from chorus.stages.gather import Retained, gather
 from chorus.stages.loop import difference

@@ -24,7 +24,8 @@ from chorus.errors import BadInput, ChorusError, StaleResults, unknown_name
 from chorus.files import atomic_write, display_name, portable_name
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
 from chorus.occupancy.presets import preset
-from chorus.results import TOTAL, ResultsTree
+from chorus.results import ResultsTree
+from chorus.samples import TOTAL
 from chorus.settings import RunOptions
 from chorus.stages.aggregate import WHOLE, aggregation_name, read_record
 from chorus.stages.loop import difference

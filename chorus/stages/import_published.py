@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from chorus.errors import BadInput, ChorusError, StaleResults, Unavailable, unknown_name
 from chorus.files import portable_name
-from chorus.results import TOTAL
+from chorus.samples import TOTAL
 from chorus.settings import PROFILES, RunOptions
 from chorus.stages.aggregate import WHOLE, aggregation_name, is_stored, record_of, store
 from chorus.stages.report import Progress, Report

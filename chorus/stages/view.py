@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from chorus.errors import BadInput
 from chorus.files import atomic_write, display_name, portable_name, replacing
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
-from chorus.results import TOTAL
+from chorus.samples import TOTAL
 from chorus.settings import RunOptions
 from chorus.stages import aggregate
 from chorus.stages.processes import in_processes

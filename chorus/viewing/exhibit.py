@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chorus.errors import BadInput
+from chorus.samples import TOTAL
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
     from chorus.occupancy.distribution import Distribution
-
-TOTAL_PROMPT = "total-aggregation"
-"""Pseudo-prompt under which the distribution over all prompts is stored (SPEC 0)."""
 
 WHOLE_BODY = ("all", "total", "full", "")
 """Part names that mean: no restriction to a body part."""
@@ -98,7 +96,7 @@ class Exhibit:
     @property
     def is_total(self) -> bool:
         """Whether this is the distribution over all prompts."""
-        return self.prompt == TOTAL_PROMPT
+        return self.prompt == TOTAL
 
     @property
     def part_label(self) -> str:

@@ -21,7 +21,8 @@ from release_files import export
 from chorus.body.loading import load_body
 from chorus.cli import main
 from chorus.evaluation.published_files import KINDS, drive_ids, published_rules
-from chorus.results import TOTAL, ResultsTree
+from chorus.results import ResultsTree
+from chorus.samples import TOTAL
 from chorus.stages.aggregate import load, read_record, stored
 from chorus.vocabulary import QUANTITATIVE_CATEGORIES
 

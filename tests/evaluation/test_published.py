@@ -18,9 +18,10 @@ from release_files import SIZE, export, volumes
 from chorus.body.restricted_pickle import array_of
 from chorus.errors import BadInput
 from chorus.evaluation.pap import LabelledImage, score_images
-from chorus.evaluation.published import TOTAL, import_published
+from chorus.evaluation.published import import_published
 from chorus.evaluation.release_pickle import load_release_pickle
 from chorus.occupancy.distribution import Distribution
+from chorus.samples import TOTAL
 
 
 @pytest.fixture
