@@ -62,8 +62,11 @@ class Segmenter(Protocol):
 class HumanRegressor(Protocol):
     """Monocular body regression, top-down on person boxes."""
 
-    def regress(self, images: Sequence[Image], boxes: Sequence[np.ndarray]) -> list[list[Person]]:
-        """For each image and its person boxes (P, 4), P persons in the same order."""
+    def regress(
+        self, images: Sequence[Image], boxes: Sequence[np.ndarray]
+    ) -> list[list[Person | None]]:
+        """For each image and its person boxes (P, 4), P persons in the same order; None for one
+        that is too small to regress."""
 
 
 class KeypointDetector(Protocol):

@@ -1,16 +1,22 @@
-"""From the adapter names of a profile to objects that obey the protocols.
+"""From the names of models to objects that obey the protocols.
 
-Third-party packages and the synthetic world are imported here, when asked for, and nowhere else.
+A name is a profile's (`settings.PROFILES`) or what `--image_model`, `--segmenter`, `--human_model`
+or `--keypoint_model` says: NAME, or NAME:SOURCE with other weights than the name's own (a folder, a
+file, or a repository of the Hugging Face hub). Third-party packages and the synthetic world are
+imported here, when asked for, and nowhere else.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+import importlib.util
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-from chorus.errors import ChorusError, Unavailable
+from chorus.errors import ChorusError, Unavailable, unknown_name
 from chorus.results import ResultsTree
 from chorus.samples import TOTAL, SampleKey, ShardKey
-from chorus.settings import RunOptions
+from chorus.settings import RunOptions, resolve_device
 from chorus.tables import read_table
 from chorus.vocabulary import strip_demo
 
@@ -18,44 +24,86 @@ if TYPE_CHECKING:
     from chorus.generation.protocols import ImageModel
     from chorus.perception.protocols import HumanRegressor, KeypointDetector, Segmenter
 
-# What each not yet present adapter stands for; the sentence a user gets when asking for it.
-_LATER = {
-    "gpt-3.5-turbo": "prompts from the OpenAI API",
-    "openai-compatible": "prompts from an OpenAI-compatible server",
-    "stable-diffusion-v1-4": "images from Stable Diffusion v1-4 (diffusers)",
-    "diffusers": "images from a diffusers pipeline",
-    "pointrend-r50": "segmentation by PointRend (detectron2)",
-    "open-vocabulary": "open-vocabulary segmentation (transformers)",
-    "frankmocap-eft": "the FrankMocap body regressor with its EFT checkpoint",
-    "hmr2": "an HMR2.0-class body regressor",
-    "hrnet-w48-dark": "HRNet-w48 DARK keypoints (mmpose)",
-    "vitpose": "ViTPose keypoints (transformers)",
+SYNTHETIC = "synthetic"
+
+ADAPTERS: dict[str, dict[str, str]] = {
+    "image_model": {
+        "stable-diffusion-v1-4": "chorus.generation.diffusion",
+        "diffusers": "chorus.generation.diffusion",
+    },
+    "segmenter": {
+        "pointrend-r50": "chorus.perception.detectron",
+        "open-vocabulary": "chorus.perception.open_vocabulary",
+        "mask2former": "chorus.perception.mask2former",
+    },
+    "human_model": {
+        "frankmocap-eft": "chorus.perception.frankmocap",
+        "hmr2": "chorus.perception.hmr2",
+    },
+    "keypoint_model": {
+        "hrnet-w48-dark": "chorus.perception.hrnet",
+        "vitpose": "chorus.perception.vitpose",
+    },
 }
+"""The module of every adapter beside the synthetic world's, by stage and name. A module has
+`check(name, source, imports_dir)`, which raises Unavailable at once if a package or weight is
+missing, and `load(name, source, imports_dir, device, ...)`, which makes the adapter."""
 
 
-def missing(name: str, profile: str) -> Unavailable:
-    """The error for an adapter that this version does not have."""
-    return Unavailable(
-        f"profile {profile!r} needs {_LATER[name]}, and this version has no adapter for it yet; "
-        "run with --profile synthetic (or CHORUS_PROFILE=synthetic) meanwhile."
-    )
-
-
-def check(stage: str, options: RunOptions) -> None:
-    """Raise Unavailable at once if the stage's model of the chosen profile cannot be used.
+def chosen(stage: str, options: RunOptions) -> str:
+    """What a stage's settings call its model: the stage's own option, else the profile's.
 
     `stage` is a field of `settings.Profile`: "image_model", "segmenter", ...
     """
-    name = getattr(options.models, stage)
-    if name != "synthetic":
+    return getattr(options, stage, None) or getattr(options.models, stage)
+
+
+def is_synthetic(stage: str, options: RunOptions) -> bool:
+    """Whether the stage's model is the synthetic world's."""
+    return chosen(stage, options) == SYNTHETIC
+
+
+def check(stage: str, options: RunOptions) -> None:
+    """Raise at once if the stage's model is unknown (BadInput) or cannot be used (Unavailable)."""
+    if not is_synthetic(stage, options):
+        module, name, source = _module(stage, options)
+        module.check(name, source, options.imports_dir)
+
+
+def missing(name: str, profile: str) -> Unavailable:
+    """The error for a source of prompts that this version does not have."""
+    return Unavailable(f"profile {profile!r} needs {name!r}, which this version does not have yet.")
+
+
+def settings_of(stage: str, options: Any) -> dict[str, Any]:
+    """What the table of a perception stage keeps of its model."""
+    model = {stage: chosen(stage, options)}
+    if is_synthetic(stage, options):
+        return {**model, "noise": asdict(options.noise), "seed": options.seed}
+    return model
+
+
+def _module(stage: str, options: RunOptions) -> tuple[Any, str, str]:
+    """The module of the chosen adapter, its name, and the source after the colon, or ""."""
+    name, _, source = chosen(stage, options).partition(":")
+    known = ADAPTERS[stage]
+    if name not in known:
+        raise unknown_name(f"--{stage}", name, [SYNTHETIC, *known])
+    if importlib.util.find_spec(known[name]) is None:
         raise missing(name, options.profile)
+    return importlib.import_module(known[name]), name, source
+
+
+def _load(stage: str, options: RunOptions, **more: Any) -> Any:
+    module, name, source = _module(stage, options)
+    return module.load(name, source, options.imports_dir, resolve_device(options.device), **more)
 
 
 def unusable_prompt(options: RunOptions, category: str, prompt: str) -> str:
-    """Why the profile's image model cannot show a prompt, empty if it can."""
+    """Why the image model cannot show a prompt, empty if it can."""
     if prompt == TOTAL:
         return f"{category}: a prompt may not be called {TOTAL!r}, which names the total's results."
-    if options.models.image_model == "synthetic":
+    if is_synthetic("image_model", options):
         from chorus.synthetic.interactions import find_interaction
 
         try:
@@ -82,36 +130,41 @@ class SyntheticTruth:
         return self._rows.get(key.index)
 
 
-def image_model(options: RunOptions) -> ImageModel:
-    """The text-to-image model of the profile."""
-    check("image_model", options)
+def image_model(options: Any) -> ImageModel:
+    """The text-to-image model; `options` are those of the image stage."""
+    if not is_synthetic("image_model", options):
+        return _load("image_model", options, settings=options.diffusion)
     from chorus.body.loading import load_body
     from chorus.synthetic.adapters import SyntheticImageModel
 
     return SyntheticImageModel(load_body(options.body, options.imports_dir))
 
 
-def segmenter(options: RunOptions, noise) -> Segmenter:
-    """The instance segmenter of the profile."""
-    check("segmenter", options)
+def segmenter(options: Any) -> Segmenter:
+    """The instance segmenter; `options` are those of the segmentation stage."""
+    if not is_synthetic("segmenter", options):
+        return _load("segmenter", options, mode=options.mode, threshold=options.threshold)
     from chorus.synthetic.adapters import SyntheticSegmenter
 
-    return SyntheticSegmenter(SyntheticTruth(options.tree), noise, options.seed)
+    return SyntheticSegmenter(SyntheticTruth(options.tree), options.noise, options.seed)
 
 
-def human_regressor(options: RunOptions, noise) -> HumanRegressor:
-    """The body regressor of the profile."""
-    check("human_model", options)
+def human_regressor(options: Any) -> HumanRegressor:
+    """The body regressor; `options` are those of the human stage."""
     from chorus.body.loading import load_body
-    from chorus.synthetic.adapters import SyntheticHumanRegressor
 
     body = load_body(options.body, options.imports_dir)
-    return SyntheticHumanRegressor(body, SyntheticTruth(options.tree), noise, options.seed)
+    if not is_synthetic("human_model", options):
+        return _load("human_model", options, body=body)
+    from chorus.synthetic.adapters import SyntheticHumanRegressor
+
+    return SyntheticHumanRegressor(body, SyntheticTruth(options.tree), options.noise, options.seed)
 
 
-def keypoint_detector(options: RunOptions, noise) -> KeypointDetector:
-    """The 2D keypoint detector of the profile."""
-    check("keypoint_model", options)
+def keypoint_detector(options: Any) -> KeypointDetector:
+    """The 2D keypoint detector; `options` are those of the keypoint stage."""
+    if not is_synthetic("keypoint_model", options):
+        return _load("keypoint_model", options)
     from chorus.synthetic.adapters import SyntheticKeypointDetector
 
-    return SyntheticKeypointDetector(SyntheticTruth(options.tree), noise, options.seed)
+    return SyntheticKeypointDetector(SyntheticTruth(options.tree), options.noise, options.seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,11 +16,15 @@ from chorus.stages.reading import read_image
 from chorus.stages.report import Progress, Report, run_table_stage
 from chorus.synthetic.noise_settings import NoiseSettings
 
+TOO_SMALL = "every person is too small to regress"
+
 
 @dataclass(frozen=True)
 class Options(RunOptions):
     """Regress the body of every detected person."""
 
+    human_model: str | None = None
+    """NAME or NAME:SOURCE (chorus doctor lists them); the profile's if left out."""
     noise: NoiseSettings = field(default_factory=NoiseSettings)
 
 
@@ -35,14 +39,21 @@ class HumanWorker:
 
     def __init__(self, options: Options):
         self._tree = options.tree
-        self._regressor = adapters.human_regressor(options, options.noise)
+        self._regressor = adapters.human_regressor(options)
 
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
         """Regress the persons of one batch of images."""
         images = [read_image(self._tree, sample) for sample in samples]
         boxes = [person_boxes(sample.inputs["segmentations"]) for sample in samples]
         found = self._regressor.regress(images, boxes)
-        return [Outcome({"persons": [_row(p) for p in persons]}) for persons in found]
+        return [_outcome(persons) for persons in found]
+
+
+def _outcome(persons: Sequence[Person | None]) -> Outcome:
+    regressed = [_row(person) for person in persons if person is not None]
+    if persons and not regressed:
+        return Outcome(skipped=TOO_SMALL)
+    return Outcome({"persons": regressed})
 
 
 def _row(person: Person) -> dict:
@@ -65,11 +76,10 @@ def run(options: Options, progress: Progress = None) -> Report:
         output="humans",
         inputs=("images", "segmentations"),
         settings={
-            "human_model": options.models.human_model,
+            **adapters.settings_of("human_model", options),
             "body": options.body_name,
-            "noise": asdict(options.noise),
-            "seed": options.seed,
         },
         make_worker=functools.partial(HumanWorker, options),
+        processes=adapters.is_synthetic("human_model", options),
     )
     return run_table_stage(stage, options, shards, progress)

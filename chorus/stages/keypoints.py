@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from chorus.settings import RunOptions
 from chorus.stages import adapters
@@ -19,6 +19,8 @@ from chorus.synthetic.noise_settings import NoiseSettings
 class Options(RunOptions):
     """Detect 2D keypoints of every detected person."""
 
+    keypoint_model: str | None = None
+    """NAME or NAME:SOURCE (chorus doctor lists them); the profile's if left out."""
     noise: NoiseSettings = field(default_factory=NoiseSettings)
 
 
@@ -27,7 +29,7 @@ class KeypointWorker:
 
     def __init__(self, options: Options):
         self._tree = options.tree
-        self._detector = adapters.keypoint_detector(options, options.noise)
+        self._detector = adapters.keypoint_detector(options)
 
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
         """Detect the keypoints of one batch of images."""
@@ -59,10 +61,9 @@ def run(options: Options, progress: Progress = None) -> Report:
         output="human_kps",
         inputs=("images", "segmentations"),
         settings={
-            "keypoint_model": options.models.keypoint_model,
-            "noise": asdict(options.noise),
-            "seed": options.seed,
+            **adapters.settings_of("keypoint_model", options),
         },
         make_worker=functools.partial(KeypointWorker, options),
+        processes=adapters.is_synthetic("keypoint_model", options),
     )
     return run_table_stage(stage, options, shards, progress)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -32,6 +32,8 @@ class Options(RunOptions):
     """The vocabulary of the objects."""
     threshold: float = 0.8
     """Instances below this score are dropped."""
+    segmenter: str | None = None
+    """NAME or NAME:SOURCE (chorus doctor lists them); the profile's if left out."""
     noise: NoiseSettings = field(default_factory=NoiseSettings)
 
     def __post_init__(self) -> None:
@@ -46,7 +48,7 @@ class SegmentWorker:
     def __init__(self, options: Options):
         self._tree = options.tree
         self._threshold = options.threshold
-        self._segmenter = adapters.segmenter(options, options.noise)
+        self._segmenter = adapters.segmenter(options)
 
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
         """Segment one batch of images."""
@@ -91,14 +93,13 @@ def run(options: Options, progress: Progress = None) -> Report:
         output="segmentations",
         inputs=("images",),
         settings={
-            "segmenter": options.models.segmenter,
+            **adapters.settings_of("segmenter", options),
             "mode": options.mode,
             "threshold": options.threshold,
             "min_overlap": MIN_OVERLAP,
             "always_keep": ALWAYS_KEEP,
-            "noise": asdict(options.noise),
-            "seed": options.seed,
         },
         make_worker=functools.partial(SegmentWorker, options),
+        processes=adapters.is_synthetic("segmenter", options),
     )
     return run_table_stage(stage, options, shards, progress)

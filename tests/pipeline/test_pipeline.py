@@ -239,7 +239,7 @@ def test_a_full_disk_ends_in_a_sentence(tree, capsys, monkeypatch):
         (["calibrate", "--device", "cuda:99", "--overwrite"], "CUDA devices here"),
         (["aggregate", "--body", "nowhere.npz"], "nowhere.npz is not there"),
         (["verify", "--categories", "surfbord"], "did you mean 'surfboard'"),
-        (["images", "--profile", "paper"], "Stable Diffusion v1-4"),
+        (["images", "--profile", "paper"], "stable-diffusion-v1-4"),
         (["segment", "--profile", "modern"], "open-vocabulary segmentation"),
         (["humans", "--profile", "paper"], "FrankMocap"),
         (["prompts", "--categories", "surfbord"], "did you mean 'surfboard'"),
