@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -77,6 +77,8 @@ class RunOptions:
     """Prompts to work on, in full; all if left out."""
     profile: ProfileName = field(default_factory=_profile_from_environment)
     """Which models to use; the environment variable CHORUS_PROFILE changes the default."""
+    model_key: str | None = None
+    """The folder key of the images; the profile's if left out."""
     results_dir: Path = field(
         default_factory=lambda: Path(os.environ.get("CHORUS_RESULTS", "results"))
     )
@@ -105,6 +107,8 @@ class RunOptions:
             raise BadInput(f"--workers must be 0 (one per core) or more, found {self.workers}.")
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise BadInput(f"--device must be auto, cpu, cuda or cuda:N, found {self.device!r}.")
+        if self.model_key == "":
+            raise BadInput("--model_key is empty; give a name such as 'mine', or leave it out.")
         for option, path in (
             ("--results_dir", self.results_dir),
             ("--imports_dir", self.imports_dir),
@@ -128,8 +132,9 @@ class RunOptions:
 
     @property
     def models(self) -> Profile:
-        """The models of the chosen profile."""
-        return PROFILES[self.profile]
+        """The models of the chosen profile, and the folder key of the images."""
+        profile = PROFILES[self.profile]
+        return replace(profile, model_key=self.model_key) if self.model_key else profile
 
     @property
     def tree(self) -> ResultsTree:

@@ -84,6 +84,7 @@ def _command(options: Options, command: str, category: str, *more: str) -> str:
     """A command on this tree and category, as it is typed."""
     words = ["chorus", command, "--categories", category, *more]
     words += ["--results_dir", str(options.results_dir), "--profile", options.profile]
+    words += ["--model_key", options.model_key] if options.model_key else []
     return shlex.join(words)
 
 
