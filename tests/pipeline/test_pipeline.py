@@ -240,7 +240,7 @@ def test_a_full_disk_ends_in_a_sentence(tree, capsys, monkeypatch):
         (["aggregate", "--body", "nowhere.npz"], "nowhere.npz is not there"),
         (["verify", "--categories", "surfbord"], "did you mean 'surfboard'"),
         (["images", "--profile", "paper"], "stable-diffusion-v1-4"),
-        (["segment", "--profile", "modern"], "open-vocabulary segmentation"),
+        (["segment", "--profile", "modern"], "open-vocabulary"),
         (["humans", "--profile", "paper"], "FrankMocap"),
         (["prompts", "--categories", "surfbord"], "did you mean 'surfboard'"),
         (["prompts", "--profile", "paper", "--categories", "chair"], "OpenAI API"),
