@@ -9,7 +9,6 @@ same distribution and test set is kept.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
@@ -30,6 +29,7 @@ from chorus.settings import RunOptions
 from chorus.stages.aggregate import WHOLE, aggregation_name, read_record
 from chorus.stages.loop import difference
 from chorus.stages.report import Progress, Report
+from chorus.stages.scores import MAKES, RESULTS, VERSION, digest, read_scores
 from chorus.stages.testset import shard_of
 from chorus.tables import DONE, read_table
 
@@ -37,11 +37,7 @@ if TYPE_CHECKING:
     from chorus.evaluation.pap import ImageScore, LabelledImage, PapSettings
     from chorus.occupancy.distribution import Distribution
 
-RESULTS = "quant_results"
-VERSION = 1
 _FULL_BODY = "fullbody"
-MAKES = {"synthetic": "chorus testset", "coco-eft-val": "chorus extend_eft"}
-"""The command that makes each test set."""
 
 
 def _default_thresholds() -> tuple[float, ...]:
@@ -203,9 +199,9 @@ class _Evaluator:
                 "body": self._body.fingerprint,
             },
             "made_from": {
-                "distribution": hashlib.sha256(scored.probability.tobytes()).hexdigest(),
+                "distribution": digest(scored.probability.tobytes()),
                 "canonical": is_canonical(scored),
-                "test_set": hashlib.sha256(table.read_bytes()).hexdigest(),
+                "test_set": digest(table.read_bytes()),
             },
             "generated": _generated(tree, model, category),
             "retained": int(aggregated["samples"]),
@@ -253,7 +249,7 @@ class _Evaluator:
             return scores
 
         try:
-            with _one_torch_thread(), ThreadPoolExecutor(self._options.worker_count) as pool:
+            with one_torch_thread(), ThreadPoolExecutor(self._options.worker_count) as pool:
                 by_image = list(pool.map(one, images))
         finally:
             if bar is not None:
@@ -284,20 +280,6 @@ class _Evaluator:
         atomic_write(job.path, text.encode())
 
 
-def read_scores(path: Path) -> dict[str, Any]:
-    """The result in a file; BadInput if it is damaged or of another version."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["version"] != VERSION:
-            raise ValueError(f"version {record['version']}, expected {VERSION}")
-        wanted = {"metric", "category", "aggregation", "settings", "images", "retained"}
-        if wanted - record.keys() or not isinstance(record["images"], list):
-            raise ValueError("fields are missing")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"{path} is damaged ({error}); run evaluate --overwrite.") from error
-    return record
-
-
 def _generated(tree: ResultsTree, model: str, category: str) -> int | None:
     """How many images the category has, None if they are not in this tree."""
     root = tree.folder("images").joinpath(*map(portable_name, (model, category)))
@@ -314,7 +296,7 @@ def _number(value: float) -> float | None:
 
 
 @contextmanager
-def _one_torch_thread() -> Iterator[None]:
+def one_torch_thread() -> Iterator[None]:
     """The images share the cores; threads inside each image would only get in their way."""
     import torch
 

@@ -1,4 +1,4 @@
-"""`chorus report`: the PAP tables of what `chorus evaluate` scored (SPEC 12).
+"""`chorus report`: the PAP tables and the page of what `chorus evaluate` scored (SPEC 12).
 
 One table for each aggregation, metric and set of settings: figures are only put side by side, and
 averaged over categories, if they were made alike.
@@ -9,15 +9,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from chorus.errors import BadInput, unknown_name
 from chorus.files import portable_name
 from chorus.settings import RunOptions
-from chorus.stages.evaluate import RESULTS, read_scores
 from chorus.stages.report import Progress, Report
+from chorus.stages.scores import RESULTS, read_scores, score_files
 from chorus.stages.status import format_table
 
 if TYPE_CHECKING:
@@ -25,10 +27,14 @@ if TYPE_CHECKING:
 
     from chorus.evaluation.summary import Figures, Summary
 
+log = logging.getLogger(__name__)
+
+_FIRST = ["category", "test images", "generated", "retained"]
+
 
 @dataclass(frozen=True)
 class Options(RunOptions):
-    """Print figures per category and their mean, with intervals, counts and settings."""
+    """Print figures per category and their mean, and write a page with plots and test images."""
 
     format: Literal["table", "csv", "json", "markdown", "latex"] = "table"
     """How the tables are written."""
@@ -36,6 +42,11 @@ class Options(RunOptions):
     """Only this version of the metric; all that were evaluated if left out."""
     num_multiview_thres: int = 30
     """A category with fewer test images is reported but left out of the mean."""
+    html: bool = True
+    """Also write a page with the tables, precision-recall plots and best, median and worst test
+    images: <results_dir>/quant_results/<model key>/index.html, one file that needs nothing else."""
+    coco_images: Path | None = None
+    """Folder of COCO's images for the page; <imports_dir>/COCO/images/val2014 if left out."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +71,34 @@ class Section:
             f"{self.settings['body'][:12]}; percent [95 % interval]"
         )
 
+    @property
+    def header(self) -> list[str]:
+        """Names of the columns: those of counts, then the figures with their version."""
+        return [*_FIRST, *self.summary.names]
+
+    def rows(self) -> list[tuple[list[str], Figures, str]]:
+        """First cells, figures and kind ("", "outside", "mean") of every line; the mean last."""
+        rows = []
+        for one in self.summary.categories:
+            record = self.records[one.category]
+            generated = "-" if record["generated"] is None else str(record["generated"])
+            name = one.category if one.evaluated else f"{one.category} (not in the mean)"
+            kind = "" if one.evaluated else "outside"
+            counts = [str(one.images), generated, str(record["retained"])]
+            rows.append(([name, *counts], one, kind))
+        evaluated = [one for one in self.summary.categories if one.evaluated]
+        if evaluated:
+            many = f"{len(evaluated)} categor{'ies' if len(evaluated) > 1 else 'y'}"
+            images = str(sum(one.images for one in evaluated))
+            rows.append(([f"mean of {many}", images, "", ""], self.summary.overall, "mean"))
+        return rows
+
 
 def run(options: Options, progress: Progress = None) -> Report:
-    """The tables as the report's text; problems name the categories that no mean contains."""
-    del progress
+    """The tables as the report's text; problems name the categories that no mean contains.
+
+    The page's path is the summary line, or, for the formats that are read by machines, logged.
+    """
     sections = _sections(options)
     write = {
         "table": _plain,
@@ -89,7 +124,23 @@ def run(options: Options, progress: Progress = None) -> Report:
                     f"{options.num_multiview_thres}: left out of the mean ({section.metric}, "
                     f"{section.aggregation})."
                 )
+    if options.html:
+        _add_page(options, sections, report, progress)
     return report
+
+
+def _add_page(
+    options: Options, sections: Sequence[Section], report: Report, progress: Progress
+) -> None:
+    from chorus.stages.report_page import write_page
+
+    path = options.tree.folder(RESULTS) / portable_name(options.models.model_key) / "index.html"
+    report.problems += write_page(options, sections, path, progress)
+    line = f"report: page with plots and test images → {path}"
+    if options.format == "table":
+        report.line = line
+    else:
+        log.info(line)
 
 
 def _sections(options: Options) -> list[Section]:
@@ -99,8 +150,7 @@ def _sections(options: Options) -> list[Section]:
     from chorus.evaluation.summary import SummarySettings, summarise
 
     root = options.tree.folder(RESULTS) / portable_name(options.models.model_key)
-    paths = [path for path in sorted(root.glob("*/*/*.json")) if not path.name.startswith(".")]
-    records = [read_scores(path) for path in paths]
+    records = [read_scores(path) for path in score_files(options.tree, options.models.model_key)]
     if not records:
         raise BadInput(f"{root} holds no results; run evaluate first.")
     for kind, name, known in (
@@ -141,30 +191,8 @@ def _sections(options: Options) -> list[Section]:
     ]
 
 
-def _rows(section: Section) -> list[tuple[list[str], Figures]]:
-    """The first cells of every line and its figures; the mean comes last."""
-    rows = []
-    for one in section.summary.categories:
-        record = section.records[one.category]
-        generated = "-" if record["generated"] is None else str(record["generated"])
-        name = one.category if one.evaluated else f"{one.category} (not in the mean)"
-        rows.append(([name, str(one.images), generated, str(record["retained"])], one))
-    evaluated = [one for one in section.summary.categories if one.evaluated]
-    if evaluated:
-        name = (
-            f"mean of {len(evaluated)} categories" if len(evaluated) > 1 else "mean of 1 category"
-        )
-        images = str(sum(one.images for one in evaluated))
-        rows.append(([name, images, "", ""], section.summary.overall))
-    return rows
-
-
-_FIRST = ["category", "test images", "generated", "retained"]
-
-
 def _lines(section: Section) -> tuple[list[str], list[list[str]]]:
-    header = [*_FIRST, *section.summary.names]
-    return header, [[*first, *_cells(figures)] for first, figures in _rows(section)]
+    return section.header, [[*first, *_cells(figures)] for first, figures, _ in section.rows()]
 
 
 def _cells(figures: Figures) -> list[str]:
@@ -224,7 +252,7 @@ def _csv(sections: Sequence[Section]) -> str:
     writer.writerow(["metric", "test_set", "aggregation", "part", *_FIRST, *ends])
     for section in sections:
         about = [section.metric, section.settings["test_set"], section.aggregation, section.part]
-        for first, figures in _rows(section):
+        for first, figures, _ in section.rows():
             values = [f"{100 * value:.4f}" for value in _interleaved(figures)]
             writer.writerow([*about, *first, *("" if v == "nan" else v for v in values)])
     return text.getvalue().rstrip()

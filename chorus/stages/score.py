@@ -12,8 +12,8 @@ from tyro.conf import Positional
 
 from chorus.errors import BadInput
 from chorus.settings import RunOptions
-from chorus.stages.evaluate import MAKES
 from chorus.stages.report import Progress, Report
+from chorus.stages.scores import MAKES
 from chorus.stages.status import format_table
 from chorus.stages.testset import shard_of
 

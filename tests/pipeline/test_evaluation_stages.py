@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -116,6 +117,44 @@ def test_small_categories_are_told_and_left_out(scored, capsys):
     (table,) = json.loads(printed.out)
     assert table["left_out_of_mean"] == ["surfboard"] and table["mean"]["mPAP"]["mean"] is None
     assert "surfboard: 4 test images, fewer than 30: left out of the mean (pap/v2" in printed.err
+
+
+PAGE = "results/quant_results/synthetic-v1/index.html"
+
+
+def test_report_writes_one_page_and_keeps_it(spoiled, capsys, monkeypatch):
+    assert main(command(spoiled, "report")) == 0
+    printed = capsys.readouterr()
+    assert f"page with plots and test images → {spoiled / PAGE}" in printed.out
+    page = (spoiled / PAGE).read_text(encoding="utf-8")
+    assert page.count("<section") == 2 and page.count("<polyline") == 4
+    record = json.loads((spoiled / SCORES / "pap-v2.json").read_text())
+    scored = sorted(image["PAP"] for image in record["images"] if image["PAP"] is not None)
+    shown = re.findall(r"<b>(\w+)</b>[^<]*PAP ([\d.]+) % \(pap/v2\)", page)
+    assert [rank for rank, _ in shown] == ["best", "median", "worst"][: len(scored)]
+    ends = [f"{100 * scored[at]:.1f}" for at in (-1, 0)]
+    assert [shown[0][1], shown[-1][1]] == ends
+    assert len(page) < 1_000_000 and "https:" not in page
+    monkeypatch.setattr("chorus.evaluation.pap.prepare", None)  # nothing is scored again
+    assert main(command(spoiled, "report")) == 0
+    assert (spoiled / PAGE).read_text(encoding="utf-8") == page
+    (spoiled / PAGE).unlink()
+    assert main(command(spoiled, "report", "--no-html")) == 0
+    assert not (spoiled / PAGE).exists()
+
+
+def test_a_page_without_its_images_or_test_set_says_so(spoiled, capsys):
+    shutil.rmtree((spoiled / TEST_SET).with_suffix(""))
+    assert main(command(spoiled, "report", "--metric", "pap/v2")) == 0
+    page = (spoiled / PAGE).read_text(encoding="utf-8")
+    assert page.count("<img") >= 4 and "page:" not in capsys.readouterr().err
+    table = read_table(spoiled / TEST_SET, "test_set")
+    table.rows.pop(3)
+    write_table(spoiled / TEST_SET, "test_set", table)
+    assert main(command(spoiled, "report", "--overwrite")) == 0
+    assert "no test images shown" in capsys.readouterr().err
+    page = (spoiled / PAGE).read_text(encoding="utf-8")
+    assert "<img" not in page and "run evaluate again" in page and page.count("<polyline") == 4
 
 
 def test_score_gives_the_figures_of_evaluate(scored, capsys):
