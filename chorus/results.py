@@ -5,23 +5,30 @@
     <root>/aggregations/<model key>/<category>/<prompt>/<aggregation>/    distributions and counts
 
 Names are portable (docs/conventions.md); writing is atomic; a shard in work is locked.
+
+A tree may lie on another one: its file `base.json` names the tree below and the folders it makes
+itself, and all others are read below. So a variant of an experiment holds only what it changes.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from chorus.errors import BadInput, unknown_name
-from chorus.files import display_name, portable_name, temporary_files
+from chorus.errors import BadInput, StaleResults, unknown_name
+from chorus.files import atomic_write, display_name, portable_name, temporary_files
 from chorus.samples import SampleKey, ShardKey
 
 log = logging.getLogger(__name__)
+
+_BASE = "base.json"
 
 
 @dataclass(frozen=True)
@@ -31,9 +38,47 @@ class ResultsTree:
     root: Path
     images: Path | None = None
 
+    @classmethod
+    def on(cls, base: ResultsTree, root: Path, makes: Sequence[str]) -> ResultsTree:
+        """The tree at `root` that makes the named folders and reads all others in `base`.
+
+        StaleResults if the tree that is there makes others.
+        """
+        path = root / _BASE
+        below = Path(os.path.relpath(base.root, root)).as_posix()
+        content = {"base": below, "makes": sorted(makes)}
+        if path.is_file():
+            found = _read_base(path)
+            if found != content:
+                raise StaleResults(
+                    f"{path} says {found}, expected {content}; delete the folder {root} or give "
+                    "another --results_dir."
+                )
+        else:
+            atomic_write(path, (json.dumps(content, indent=1) + "\n").encode())
+        return cls(root, base.images)
+
+    @cached_property
+    def _below(self) -> tuple[ResultsTree, frozenset[str]] | None:
+        path = self.root / _BASE
+        if not path.is_file():
+            return None
+        found = _read_base(path)
+        root = Path(os.path.normpath(self.root / found["base"]))
+        return ResultsTree(root, self.images), frozenset(found["makes"])
+
+    @property
+    def base(self) -> ResultsTree | None:
+        """The tree that this one lies on, None if it stands alone."""
+        return self._below[0] if self._below else None
+
     def folder(self, name: str) -> Path:
         """The folder of one kind of result ("images", "segmentations", ...)."""
-        return self.images if name == "images" and self.images else self.root / name
+        if name == "images" and self.images:
+            return self.images
+        if self._below and name not in self._below[1]:
+            return self._below[0].folder(name)
+        return self.root / name
 
     def table(self, name: str, shard: ShardKey) -> Path:
         """The table of one shard, e.g. table("humans", shard)."""
@@ -98,10 +143,16 @@ class ResultsTree:
 
         An artefact is a table with the folder of its name, or a folder. The lock is the operating
         system's, so a killed run leaves none behind. What such a run left in temporary files for
-        this artefact, and for those in `swept`, is removed.
+        this artefact, and for those in `swept`, is removed. BadInput for an artefact of the tree
+        below.
         """
         from filelock import FileLock
 
+        if self.base is not None and not path.is_relative_to(self.root):
+            raise BadInput(
+                f"{path} belongs to the tree below {self.root}; change it with --results_dir "
+                f"{self.base.root}."
+            )
         relative = os.path.relpath(path, self.root)
         name = hashlib.sha256(relative.encode()).hexdigest()[:24]
         locks = self.root / ".locks"
@@ -115,3 +166,17 @@ class ResultsTree:
                 ):
                     leftover.unlink(missing_ok=True)
             yield
+
+
+def _read_base(path: Path) -> dict:
+    """What a `base.json` says; BadInput if that is something else."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        texts = [found["base"], *found["makes"]]
+        if found.keys() != {"base", "makes"} or not all(isinstance(t, str) for t in texts):
+            raise ValueError("expected a folder as base and names as makes")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(
+            f"{path} is damaged ({error}); delete its folder and make it again."
+        ) from error
+    return found

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
-from chorus.errors import BadInput
+from chorus.errors import BadInput, unknown_name
+
+Anchoring = Literal["perspective", "weak-perspective"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,13 @@ class CalibrationSettings:
     tolerance: float = 1e-6
     """A person has converged when the next step would lower its cost by less than this part."""
 
+    anchoring: Anchoring = "perspective"
+    """`weak-perspective` (an ablation) keeps the regressor's parallel projection, as a camera far
+    away with a long focal length; the settings above then mean nothing."""
+
     def __post_init__(self) -> None:
+        if self.anchoring not in get_args(Anchoring):
+            raise unknown_name("anchoring", self.anchoring, get_args(Anchoring))
         valid = {
             "field_of_view": 0 < self.field_of_view < 180,
             "stop_residual": self.stop_residual >= 0,
@@ -52,6 +61,16 @@ class CalibrationSettings:
                     f"calibration setting {name} is out of range, found {getattr(self, name)}; "
                     f"its default is {getattr(CalibrationSettings, name)}."
                 )
+
+    def recorded(self) -> dict[str, Any]:
+        """The settings as tables record them.
+
+        `anchoring` is left out where it is perspective, as in tables older than this setting.
+        """
+        settings = asdict(self)
+        if self.anchoring == "perspective":
+            del settings["anchoring"]
+        return settings
 
 
 PAPER = CalibrationSettings()

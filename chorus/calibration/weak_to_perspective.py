@@ -46,6 +46,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from chorus.calibration.far_camera import far_camera, parallel_projection
 from chorus.calibration.levenberg_marquardt import (
     NEAR,
     Problem,
@@ -118,6 +119,8 @@ def calibrate(
     )
     failures = _unusable(joints3d, joints2d, rotation, size, weights)
     usable = ~torch.stack(list(failures.values())).any(0)
+    if settings.anchoring == "weak-perspective":
+        return _far(*given, usable, failures)
     problem, centre = _problem(joints3d, joints2d, rotation, size, weights, usable, settings)
     state, in_front = _start(problem)
     solved = usable & in_front
@@ -136,6 +139,41 @@ def calibrate(
         converged=state.converged & solved,
         iterations=state.iterations,
         failure=_first_reasons(failures),
+    )
+
+
+def _far(
+    joints3d: Tensor,
+    joints2d: Tensor,
+    rotation: Tensor,
+    size: Tensor,
+    weights: Tensor,
+    usable: Bool[Tensor, " B"],
+    failures: dict[str, Bool[Tensor, " B"]],
+) -> Calibration:
+    """The weak-perspective prediction itself, as far cameras; a mirrored one counts as behind."""
+    dtype = joints2d.dtype
+    joints3d, joints2d, rotation, size, weights = (
+        torch.where(usable.view(-1, *[1] * (one.ndim - 1)), one.double(), 1.0)
+        for one in (joints3d, joints2d, rotation, size, weights)
+    )
+    seen = weights[..., None] > 0
+    joints3d, joints2d = (torch.where(seen, one, 0.0) for one in (joints3d, joints2d))
+    scale, shift = parallel_projection(joints3d, joints2d, rotation, weights)
+    solved = usable & (scale > 0)
+    t, focal = far_camera(scale, shift, size)
+    K = cameras.intrinsics(focal, size[:, 0], size[:, 1])
+    pixels = cameras.project(joints3d, rotation, t, K)[0]
+    error = (weights * (pixels - joints2d).square().sum(-1)).sum(-1)
+    nan = torch.where(solved, 1.0, torch.nan).to(rotation)
+    return Calibration(
+        R=(nan[:, None, None] * rotation).to(dtype),
+        t=(nan[:, None] * t).to(dtype),
+        K=(nan[:, None, None] * K).to(dtype),
+        residual=(nan * error.sqrt() / weights.sum(-1).clamp(min=1e-12)).to(dtype),
+        converged=solved,
+        iterations=torch.zeros_like(solved, dtype=torch.int64),
+        failure=_first_reasons({**failures, BEHIND: usable & ~solved}),
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, get_args
 
 from chorus.errors import BadInput, unknown_name
 
@@ -57,6 +57,9 @@ class AggregationSettings:
     """`release` repeats the published code: pixels round toward zero and depth is not tested."""
     canonicalise: bool = True
     """Undo each sample's pose; without it (an ablation) space stays where the star pose has it."""
+    share: float = 1.0
+    """Part of every prompt's retained samples that is counted, chosen by a hash of their keys: a
+    smaller part lies within a larger one, and at least one sample is taken."""
     region_distance: float = 0.13
     """A part's interaction region: voxels closer than this to its template vertices, metres."""
     field: FieldSettings = field(default_factory=FieldSettings)
@@ -69,11 +72,35 @@ class AggregationSettings:
         ):
             if value not in known:
                 raise unknown_name(kind, value, known)
+        if not 0 < self.share <= 1:
+            raise BadInput(
+                f"an aggregation's share of the data must be above 0 and at most 1, "
+                f"found {self.share}."
+            )
+
+    def recorded(self) -> dict[str, Any]:
+        """The settings as results record them.
+
+        `share` is left out where it is 1, as in results that are older than this setting.
+        """
+        settings = asdict(self)
+        if self.share == 1:
+            del settings["share"]
+        return settings
 
 
+_FULL = AggregationSettings(parts="quant")
 PRESETS: dict[str, AggregationSettings] = {
-    "quant:full": AggregationSettings(parts="quant"),
+    "quant:full": _FULL,
     "qual:demo": AggregationSettings(parts="qual:demo"),
+    "quant:no-canonicalisation": replace(_FULL, canonicalise=False),
+    "quant:no-view-weighting": replace(_FULL, weighting="total-uniform"),
+    "quant:coarse-view-weighting": replace(_FULL, weighting="azimuth-uniform"),
+    "quant:symmetric": replace(_FULL, symmetric=True),
+    "quant:resolution-24": replace(_FULL, resolution=24),
+    "quant:resolution-96": replace(_FULL, resolution=96),
+    "quant:data-10-percent": replace(_FULL, share=0.1),
+    "quant:data-1-percent": replace(_FULL, share=0.01),
 }
 """Aggregation settings by the names that the commands and the results tree use."""
 

@@ -12,21 +12,27 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import reduce
-from operator import add
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from chorus.errors import BadInput, ChorusError, StaleResults
-from chorus.files import atomic_write, display_name, portable_name
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
 from chorus.occupancy.presets import AggregationSettings, preset
-from chorus.results import ResultsTree
 from chorus.samples import TOTAL, ShardKey
 from chorus.settings import RunOptions, resolve_device
+from chorus.stages.aggregations import (
+    WHOLE,
+    aggregation_name,
+    category_lock,
+    is_stored,
+    load,
+    read_record,
+    record_of,
+    same_samples,
+    store,
+)
 from chorus.stages.gather import Retained, gather
 from chorus.stages.loop import difference
 from chorus.stages.report import Progress, Report
@@ -34,11 +40,8 @@ from chorus.stages.report import Progress, Report
 if TYPE_CHECKING:
     from chorus.occupancy.canonical import CanonicalSpace
     from chorus.occupancy.counts import BinCounts
-    from chorus.occupancy.distribution import Distribution
 
-WHOLE = "all"  # the cluster of all retained samples, whatever part the object touches
-_RECORD = "aggregation.json"
-_RECORD_VERSION = 1
+_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,6 @@ class Options(RunOptions):
     """Filter rules, one aggregation each; "7,8" takes what rule 7 or rule 8 retains."""
     visualize: bool = False
     """Also draw a still and a turntable of every distribution."""
-
-
-def aggregation_name(rules: Sequence[int], preset_name: str) -> str:
-    """SPEC 0: filter(<numbers>)-aggr(<preset>)."""
-    return f"filter({','.join(map(str, rules))})-aggr({preset_name})"
 
 
 def run(options: Options, progress: Progress = None) -> Report:
@@ -144,39 +142,63 @@ class Aggregator:
         by_prompt: dict[str, list[ShardKey]] = {}
         for shard in shards:
             by_prompt.setdefault(shard.prompt, []).append(shard)
-        samples = {p: gather(tree, group, self._rules) for p, group in by_prompt.items()}
+        samples = {p: self._gather(group) for p, group in by_prompt.items()}
         if not any(map(len, samples.values())):
             raise BadInput(_nothing_retained(category, self._rules, samples.values()))
-        made = kept = 0
-        parts: dict[str, str] = {}
         for prompt, found in samples.items():
             if not len(found):
                 label = f"{category} / {prompt}"
                 self.notes.append(_nothing_retained(label, self._rules, [found]))
-                continue
+        parts = {prompt: found.digest() for prompt, found in samples.items() if len(found)}
+        total_folder = tree.aggregation(model, category, TOTAL, self.name)
+        total_digest = json.dumps(parts, sort_keys=True)
+        # A total over some of the prompts would be mistaken for the total.
+        total_wanted = not self._options.prompts and not self._is_done(total_folder, total_digest)
+        made = kept = 0
+        total: dict[str, BinCounts] = {}
+        for prompt, digest in parts.items():
             folder = tree.aggregation(model, category, prompt, self.name)
-            digest = found.digest()
             if self._is_done(folder, digest):
+                counts = _counts(folder) if total_wanted else {}
                 kept += 1
             else:
-                counts = self.accumulate(found, f"{category} / {prompt}")
+                counts = self._counted_before(category, prompt, digest) or self.accumulate(
+                    samples[prompt], f"{category} / {prompt}"
+                )
                 self._write(folder, category, prompt, counts, digest)
                 made += 1
-            parts[prompt] = digest
+            if total_wanted:
+                total = {p: total[p].merge(c) for p, c in counts.items()} if total else counts
         if self._options.prompts:
-            return made, kept  # a total over some of the prompts would be mistaken for the total
-        folder = tree.aggregation(model, category, TOTAL, self.name)
-        digest = json.dumps(parts, sort_keys=True)
-        if self._is_done(folder, digest):
+            return made, kept
+        if not total_wanted:
             return made, kept + 1
-        folders = [tree.aggregation(model, category, prompt, self.name) for prompt in parts]
-        counts = merged(folders)
-        self._write(folder, category, TOTAL, counts, digest)
+        self._write(total_folder, category, TOTAL, total, total_digest)
         return made + 1, kept
 
+    def _gather(self, shards: Sequence[ShardKey]) -> Retained:
+        """The retained samples of a prompt, or the settings' share of them."""
+        return gather(self._options.tree, shards, self._rules).share(self._settings.share)
+
+    def _counted_before(
+        self, category: str, prompt: str, digest: str
+    ) -> dict[str, BinCounts] | None:
+        """Counts of another aggregation of the same samples that differs in its view weights."""
+        if self._options.overwrite:
+            return None
+        settings = self._recorded_settings()
+        tree, model = self._options.tree, self._options.models.model_key
+        for folder in same_samples(tree, model, category, prompt, digest):
+            changes = difference(read_record(folder)["settings"], settings)
+            if all(change.startswith("weighting: ") for change in changes):
+                return _counts(folder)
+        return None
+
+    def _recorded_settings(self) -> dict:
+        return {**self._settings.recorded(), "body": self._options.body_name}
+
     def _record(self, digest: str, samples: int) -> dict:
-        settings = {**asdict(self._settings), "body": self._options.body_name}
-        return record_of(self.name, settings, samples, digest)
+        return record_of(self.name, self._recorded_settings(), samples, digest)
 
     def _is_done(self, folder: Path, digest: str) -> bool:
         return is_stored(folder, self._record(digest, 0), self._options)
@@ -254,7 +276,8 @@ class Aggregator:
         store(self._options.tree, folder, distributions, record)
 
 
-_BATCH = 64
+def _counts(folder: Path) -> dict[str, BinCounts]:
+    return {part: distribution.counts for part, distribution in load(folder).items()}
 
 
 def views(found: Retained, batch: Sequence[int]):
@@ -263,95 +286,6 @@ def views(found: Retained, batch: Sequence[int]):
 
     arrays = ([values[at] for at in batch] for values in (found.pose, found.R, found.t, found.K))
     return Views.of(*arrays, [found.object_mask(at) for at in batch])
-
-
-def merged(folders: Sequence[Path]) -> dict[str, BinCounts]:
-    """Counts per part of several aggregations together."""
-    loaded = [load(folder) for folder in folders]
-    return {part: reduce(add, (one[part].counts for one in loaded)) for part in loaded[0]}
-
-
-def record_of(name: str, settings: dict, samples: int, made_from: str) -> dict:
-    """What an aggregation says of itself; `settings` is what JSON holds."""
-    return {
-        "version": _RECORD_VERSION,
-        "name": name,
-        "settings": settings,
-        "samples": samples,
-        "made_from": made_from,
-    }
-
-
-def is_stored(folder: Path, record: dict, options: RunOptions) -> bool:
-    """True if the folder holds the aggregation that `record` describes, and need not be remade.
-
-    Raises StaleResults if it holds one with other settings, unless it may be overwritten.
-    """
-    if options.overwrite or not (folder / _RECORD).is_file():
-        return False
-    found = read_record(folder)
-    changes = difference(found["settings"], record["settings"])
-    if changes:
-        raise StaleResults(
-            f"{folder} was aggregated with other settings ({'; '.join(changes[:6])}). Run "
-            "again with --overwrite to replace it, or give another --results_dir."
-        )
-    return options.skip_done and found["made_from"] == record["made_from"]
-
-
-def store(
-    tree: ResultsTree, folder: Path, distributions: Mapping[str, Distribution], record: dict
-) -> None:
-    """Write an aggregation's distributions by part, and its record last."""
-    with tree.lock(folder):
-        (folder / _RECORD).unlink(missing_ok=True)
-        for part, distribution in distributions.items():
-            distribution.save(folder / f"{part}.npz")
-        text = json.dumps({**record, "parts": list(distributions)}, indent=1, sort_keys=True)
-        atomic_write(folder / _RECORD, f"{text}\n".encode())
-
-
-def load(folder: Path) -> dict[str, Distribution]:
-    """The distributions of an aggregation by part. Raises BadInput if it is missing or damaged."""
-    from chorus.occupancy.distribution import Distribution
-
-    return {
-        part: Distribution.load(folder / f"{part}.npz") for part in read_record(folder)["parts"]
-    }
-
-
-def read_record(folder: Path) -> dict:
-    """What an aggregation says of itself. Raises BadInput if that cannot be read."""
-    path = folder / _RECORD
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["version"] != _RECORD_VERSION:
-            raise ValueError(f"version {record['version']}, expected {_RECORD_VERSION}")
-        if {"settings", "samples", "made_from", "parts"} - record.keys():
-            raise ValueError("fields are missing")
-    except FileNotFoundError as error:
-        raise BadInput(f"{folder} holds no aggregation; run aggregate first.") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path} is damaged ({error}); run aggregate --overwrite.") from error
-    return record
-
-
-def stored(tree: ResultsTree, model: str, categories: set[str] | None = None) -> list[Path]:
-    """Folders of all aggregations of a tree, of the given categories."""
-    root = tree.folder("aggregations") / portable_name(model)
-    return [
-        path.parent
-        for path in sorted(root.glob(f"*/*/*/{_RECORD}"))
-        if categories is None or display_name(path.parts[-4]) in categories
-    ]
-
-
-@contextmanager
-def category_lock(tree: ResultsTree, model: str, category: str, name: str) -> Iterator[None]:
-    """Hold all folders of one aggregation of a category: prompts and total change together."""
-    total = tree.aggregation(model, category, TOTAL, name)
-    with tree.lock(total.parents[1] / total.name):
-        yield
 
 
 def _nothing_retained(label: str, rules: Sequence[int], samples: Iterable[Retained]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -114,7 +114,7 @@ def run(options: Options, progress: Progress = None) -> Report:
         name="calibrate",
         output="filtered_cameras",
         inputs=("filtered", "humans", "images"),
-        settings={"body": options.body_name, **asdict(options.calibration)},
+        settings={"body": options.body_name, **options.calibration.recorded()},
         make_worker=functools.partial(CalibrationWorker, options),
         batch_size=256,
         processes=False,

@@ -26,7 +26,7 @@ from chorus.occupancy.presets import preset
 from chorus.results import ResultsTree
 from chorus.samples import TOTAL
 from chorus.settings import RunOptions
-from chorus.stages.aggregate import WHOLE, aggregation_name, read_record
+from chorus.stages.aggregations import WHOLE, aggregation_name, read_record
 from chorus.stages.loop import difference
 from chorus.stages.report import Progress, Report
 from chorus.stages.scores import MAKES, RESULTS, VERSION, digest, read_scores

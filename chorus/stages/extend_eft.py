@@ -87,6 +87,7 @@ def run(options: Options, progress: Progress = None) -> Report:
     body = load_body(options.body, options.imports_dir)
     made_with = {
         **asdict(settings),
+        "calibration": settings.calibration.recorded(),
         "annotations": hashlib.sha256(annotations).hexdigest(),
         "fits": hashlib.sha256(fits).hexdigest(),
         "body": body.fingerprint,

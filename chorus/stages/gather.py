@@ -13,11 +13,13 @@ from chorus.errors import StaleResults
 from chorus.filtering.verdicts import RETAINED
 from chorus.geometry import masks
 from chorus.results import ResultsTree
-from chorus.samples import SampleKey, ShardKey
+from chorus.samples import SampleKey, ShardKey, sample_seed
 from chorus.stages.calibrate import only_person
 from chorus.stages.filter import retained
 from chorus.stages.loop import difference
 from chorus.tables import DONE, Table, read_table
+
+_LEFT_OUT = "not in the share of the data"
 
 
 @dataclass
@@ -44,6 +46,24 @@ class Retained:
         """(H, W) bool: union of the category's instances (SPEC 8)."""
         counts, height, width = self.mask[index]
         return masks.union(counts, height, width)
+
+    def share(self, part: float) -> Retained:
+        """The given part of these samples, at least one of them, in the same order.
+
+        The samples of smallest hash of their key, so that a smaller part is within a larger one.
+        """
+        count = min(len(self), max(1, round(part * len(self))))
+        if count == len(self):
+            return self
+        ranked = sorted(range(len(self)), key=lambda at: sample_seed(self.keys[at], "share"))
+        chosen = sorted(ranked[:count])
+        return Retained(
+            *([values[at] for at in chosen] for values in self._columns()),
+            dropped=self.dropped + Counter({_LEFT_OUT: len(self) - count}),
+        )
+
+    def _columns(self) -> tuple[list, ...]:
+        return self.keys, self.pose, self.R, self.t, self.K, self.mask
 
     def digest(self) -> str:
         """Fingerprint of everything aggregation takes from these samples."""

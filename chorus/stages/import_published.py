@@ -19,7 +19,7 @@ from chorus.errors import BadInput, ChorusError, StaleResults, Unavailable, unkn
 from chorus.files import portable_name
 from chorus.samples import TOTAL
 from chorus.settings import PROFILES, RunOptions
-from chorus.stages.aggregate import WHOLE, aggregation_name, is_stored, record_of, store
+from chorus.stages.aggregations import WHOLE, aggregation_name, is_stored, record_of, store
 from chorus.stages.report import Progress, Report
 
 if TYPE_CHECKING:

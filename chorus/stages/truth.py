@@ -20,7 +20,8 @@ from chorus.filtering.rules import DEFAULT_RULE, parse_combination
 from chorus.occupancy.presets import preset
 from chorus.samples import ShardKey
 from chorus.settings import RunOptions
-from chorus.stages.aggregate import WHOLE, Aggregator, aggregation_name, load
+from chorus.stages.aggregate import Aggregator
+from chorus.stages.aggregations import WHOLE, aggregation_name, load
 from chorus.stages.gather import gather
 from chorus.stages.report import Progress, Report
 from chorus.stages.status import format_table

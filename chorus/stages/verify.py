@@ -12,7 +12,7 @@ from chorus.files import display_name, portable_name, temporary_files
 from chorus.results import ResultsTree
 from chorus.samples import SampleKey, ShardKey
 from chorus.settings import RunOptions
-from chorus.stages.aggregate import load, stored
+from chorus.stages.aggregations import load, stored
 from chorus.stages.loop import Sample, difference
 from chorus.stages.reading import read_image
 from chorus.stages.report import Progress, Report

@@ -20,7 +20,7 @@ from chorus.files import atomic_write, display_name, portable_name, replacing
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
 from chorus.samples import TOTAL
 from chorus.settings import RunOptions
-from chorus.stages import aggregate
+from chorus.stages import aggregations
 from chorus.stages.processes import in_processes
 from chorus.stages.report import Progress, Report
 
@@ -72,7 +72,7 @@ def run(options: Options, progress: Progress = None) -> Report:
     bar = progress(total=total, desc="view", unit="distribution") if progress else None
     for (category, name), group in found.items():
         try:
-            with aggregate.category_lock(options.tree, options.models.model_key, category, name):
+            with aggregations.category_lock(options.tree, options.models.model_key, category, name):
                 stale = [d for d in group if options.overwrite or not _is_drawn(d)]
                 for _ in _draw_all(options, stale):
                     if bar is not None:
@@ -98,7 +98,7 @@ def _collect(options: Options, problems: list[str]) -> dict[tuple[str, str], lis
     """
     tree, model = options.tree, options.models.model_key
     names = [
-        aggregate.aggregation_name(parse_combination(rules), preset)
+        aggregations.aggregation_name(parse_combination(rules), preset)
         for preset in options.aggr_setting_names
         for rules in options.filter_setting_nums
     ]
@@ -109,7 +109,7 @@ def _collect(options: Options, problems: list[str]) -> dict[tuple[str, str], lis
             group = []
             for folder in filter(Path.is_dir, folders):
                 try:
-                    parts = aggregate.read_record(folder)["parts"]
+                    parts = aggregations.read_record(folder)["parts"]
                     group += [Drawing(folder, part) for part in parts]
                 except BadInput as error:
                     problems.append(str(error))
@@ -123,7 +123,7 @@ def _prompts(options: Options) -> dict[str, list[str]]:
     tree, model = options.tree, options.models.model_key
     found: dict[str, list[str]] = {}
     if not options.prompts:
-        imported = (display_name(path.parts[-3]) for path in aggregate.stored(tree, model))
+        imported = (display_name(path.parts[-3]) for path in aggregations.stored(tree, model))
         found = {category: [] for category in imported if category is not None}
     chosen = [one for one in options.categories if one not in found]
     if chosen:

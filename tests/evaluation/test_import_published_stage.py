@@ -23,7 +23,7 @@ from chorus.cli import main
 from chorus.evaluation.published_files import KINDS, drive_ids, published_rules
 from chorus.results import ResultsTree
 from chorus.samples import TOTAL
-from chorus.stages.aggregate import load, read_record, stored
+from chorus.stages.aggregations import load, read_record, stored
 from chorus.vocabulary import QUANTITATIVE_CATEGORIES
 
 REPOSITORY = Path(__file__).resolve().parents[2]

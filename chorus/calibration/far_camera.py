@@ -1,0 +1,51 @@
+"""A weak-perspective prediction as a pinhole camera: far away, with a long focal length (SPEC 6).
+
+What comes after calibration wants a pinhole camera. Seen from DISTANCE, a person's own depth
+hardly changes any pixel, so the same code runs on the parallel projection itself; this is what the
+perspective anchoring is compared with.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+DISTANCE = 10_000.0
+"""Metres. A point 1 m nearer or farther than the joints moves by 1e-4 of its pixels from theirs."""
+
+
+def parallel_projection(
+    joints3d: Float[Tensor, "B J 3"],
+    joints2d: Float[Tensor, "B J 2"],
+    rotation: Float[Tensor, "B 3 3"],
+    weights: Float[Tensor, "B J"],
+) -> tuple[Float[Tensor, " B"], Float[Tensor, "B 2"]]:
+    """The parallel projection scale * (R X)_xy + shift that brings joints closest to their pixels.
+
+    joints3d (B, J, 3) metres in the body frame, joints2d (B, J, 2) pixels, rotation (B, 3, 3) body
+    to camera orientation, weights (B, J) of the squared errors. Returns scale (B,), pixels per
+    metre, and shift (B, 2), pixels. Joints that are a weak projection of this very body give back
+    that projection; for a body of another shape it is the zero-shape body's best one.
+    """
+    flat = (joints3d @ rotation.mT)[..., :2]
+    w = weights[..., None] / weights.sum(-1).clamp(min=1e-12)[:, None, None]
+    middle, target = (w * flat).sum(1), (w * joints2d).sum(1)
+    off, wanted = flat - middle[:, None], joints2d - target[:, None]
+    spread = (w * off.square()).sum((1, 2)).clamp(min=1e-12)
+    scale = (w * off * wanted).sum((1, 2)) / spread
+    return scale, target - scale[:, None] * middle
+
+
+def far_camera(
+    scale: Float[Tensor, " B"], shift: Float[Tensor, "B 2"], image_size: Float[Tensor, "B 2"]
+) -> tuple[Float[Tensor, "B 3"], Float[Tensor, " B"]]:
+    """The pinhole camera at DISTANCE that sees what a parallel projection does.
+
+    scale (B,) pixels per metre, shift (B, 2) pixels, image_size (B, 2) width and height. Returns
+    t (B, 3) metres and the focal length (B,) in units of the image width; the principal point is
+    the image's middle.
+    """
+    across = (shift - image_size / 2) / scale[:, None]
+    t = torch.cat([across, torch.full_like(across[:, :1], DISTANCE)], dim=-1)
+    return t, scale * DISTANCE / image_size[:, 0]
