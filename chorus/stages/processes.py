@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from chorus.errors import ChorusError
-from chorus.stages.loop import Job, Summary, Worker, run_shard
+from chorus.stages.shard_work import Job, Summary, Worker, run_shard
 
 Result = TypeVar("Result")
 
