@@ -50,13 +50,14 @@ class HumanWorker:
 
 
 def _outcome(persons: Sequence[Person | None]) -> Outcome:
-    regressed = [_row(person) for person in persons if person is not None]
+    regressed = [person_row(person) for person in persons if person is not None]
     if persons and not regressed:
         return Outcome(skipped=TOO_SMALL)
     return Outcome({"persons": regressed})
 
 
-def _row(person: Person) -> dict:
+def person_row(person: Person) -> dict:
+    """One person as the table `humans` holds it."""
     arrays = {
         name: np.asarray(value, np.float32).ravel().tolist()
         for name, value in vars(person).items()

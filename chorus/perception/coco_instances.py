@@ -1,0 +1,252 @@
+"""Other people's instance annotations in COCO's form → detections and keypoints of each image.
+
+docs/bring-your-own.md describes what is read. Crowds (`iscrowd` 1) stand for no single instance and
+are left out. A score that is not there counts as 1.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from chorus.errors import BadInput, unknown_name
+from chorus.evaluation.coco import PERSON, box_of, mask_of
+from chorus.geometry import masks
+from chorus.geometry.boxes import area, intersection
+from chorus.perception.protocols import Detection
+from chorus.vocabulary import strip_demo
+
+KEYPOINTS = 17
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """An image of the annotations: its record, and annotations that stand for one instance."""
+
+    name: str
+    """File name, with the folders that the record gives, separated by /."""
+    width: int
+    height: int
+    prompt: str = ""
+    """The interaction it shows, where the record says so."""
+    augprompt: str = ""
+    """The augprompt it was made with, where the record says so."""
+    annotations: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """A whole file of annotations."""
+
+    images: tuple[AnnotatedImage, ...]
+    """By name."""
+    categories: Mapping[str, int]
+    """Category numbers by name."""
+    crowds: int
+    """How many annotations were left out because they are crowds."""
+    keypoints_are_flags: bool
+    """Whether the keypoints' third numbers are COCO's visibility (0, 1, 2), not confidences."""
+
+    def objects(self) -> list[str]:
+        """Names of the categories that annotations exist for, without persons; sorted."""
+        used = {one["category_id"] for image in self.images for one in image.annotations}
+        return sorted(n for n, number in self.categories.items() if number in used and n != PERSON)
+
+    def of(self, category: str) -> list[AnnotatedImage]:
+        """The images with an object of a category; BadInput for one that the file does not know.
+
+        `surfboard-demo` means the objects `surfboard` (SPEC 1).
+        """
+        label = strip_demo(category)
+        if label not in self.categories or label == PERSON:
+            known = [name for name in self.categories if name != PERSON]
+            raise unknown_name("category in the annotations:", label, known)
+        number = self.categories[label]
+        return [
+            image
+            for image in self.images
+            if any(one["category_id"] == number for one in image.annotations)
+        ]
+
+    @property
+    def has_keypoints(self) -> bool:
+        """Whether any person has keypoints."""
+        return any("keypoints" in one for image in self.images for one in image.annotations)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One annotation: what a segmenter would have found, and the person's keypoints."""
+
+    detection: Detection
+    number: int | None
+    """The annotation's own number."""
+    keypoints: Float[np.ndarray, "17 3"] | None = field(default=None, compare=False)
+    """Persons only: COCO-17 as x, y, confidence; None where there are none."""
+
+
+def annotations_of(content: Any, where: str) -> Annotations:
+    """A parsed annotation file; BadInput, naming `where` and the record, if it is none.
+
+    Also if two images have one name, or an annotation belongs to no image or category.
+    """
+    if not isinstance(content, Mapping) or not all(
+        isinstance(content.get(key), list) for key in ("images", "annotations", "categories")
+    ):
+        found = ", ".join(map(str, content)) if isinstance(content, Mapping) else type(content)
+        raise BadInput(
+            f"{where} is not COCO instances: expected an object with the lists images, annotations "
+            f"and categories, found {found:.200}."
+        )
+    categories = _categories(content["categories"], where)
+    records = _records(content["images"], where)
+    by_image: dict[int, list] = defaultdict(list)
+    crowds = 0
+    for at, one in enumerate(content["annotations"]):
+        image = _integer(one, "image_id", f"{where}: annotation {at}")
+        category = _integer(one, "category_id", f"{where}: annotation {at}")
+        if image not in records or category not in categories.values():
+            what = "image" if image not in records else "category"
+            raise BadInput(
+                f"{where}: annotation {one.get('id', at)} belongs to {what} {one[f'{what}_id']}, "
+                f"which is not in the file."
+            )
+        if one.get("iscrowd"):
+            crowds += 1
+        else:
+            by_image[image].append(one)
+    images = [
+        AnnotatedImage(annotations=tuple(by_image[number]), **record)
+        for number, record in records.items()
+    ]
+    return Annotations(
+        images=tuple(sorted(images, key=lambda image: image.name)),
+        categories=categories,
+        crowds=crowds,
+        keypoints_are_flags=_are_flags(content["annotations"]),
+    )
+
+
+def instances_of(image: AnnotatedImage, category: str, annotations: Annotations) -> list[Instance]:
+    """The persons and the objects of one category in an image, in the file's order.
+
+    BadInput naming the annotation whose segmentation, box, score or keypoints cannot be used: the
+    image then cannot be judged, since an instance would be missing.
+    """
+    labels = {annotations.categories[strip_demo(category)]: strip_demo(category)}
+    if PERSON in annotations.categories:
+        labels[annotations.categories[PERSON]] = PERSON
+    return [
+        _instance(one, labels[one["category_id"]], image, annotations.keypoints_are_flags)
+        for one in image.annotations
+        if one["category_id"] in labels
+    ]
+
+
+def _instance(one: Mapping, label: str, image: AnnotatedImage, flags: bool) -> Instance:
+    number = one.get("id")
+    try:
+        mask = mask_of(one, image.height, image.width)
+        if one.get("bbox") is None:
+            box = masks.box_of(masks.decode(mask, image.height, image.width))
+        else:
+            box = box_of(one)
+        frame = np.array([0, 0, image.width, image.height], np.float32)
+        if not intersection(box, frame) > 0 or area(box) > 4 * area(frame):
+            raise BadInput(
+                f"box {[round(float(v), 1) for v in box]} (xyxy) outside of the image's "
+                f"{image.width} x {image.height} pixels"
+            )
+        score = one.get("score", 1.0)
+        if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
+            raise BadInput(f"score {score!r}, expected 0 to 1")
+        keypoints = None
+        if label == PERSON and one.get("keypoints") is not None:
+            keypoints = _keypoints(one["keypoints"], flags)
+    except BadInput as error:
+        raise BadInput(f"annotation {number} ({label}) of {image.name}: {error}") from error
+    detection = Detection(label, float(score), box, mask)
+    return Instance(detection, number if isinstance(number, int) else None, keypoints)
+
+
+def _keypoints(values: Any, flags: bool) -> Float[np.ndarray, "17 3"]:
+    try:
+        points = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise BadInput("its keypoints are not numbers") from error
+    if points.size != 3 * KEYPOINTS or not np.isfinite(points).all():
+        raise BadInput(f"{points.size} keypoint numbers, expected {3 * KEYPOINTS} finite ones")
+    points = points.reshape(KEYPOINTS, 3).astype(np.float32)
+    if flags:
+        # Detectors are trained on hidden but labelled points (1) as on visible ones (2).
+        points[:, 2] = points[:, 2] > 0
+    elif not ((points[:, 2] >= 0) & (points[:, 2] <= 1)).all():
+        raise BadInput("a keypoint's confidence is not between 0 and 1")
+    return points
+
+
+def _are_flags(annotations: Sequence[Mapping]) -> bool:
+    """Whether no keypoint of the file has a third number other than 0, 1 and 2."""
+    for one in annotations:
+        values = one.get("keypoints") if isinstance(one, Mapping) else None
+        if isinstance(values, list) and not set(values[2::3]) <= {0, 1, 2}:
+            return False
+    return True
+
+
+def _categories(records: list, where: str) -> dict[str, int]:
+    categories: dict[str, int] = {}
+    for at, one in enumerate(records):
+        number = _integer(one, "id", f"{where}: category {at}")
+        name = one.get("name")
+        if not isinstance(name, str) or not name or name in categories:
+            raise BadInput(f"{where}: category {number} has the name {name!r}; each needs its own.")
+        categories[name] = number
+    twice = [number for number, count in Counter(categories.values()).items() if count > 1]
+    if twice:
+        raise BadInput(f"{where}: two categories have the id {twice[0]}.")
+    return categories
+
+
+def _records(records: list, where: str) -> dict[int, dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = {}
+    names: set[str] = set()
+    for at, one in enumerate(records):
+        number = _integer(one, "id", f"{where}: image {at}")
+        name = one.get("file_name")
+        if not isinstance(name, str) or not name.strip("/"):
+            raise BadInput(f"{where}: image {number} has no file_name.")
+        name = name.replace("\\", "/")
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise BadInput(
+                f"{where}: image {number} is called {name!r}; expected a name inside the folder "
+                "of images."
+            )
+        if name in names or number in found:
+            raise BadInput(f"{where}: two images are called {name!r} or have the id {number}.")
+        width, height = (_integer(one, key, f"{where}: image {name}") for key in _SIDES)
+        if width < 1 or height < 1:
+            raise BadInput(f"{where}: image {name} has {width} x {height} pixels.")
+        names.add(name)
+        texts = {key: one.get(key, "") for key in ("prompt", "augprompt")}
+        for key, text in texts.items():
+            if not isinstance(text, str):
+                raise BadInput(f"{where}: image {name} has the {key} {text!r}; expected text.")
+        found[number] = {"name": name, "width": width, "height": height, **texts}
+    return found
+
+
+_SIDES = ("width", "height")
+
+
+def _integer(record: Any, key: str, where: str) -> int:
+    value = record.get(key) if isinstance(record, Mapping) else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadInput(f"{where}: {key} is {value!r}; expected a whole number.")
+    return value

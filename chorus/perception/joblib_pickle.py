@@ -1,0 +1,131 @@
+"""Reads the pickles that trackers write with joblib, and executes nothing in them.
+
+joblib's format: a pickle, as a whole compressed by zlib or gzip or not at all, in which every numpy
+array is a description (`NumpyArrayWrapper`) followed by the raw numbers, outside the pickle's own
+opcodes. Names are answered by the rules of `chorus.body.restricted_pickle`; on top of those, this
+one knows the wrapper, `defaultdict` (read as a dict) and PyTorch's tensors, which are not read:
+they come back as stand-ins. Neither joblib nor torch is imported.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import zlib
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+
+from chorus.body.restricted_pickle import Held, Maker, RestrictedUnpickler, StoredArray, load_with
+from chorus.errors import BadInput
+
+_LARGEST = 8 << 30  # bytes after decompression; a day of video stays far below
+_CHUNK = 1 << 24
+_TENSOR = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
+_COMPRESSED = (b"\x78", b"\x1f\x8b")
+
+
+def load_joblib(path: Path | str) -> Any:
+    """The object stored in a joblib file or a plain pickle.
+
+    Arrays inside are stand-ins: see `chorus.body.restricted_pickle.array_of`. BadInput if the file
+    is missing, damaged, of another compression, or asks for a name that is not on the list.
+    """
+    return load_with(
+        _JoblibReader,
+        path,
+        "a tracker's pickle (joblib, uncompressed or zlib)",
+        "it is damaged, cut short or of another compression: write it again",
+    )
+
+
+class _JoblibReader:
+    """What `load_with` expects of an unpickler: decompresses, then reads."""
+
+    def __init__(self, stream: Any, path: Path) -> None:
+        self.content = _decompressed(stream, path)
+        self.path = path
+
+    def load(self) -> Any:
+        """The stored object."""
+        return _JoblibUnpickler(self.content, self.path).load()
+
+
+def _decompressed(stream: Any, path: Path) -> io.BytesIO:
+    start = stream.read(2)
+    stream.seek(0)
+    if not start.startswith(_COMPRESSED):
+        return io.BytesIO(stream.read())
+    machine = zlib.decompressobj(wbits=47)  # zlib's header or gzip's
+    content = io.BytesIO()
+    while chunk := machine.unconsumed_tail or stream.read(_CHUNK):
+        content.write(machine.decompress(chunk, _CHUNK))
+        if content.tell() > _LARGEST:
+            raise BadInput(f"{path} holds more than {_LARGEST >> 30} GiB; split it by video.")
+    if not machine.eof:
+        raise BadInput(f"{path} is cut short; write it again.")
+    content.seek(0)
+    return content
+
+
+class _Wrapper:
+    """Stand-in of joblib's description of an array."""
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class _JoblibUnpickler(pickle._Unpickler):
+    """The Python unpickler, because arrays interrupt the stream of opcodes.
+
+    Every name is answered by the restricted unpickler; this class adds no name that could run code.
+    """
+
+    dispatch: ClassVar[dict] = dict(pickle._Unpickler.dispatch)
+
+    def __init__(self, stream: io.BytesIO, path: Path) -> None:
+        super().__init__(stream, encoding="latin1")
+        self._stream = stream
+        self._path = path
+        self._names = RestrictedUnpickler(stream, path)
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The stand-in of `module.name`; BadInput names what is refused."""
+        full = f"{module}.{name}"
+        if full == "joblib.numpy_pickle.NumpyArrayWrapper":
+            return type("Wrapper", (_Wrapper,), {})
+        if full == "collections.defaultdict":
+            return Maker(lambda *_: {})
+        if full in _TENSOR:
+            return Maker(lambda *_: type("Held", (Held,), {"kind": "torch.Tensor"})())
+        if full == "torch.storage._load_from_bytes":
+            return Maker(lambda _content: None)
+        return self._names.find_class(module, name)
+
+    def persistent_load(self, identifier: Any) -> NoReturn:
+        """Refuse references to objects outside the file."""
+        self._names.persistent_load(identifier)
+
+    def load_build(self) -> None:
+        """Give an object its state; an array's numbers follow its description."""
+        super().load_build()
+        if isinstance(self.stack[-1], _Wrapper):
+            self.stack[-1] = self._array(self.stack[-1].state)
+
+    dispatch[pickle.BUILD[0]] = load_build
+
+    def _array(self, state: dict[str, Any]) -> StoredArray:
+        dtype, shape = state["dtype"], tuple(int(size) for size in state["shape"])
+        if dtype.is_object:
+            found = RestrictedUnpickler(self._stream, self._path).load()
+            if not isinstance(found, StoredArray):
+                raise BadInput(f"{self._path}: an array of objects is stored as something else.")
+            return found
+        if state.get("numpy_array_alignment_bytes") is not None:
+            self._stream.read(self._stream.read(1)[0])  # padding, its length first
+        if min(shape, default=0) < 0:
+            raise BadInput(f"{self._path}: an array claims the shape {shape}.")
+        content = self._stream.read(math.prod(shape) * dtype.numpy().itemsize)
+        array = StoredArray()
+        array.__setstate__((1, shape, dtype, state["order"] == "F", content))
+        return array

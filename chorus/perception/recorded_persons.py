@@ -1,0 +1,143 @@
+"""Recorded poses and detected persons brought together: who is who, and the row of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from chorus.body.loading import FREE_BODY_NAME
+from chorus.body.model import BodyModel
+from chorus.geometry import boxes as box_geometry
+from chorus.geometry.weak_perspective import image_to_crop, project_weak, square_crop
+from chorus.perception.protocols import Person
+from chorus.perception.recorded_poses import FREE_BODY, SMPL, RecordedPose, WeakCamera
+
+MIN_IOU = 0.3
+"""Least overlap of a recorded pose's box with a person's. Low, because a pose without a recorded
+box is given that of its joints, which is smaller than the person."""
+
+
+def image_joints(
+    poses: Sequence[RecordedPose], size: tuple[int, int], body: BodyModel
+) -> Float[np.ndarray, "P 24 2"]:
+    """Pixels (P, 24, 2) float32 of the kinematic joints of persons in one image.
+
+    size: the image's width and height. Recorded joints are taken as they are; others are those of
+    the body model under the recorded camera, with zero shape where the recorded shape belongs to
+    another family of bodies.
+    """
+    if not poses:
+        return np.zeros((0, 24, 2), np.float32)
+    rotations = torch.from_numpy(np.stack([pose.pose for pose in poses]))
+    betas = torch.from_numpy(np.stack([betas_for(pose, body) for pose in poses]))
+    points = body.pose(rotations, betas).joints
+    return np.stack(
+        [
+            _projected(pose, joints, size) if pose.joints is None else pose.joints
+            for pose, joints in zip(poses, points, strict=True)
+        ]
+    ).astype(np.float32)
+
+
+def betas_for(pose: RecordedPose, body: BodyModel) -> Float[np.ndarray, " 10"]:
+    """The recorded shape, or zero if it is one of another family of bodies than `body`."""
+    family = FREE_BODY if body.name == FREE_BODY_NAME else SMPL
+    return pose.betas if pose.shape_of == family else np.zeros_like(pose.betas)
+
+
+def _projected(
+    pose: RecordedPose, joints: Float[torch.Tensor, "24 3"], size: tuple[int, int]
+) -> np.ndarray:
+    camera = pose.camera
+    if isinstance(camera, WeakCamera):
+        numbers = (camera.camera, camera.centre, camera.side)
+        weak, centre, side = (torch.as_tensor(np.asarray(n, np.float32)) for n in numbers)
+        return project_weak(joints, weak, centre, side).numpy()
+    focal = camera.focal or float(np.hypot(*size))
+    middle = np.array(size) / 2 if camera.principal is None else camera.principal
+    points = joints.double().numpy() + camera.translation
+    return middle + focal * points[:, :2] / points[:, 2:]
+
+
+def match(
+    found: Float[np.ndarray, "P 4"], wanted: Float[np.ndarray, "Q 4"], least: float = MIN_IOU
+) -> list[int | None]:
+    """For each of the boxes `wanted` (Q, 4) the box of `found` (P, 4) that is its own, or None.
+
+    Pairs are made from the largest intersection over union downwards, each box once, down to
+    `least`.
+    """
+    overlap = box_geometry.iou(found[:, None], wanted[None])
+    pairs: list[int | None] = [None] * len(wanted)
+    taken: set[int] = set()
+    # Sequential by definition: a pair takes both its boxes out of the game.
+    for flat in np.argsort(-overlap, axis=None, kind="stable"):
+        at, to = np.unravel_index(flat, overlap.shape)
+        if overlap[at, to] < least:
+            break
+        if pairs[to] is None and int(at) not in taken:
+            pairs[to] = int(at)
+            taken.add(int(at))
+    return pairs
+
+
+def persons_of(
+    poses: Sequence[RecordedPose],
+    boxes: Float[np.ndarray, "Q 4"],
+    size: tuple[int, int],
+    body: BodyModel,
+) -> list[Person | None]:
+    """The recorded person of each detected person box (Q, 4) of one image, None without one.
+
+    A pose is matched by its recorded box, else by the box around its joints. size: the image's
+    width and height, pixels.
+    """
+    if not poses:
+        return [None] * len(boxes)
+    joints = image_joints(poses, size, body)
+    own = np.stack(
+        [
+            np.concatenate([points.min(0), points.max(0)]) if pose.box is None else pose.box
+            for pose, points in zip(poses, joints, strict=True)
+        ]
+    )
+    return [
+        None if at is None else _person(poses[at], joints[at], boxes[to], body)
+        for to, at in enumerate(match(own, np.asarray(boxes, np.float32).reshape(-1, 4)))
+    ]
+
+
+def _person(pose: RecordedPose, joints: np.ndarray, box: np.ndarray, body: BodyModel) -> Person:
+    camera = pose.camera
+    betas = betas_for(pose, body)
+    if not isinstance(camera, WeakCamera):
+        points = body.pose(torch.from_numpy(pose.pose), torch.from_numpy(betas)).joints
+        camera = nearest_weak_camera(points, joints, box)
+    return Person(
+        box=np.asarray(box, np.float32),
+        pose=pose.pose,
+        betas=betas,
+        camera=np.asarray(camera.camera, np.float32),
+        crop_centre=np.asarray(camera.centre, np.float32),
+        crop_side=float(camera.side),
+        joints=joints,
+    )
+
+
+def nearest_weak_camera(
+    points: Float[torch.Tensor, "24 3"], pixels: Float[np.ndarray, "24 2"], box: np.ndarray
+) -> WeakCamera:
+    """The weak camera in a person box's crop under which joints lie nearest to their pixels.
+
+    points (24, 3), metres in the camera's orientation; pixels (24, 2). Least squares.
+    """
+    centre, side = square_crop(torch.as_tensor(box, dtype=torch.float64))
+    crop = image_to_crop(torch.as_tensor(pixels, dtype=torch.float64), centre, side).numpy()
+    flat = points[:, :2].double().numpy()
+    moved, wanted = flat - flat.mean(0), crop - crop.mean(0)
+    s = (moved * wanted).sum() / (moved**2).sum()
+    camera = np.concatenate([[s], crop.mean(0) - s * flat.mean(0)])
+    return WeakCamera(camera, centre.numpy(), float(side))
