@@ -28,6 +28,7 @@ COMMANDS = {
     "aggregate": "accumulate the 3D distributions",
     "view": "make stills, turntables, the interactive page and the contact sheet",
     "extend_eft": "build the test set from COCO val2014 and its EFT fits",
+    "import": "take images, masks, keypoints and poses of your own instead of our perception",
     "import_published": "fetch and convert the results that the release published",
     "truth": "compare distributions with the synthetic world's known 3D truth",
     "testset": "make the synthetic test set",
@@ -38,8 +39,9 @@ COMMANDS = {
     "verify": "check a results tree and say what to rerun",
 }
 
-# Commands whose module has another name, as `stages.report` is what stages tell their user.
-_MODULES = {"report": "report_pap"}
+# Commands whose module has another name: `stages.report` is what stages tell their user, and
+# `import` cannot be a module.
+_MODULES = {"report": "report_pap", "import": "import_images"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
