@@ -43,7 +43,7 @@ PROFILES: dict[str, Profile] = {
     ),
     "paper": Profile(
         model_key="stable-v1-4",
-        prompts="gpt-3.5-turbo",
+        prompts="openai",
         image_model="stable-diffusion-v1-4",
         segmenter="pointrend-r50",
         human_model="frankmocap-eft",
@@ -51,7 +51,7 @@ PROFILES: dict[str, Profile] = {
     ),
     "modern": Profile(
         model_key="modern",
-        prompts="openai-compatible",
+        prompts="openai",
         image_model="diffusers",
         segmenter="open-vocabulary",
         human_model="hmr2",

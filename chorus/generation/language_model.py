@@ -1,0 +1,232 @@
+"""Prompts by a language model: what is asked, what of an answer counts, when to ask again (SPEC 1).
+
+Knows no network: a model is a callable from messages to a `Reply`.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from chorus.errors import BadInput, ChorusError
+from chorus.generation.nouns import mentions
+from chorus.generation.prompts import clean_prompt, clean_reply
+
+FEWEST, MOST = 3, 20  # SPEC 1: M is drawn uniformly from these unless it is given
+MAX_TRIES = 6
+SHORTEST = 3  # words of a sentence: subject, verb, object
+
+Message = dict[str, str]  # "role" and "content", as chat servers take it
+
+# SPEC 1: the two variants of what the request says about the subject.
+SUBJECTS = {
+    "category": "The category of the subject is person.",
+    "word": "The subject is the words 'A person'.",
+}
+
+# What a server that offers structured output is asked to answer with.
+SCHEMA = {
+    "type": "object",
+    "properties": {"prompts": {"type": "array", "items": {"type": "string"}}},
+    "required": ["prompts"],
+    "additionalProperties": False,
+}
+
+_PRONOUNS = frozenset(
+    {"i", "you", "he", "she", "it", "we", "they", "me", "him", "her", "us", "them", "this", "that"}
+    | {"these", "those", "who", "mine", "yours", "hers", "ours", "theirs"}
+    | {f"{which}{who}" for which in ("some", "any", "every", "no") for who in ("one", "body")}
+)
+# How lines begin in which a model talks about its answer.
+_TALK = frozenset(
+    {"sure", "certainly", "absolutely", "okay", "ok", "yes", "no", "great", "thanks", "sorry"}
+    | {"here", "below", "note", "please", "let", "hope", "feel", "unfortunately", "as"}
+)
+_REFUSAL = re.compile(
+    r"\b(?:(?:i[’']?m|i am|we[’']?re|we are)\s+(?:\w+\s+)?(?:sorry|unable|not able)"
+    r"|i\s+(?:can(?:no|[’'])?t|cannot|can not|won[’']?t|will not|apologi[sz]e)"
+    r"|sorry,|as an? (?:ai|language model)|against (?:my|our) (?:guidelines|policy|policies))",
+    re.IGNORECASE,
+)
+_THOUGHTS = re.compile(r"<think>.*?(?:</think>|$)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model answered: its text; whether it was refused; whether it was cut off."""
+
+    text: str
+    refused: bool = False
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """Prompts to ask for: `count` of them about a noun; `subject` is a key of SUBJECTS."""
+
+    noun: str
+    count: int
+    subject: str
+
+
+@dataclass
+class Answer:
+    """What came of a task.
+
+    prompts are the good sentences, at most as many as asked for; `dropped` counts lines that did
+    not count by reason; `poor` names, by reason, the tries that brought nothing new; `failure` is
+    the error that ended the asking, None if there was none.
+    """
+
+    prompts: list[str] = field(default_factory=list)
+    tries: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    poor: Counter[str] = field(default_factory=Counter)
+    failure: ChorusError | None = None
+
+
+def draw_task(noun: str, seed: int, count: int | None = None) -> Task:
+    """The task for a noun (SPEC 1): M uniform from 3..20 unless given, one of the two subjects.
+
+    Both draws depend on the seed and the noun alone. Raises BadInput for a count below 1.
+    """
+    if count is not None and count < 1:
+        raise BadInput(f"the number of prompts is {count}; expected at least 1.")
+    draw = random.Random(f"{seed}\0{noun}")
+    drawn = draw.randint(FEWEST, MOST)
+    return Task(noun, count or drawn, draw.choice(sorted(SUBJECTS)))
+
+
+def request_messages(
+    task: Task, known: Sequence[str] = (), structured: bool = False
+) -> list[Message]:
+    """The request for a task (SPEC 1): for all of it, or for what is missing beside `known`.
+
+    With `structured` the answer is asked for as JSON of SCHEMA, else as plain lines.
+    """
+    count = task.count - len(known)
+    form = (
+        'Answer with a JSON object {"prompts": [...]} that lists the sentences as strings.'
+        if structured
+        else "Write one sentence on each line and nothing else: no numbering, no introduction."
+    )
+    lines = [
+        f"Write at most {count} simple prompts of the form subject, verb, object, in which the "
+        f"object is '{task.noun}'.",
+        SUBJECTS[task.subject],
+        "Use diverse, general words, but never a pronoun as the subject.",
+        "The sentences must agree with common sense.",
+        f"The verb must be a physical interaction with the {task.noun}; prefer simple verbs.",
+        f"Every sentence names the {task.noun}.",
+        form,
+    ]
+    if known:
+        lines.append("Repeat none of these: " + "; ".join(known) + ".")
+    return [{"role": "user", "content": "\n".join(lines)}]
+
+
+def parse_reply(reply: Reply) -> list[str]:
+    """Sentences of a reply, JSON of SCHEMA or plain lines, cleaned but not judged.
+
+    Of a reply that was cut off, the last line is left out, since its sentence may be; JSON that was
+    cut off has none. What a reasoning model thinks aloud before its answer is not part of it.
+    """
+    text = _THOUGHTS.sub("", reply.text).strip()
+    bare = re.sub(r"^```\w*\s*|\s*```$", "", text)
+    if bare.startswith(("{", "[")):
+        try:
+            content = json.loads(bare)
+        except ValueError:
+            # "[1] A person ..." begins with a bracket too and is plain text.
+            if bare.startswith("{"):
+                return []
+        else:
+            return clean_reply("\n".join(_texts(content)))
+    lines = text.splitlines()
+    return clean_reply("\n".join(lines[:-1] if reply.truncated else lines))
+
+
+def _texts(content: object) -> list[str]:
+    """Sentences in an object of SCHEMA, or in a bare list, as some servers send it."""
+    items = content.get("prompts") if isinstance(content, dict) else content
+    return [item for item in items if isinstance(item, str)] if isinstance(items, list) else []
+
+
+def fault(sentence: str, noun: str) -> str:
+    """Why a sentence of a reply is no prompt for the noun; empty if it is one."""
+    words = sentence.split()
+    first = re.split(r"[’'\s,.!:]", sentence.lower(), maxsplit=1)[0]
+    if _REFUSAL.search(sentence):
+        return "refusals"
+    if first in _PRONOUNS:
+        return "a pronoun as the subject"
+    if first in _TALK or len(words) < SHORTEST or sentence.endswith("?"):
+        return "not a sentence about an interaction"
+    if not mentions(sentence, noun):
+        return f"without the word {noun!r}"
+    try:
+        clean_prompt(sentence, noun)
+    except BadInput:
+        return "not a short line of plain text"
+    return "begins with #" if sentence.startswith("#") else ""
+
+
+def ask(
+    task: Task,
+    reply: Callable[[list[Message]], Reply],
+    tries: int = MAX_TRIES,
+    structured: bool = False,
+) -> Answer:
+    """Ask until there are exactly `task.count` prompts (SPEC 1), at most `tries` times.
+
+    The good sentences of every reply are kept and only the missing ones asked for again; what is
+    more than asked for is cut. An error of `reply` ends the asking and is the answer's `failure`.
+    """
+    answer = Answer()
+    seen: set[str] = set()
+    while len(answer.prompts) < task.count and answer.tries < tries:
+        answer.tries += 1
+        try:
+            got = reply(request_messages(task, answer.prompts, structured))
+        except ChorusError as error:
+            answer.failure = error
+            break
+        before = len(answer.prompts)
+        sentences = [] if got.refused else parse_reply(got)
+        for sentence in sentences:
+            key = re.sub(r"\W+", " ", sentence).strip().casefold()
+            if reason := "repetitions" if key in seen else fault(sentence, task.noun):
+                answer.dropped[reason] += 1
+            else:
+                seen.add(key)
+                answer.prompts.append(sentence)
+        if len(answer.prompts) == before:
+            answer.poor[_poor(got, sentences)] += 1
+    del answer.prompts[task.count :]
+    return answer
+
+
+def _poor(reply: Reply, sentences: Sequence[str]) -> str:
+    """What a reply without a new prompt was."""
+    if reply.refused or _REFUSAL.search(reply.text):
+        return "refusals"
+    return "replies without a usable sentence" if reply.text.strip() else "empty replies"
+
+
+def shortfall(task: Task, answer: Answer) -> str:
+    """A sentence on what is missing and why, empty if nothing is."""
+    missing = task.count - len(answer.prompts)
+    if not missing:
+        return ""
+    times = "once" if answer.tries == 1 else f"{answer.tries} times"
+    told = [f"{count} {name}" for name, count in answer.poor.most_common()]
+    if answer.dropped:
+        lines = ", ".join(f"{count} {name}" for name, count in answer.dropped.most_common())
+        told.append(f"lines dropped: {lines}")
+    why = f" ({'; '.join(told)})" if told else ""
+    asked = f"{len(answer.prompts)} of {task.count} prompts after asking {times}{why}"
+    return f"{asked}; {answer.failure}" if answer.failure else f"{asked}."
