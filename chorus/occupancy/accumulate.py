@@ -17,7 +17,7 @@ from chorus.geometry.cameras import azimuth_bin
 from chorus.occupancy.canonical import CanonicalSpace
 from chorus.occupancy.counts import BINS, BinCounts
 from chorus.occupancy.plain import PlainBatch
-from chorus.occupancy.views import Views, joint_cameras, mirrored, unusable
+from chorus.occupancy.views import Views, joint_cameras, mirrored, packed, unusable
 
 _IMAGES_AT_ONCE = 64
 """Images of one batch: the fused kernels keep a bit of a word for each."""
@@ -101,7 +101,8 @@ def _add(
     else:
         Batch = PlainBatch
     cameras = joint_cameras(space, views).to(device)
-    batch = Batch(cameras, views.masks, space.settings.projection == "release", threads)
+    masks = [packed(mask) for mask in views.masks]
+    batch = Batch(cameras, masks, space.settings.projection == "release", threads)
     bins = azimuth_bin(views.R.double(), views.t.double()).numpy()
     regions = [
         batch.touched(space.weights[region], space.centres[region])

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from chorus.occupancy import kernels
 from chorus.occupancy.counts import BinCounts
+from chorus.occupancy.mask_bits import MaskBits
 
 _BLOCK = 8192
 """Voxels per job of a thread; a multiple of 4 whose words stay in the cache."""
@@ -26,7 +27,7 @@ class FusedBatch:
     def __init__(
         self,
         cameras: Float[Tensor, "B 24 3 4"],
-        masks: Sequence[Bool[np.ndarray, "H W"]],
+        masks: Sequence[MaskBits],
         release: bool,
         threads: int = 1,
     ) -> None:
@@ -79,18 +80,17 @@ class FusedBatch:
             list(pool.map(run, range(0, total, _BLOCK)))
 
 
-def _pack(masks: Sequence[Bool[np.ndarray, "H W"]], lanes: int, release: bool) -> tuple:
+def _pack(masks: Sequence[MaskBits], lanes: int, release: bool) -> tuple:
     """The kernels' `images`: sizes, and all masks as the bits of one run of words."""
     width, height = np.zeros((2, lanes), np.float32)
     stride, offset = np.zeros((2, lanes), np.int32)
     words = [np.zeros(1, np.uint32)]  # word 0: where places outside an image look
     begin = 1
     for image, mask in enumerate(masks):
-        height[image], width[image] = mask.shape
-        stride[image], offset[image] = mask.shape[1], begin * 32
-        packed = np.packbits(mask, bitorder="little")
-        words.append(np.pad(packed, (0, -packed.size % 4)).view("<u4").astype(np.uint32))
-        begin += words[-1].size
+        height[image], width[image] = mask.height, mask.width
+        stride[image], offset[image] = mask.height, begin * 32
+        words.append(mask.words)
+        begin += mask.words.size
     # Rounding toward zero puts the open interval (-1, 0) into pixel 0.
     lowest = np.nextafter(np.float32(-1), np.float32(0)) if release else np.float32(0)
     behind = np.float32(-np.inf if release else 0)

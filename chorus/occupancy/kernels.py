@@ -80,7 +80,7 @@ def _look_up(across, down, depth, images, place):
             & (v >= lowest)
             & (v < height[image])
         )
-        bit = np.int32(v) * stride[image] + np.int32(u) + offset[image]
+        bit = np.int32(u) * stride[image] + np.int32(v) + offset[image]
         place[image] = bit if inside else np.int32(0)
     seen = np.uint64(0)
     hit = np.uint64(0)

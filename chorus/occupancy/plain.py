@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from chorus.occupancy.counts import BinCounts
+from chorus.occupancy.mask_bits import MaskBits
 
 _PAIRS_AT_ONCE = 1 << 20
 """Places times images handled at a time: about 100 MB of blended matrices."""
@@ -21,17 +22,17 @@ class PlainBatch:
     def __init__(
         self,
         cameras: Float[Tensor, "B 24 3 4"],
-        masks: Sequence[Bool[np.ndarray, "H W"]],
+        masks: Sequence[MaskBits],
         release: bool,
         threads: int = 1,
     ) -> None:
         """cameras, release: as for `FusedBatch`; `threads` is torch's own business here."""
         device = cameras.device
         self._cameras = cameras
-        sizes = torch.tensor([mask.shape for mask in masks], device=device)
+        sizes = torch.tensor([(mask.height, mask.width) for mask in masks], device=device)
         self._height, self._width = sizes[:, 0], sizes[:, 1]
         self._offset = torch.cumsum(self._height * self._width, 0) - self._height * self._width
-        flat = np.concatenate([mask.reshape(-1) for mask in masks])
+        flat = np.concatenate([mask.dense().T.reshape(-1) for mask in masks])
         self._pixels = torch.from_numpy(flat).to(device)
         self._release = release
 
@@ -92,4 +93,4 @@ class PlainBatch:
         # Conversion to whole numbers rounds toward zero, which is what either setting wants here.
         column = torch.where(seen, u, 0).long()
         row = torch.where(seen, v, 0).long()
-        return seen, seen & self._pixels[self._offset + row * self._width + column]
+        return seen, seen & self._pixels[self._offset + column * self._height + row]

@@ -15,6 +15,7 @@ from chorus.body.model import mirror_pose
 from chorus.errors import BadInput
 from chorus.geometry.cameras import mirror_camera
 from chorus.occupancy.canonical import CanonicalSpace
+from chorus.occupancy.mask_bits import MaskBits, of_mask
 
 
 class Views(NamedTuple):
@@ -22,14 +23,14 @@ class Views(NamedTuple):
 
     pose (B, 24, 3) axis-angle, radians (the global rotation is ignored: the camera has it);
     R (B, 3, 3), t (B, 3) metres: body frame to camera; K (B, 3, 3) pixels; masks: B arrays
-    (H, W) bool, the union of the category's instances, sizes may differ.
+    (H, W) bool or the same as `MaskBits`, the union of the category's instances, sizes may differ.
     """
 
     pose: Float[Tensor, "B 24 3"]
     R: Float[Tensor, "B 3 3"]
     t: Float[Tensor, "B 3"]
     K: Float[Tensor, "B 3 3"]
-    masks: Sequence[Bool[np.ndarray, "H W"]]
+    masks: Sequence[Bool[np.ndarray, "H W"] | MaskBits]
 
     @classmethod
     def of(
@@ -38,7 +39,7 @@ class Views(NamedTuple):
         R: Float[np.ndarray, "B 3 3"],
         t: Float[np.ndarray, "B 3"],
         K: Float[np.ndarray, "B 3 3"],
-        masks: Sequence[Bool[np.ndarray, "H W"]],
+        masks: Sequence[Bool[np.ndarray, "H W"] | MaskBits],
     ) -> Views:
         """Samples from arrays, lists or tensors; the last dimensions may be flat, as in tables.
 
@@ -70,11 +71,23 @@ def unusable(views: Views) -> list[str]:
         for index in torch.nonzero(~finite)[:, 0].tolist():
             faults[index] = faults[index] or f"{name} is not finite"
     for index, mask in enumerate(views.masks):
-        if mask.ndim != 2 or mask.size == 0 or mask.dtype != bool:
+        if isinstance(mask, MaskBits):
+            if not mask.size:
+                faults[index] = faults[index] or "the mask has no pixel"
+        elif mask.ndim != 2 or mask.size == 0 or mask.dtype != bool:
             faults[index] = faults[index] or (
                 f"the mask is {mask.dtype} {mask.shape}, not bool (height, width)"
             )
     return faults
+
+
+def packed(mask: Bool[np.ndarray, "H W"] | MaskBits) -> MaskBits:
+    """The mask as bits."""
+    return mask if isinstance(mask, MaskBits) else of_mask(mask)
+
+
+def _dense(mask: Bool[np.ndarray, "H W"] | MaskBits) -> Bool[np.ndarray, "H W"]:
+    return mask.dense() if isinstance(mask, MaskBits) else mask
 
 
 def mirrored(views: Views) -> Views:
@@ -83,7 +96,7 @@ def mirrored(views: Views) -> Views:
     K stays, which is right where the principal point is the middle of the image.
     """
     R, t = mirror_camera(views.R, views.t)
-    masks = [mask[:, ::-1] for mask in views.masks]
+    masks = [_dense(mask)[:, ::-1] for mask in views.masks]
     return Views(mirror_pose(views.pose), R, t, views.K, masks)
 
 
