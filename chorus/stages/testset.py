@@ -35,7 +35,9 @@ MIN_OVERLAP = 0.5
 VIEWS = ("original", ", realistic photo", ", seen from various views", ", full body photo")
 """Augprompts whose cameras take the test images: the ones that ask for no single side or limb and
 keep the person large."""
-_DRAWS = 12
+_DRAWS = 150
+"""Most draws for one test image. Of "rides on skis" about one draw in twelve is one, of other
+interactions more."""
 _COARSEST = 32
 
 
@@ -76,6 +78,7 @@ def run(options: Options, progress: Progress = None) -> Report:
             "body": options.body_name,
             "views": list(VIEWS),
             "min_overlap": MIN_OVERLAP,
+            "draws": _DRAWS,
         },
         make_worker=functools.partial(TestSetWorker, options),
         count=options.num_images,

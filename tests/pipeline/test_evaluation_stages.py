@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +19,10 @@ from chorus.evaluation.known_camera import body_camera
 from chorus.evaluation.voxel_field import read_field
 from chorus.geometry import masks
 from chorus.occupancy.grid import VoxelGrid
+from chorus.samples import SampleKey
+from chorus.stages import testset
+from chorus.stages.loop import Sample
+from chorus.synthetic.interactions import categories
 from chorus.tables import read_table, write_table
 
 TEST_SET = "results/test_set/synthetic/surfboard/test/original.parquet"
@@ -71,6 +77,38 @@ def test_more_test_images_keep_the_first(spoiled):
     assert len(after) == 5 and {index: after[index] for index in before} == before
 
 
+@pytest.fixture
+def worker(base, tmp_path) -> testset.TestSetWorker:
+    """Draws test images of 64 pixels, which is quick, into a tree of its own."""
+    made = testset.TestSetWorker(
+        testset.Options(imports_dir=base / "imports", results_dir=tmp_path)
+    )
+    made._settings = replace(made._settings, width=64, height=64)
+    return made
+
+
+@pytest.mark.parametrize("category", categories())
+def test_every_category_has_test_images(worker, category):
+    (found,) = worker.process([Sample(SampleKey(*testset.shard_of("synthetic", category), 3), {})])
+    assert found.values is not None and found.values["overlap"] >= 0.5
+
+
+def test_a_rare_test_image_is_drawn_for_and_an_impossible_one_is_given_up(worker, monkeypatch):
+    draws = []
+
+    def rendered(scene, body):
+        draws.append(scene)
+        return SimpleNamespace(image=np.zeros((4, 4, 3), np.uint8))
+
+    monkeypatch.setattr("chorus.synthetic.scenes.sample_scene", lambda *scene: scene)
+    monkeypatch.setattr("chorus.synthetic.rendering.render", rendered)
+    key = SampleKey(*testset.shard_of("synthetic", "skis"), 0)
+    worker._described = lambda *_: {"overlap": 1.0} if len(draws) == 100 else "too far away"
+    assert worker.process([Sample(key, {})])[0].values["image"] == "000000.jpg"
+    assert len(set(draws)) == 100  # every draw has a seed of its own
+    assert "too far away" in worker.process([Sample(key, {})])[0].skipped
+
+
 def test_the_known_camera_sees_a_zero_shape_person_exactly(base):
     body = chorus.load_body(imports=base / "imports")
     rng = np.random.default_rng(3)
@@ -101,7 +139,7 @@ def test_scores_are_kept_and_tell_what_they_were_made_of(scored, capsys):
 
 @pytest.mark.parametrize("form", ["table", "csv", "json", "markdown", "latex"])
 def test_every_format_carries_the_version(scored, capsys, form):
-    arguments = ["--format", form, "--num_multiview_thres", "4"]
+    arguments = ["--format", form, "--num_multiview_thres", "4", "--no-html"]
     assert main(command(scored, "report", *arguments)) == 0
     printed = capsys.readouterr()
     assert printed.err == "" and "surfboard" in printed.out
