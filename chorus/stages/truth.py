@@ -18,6 +18,7 @@ from chorus.errors import BadInput, ChorusError
 from chorus.files import atomic_write, portable_name
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
 from chorus.occupancy.presets import preset
+from chorus.results import ResultsTree
 from chorus.samples import ShardKey
 from chorus.settings import RunOptions
 from chorus.stages.aggregate import Aggregator
@@ -126,7 +127,7 @@ class _Scorer:
         learned = load(folder)[WHOLE].counts
         samples = gather(tree, shards, self._rules)
         rigid = self._rigid.accumulate(samples, f"{prompt}, no canonicalisation")[WHOLE]
-        truth = true_occupancy(self._full.space(), _scenes(tree, shards))
+        truth = true_occupancy(self._full.space(), known_scenes(tree, shards))
         scores = {}
         for variant, (canonical, weighted) in VARIANTS.items():
             counts = learned if canonical else rigid
@@ -135,8 +136,8 @@ class _Scorer:
         return {"samples": len(samples), "scenes": truth.scenes, "variants": scores}
 
 
-def _scenes(tree, shards: Sequence[ShardKey]) -> Iterator[KnownScene]:
-    """The scenes of a prompt without a deliberate fault."""
+def known_scenes(tree: ResultsTree, shards: Sequence[ShardKey]) -> Iterator[KnownScene]:
+    """The synthetic world's scenes of a prompt without a deliberate fault."""
     from chorus.evaluation.truth_test import KnownScene
     from chorus.synthetic.objects import build, contains
 
