@@ -1,0 +1,71 @@
+"""A distribution and its body as one binary glTF file (GLB), for any 3D program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chorus.errors import BadInput
+from chorus.viewing.exhibit import Exhibit, ShownBody
+from chorus.viewing.scene import BODY_COLOUR, ColourScale, default_threshold
+from chorus.viewing.surfaces import isosurface, refine
+
+if TYPE_CHECKING:
+    from chorus.body.model import BodyModel
+    from chorus.occupancy.distribution import Distribution
+
+_OPACITY = 0.8
+
+
+def distribution_glb(
+    distribution: Distribution, body: BodyModel, threshold: float | None = None
+) -> bytes:
+    """A GLB with two nodes, `body` (zero shape, star pose) and `distribution` (a closed surface).
+
+    Metres, y up, the person looks along +z: the body frame (docs/conventions.md) is glTF's own.
+    threshold: the probability at the surface; by default the one that pictures show. BadInput if no
+    voxel reaches it.
+    """
+    import trimesh
+
+    exhibit = Exhibit.of(distribution)
+    level = default_threshold(exhibit.peak) if threshold is None else threshold
+    field = refine(exhibit.probability)
+    surface = isosurface(field, level, exhibit.side)
+    if surface.is_empty:
+        raise BadInput(
+            f"no voxel reaches the probability {level:.3g}; the highest is {field.max():.3g}."
+        )
+    shown = ShownBody.of(body)
+    scene = trimesh.Scene(
+        metadata={
+            "category": distribution.category,
+            "prompt": distribution.prompt,
+            "part": distribution.part,
+            "probability": level,
+        }
+    )
+    colour = ColourScale(exhibit.peak)(level)
+    for name, vertices, faces, rgba in (
+        ("body", shown.vertices, shown.faces, (*BODY_COLOUR, 1.0)),
+        ("distribution", surface.vertices, surface.faces, (*colour, _OPACITY)),
+    ):
+        scene.add_geometry(_mesh(name, vertices, faces, rgba), node_name=name, geom_name=name)
+    return scene.export(file_type="glb")
+
+
+def _mesh(name: str, vertices: np.ndarray, faces: np.ndarray, rgba: tuple[float, ...]):
+    import trimesh
+    from trimesh.visual.material import PBRMaterial
+
+    material = PBRMaterial(
+        name=name,
+        baseColorFactor=[round(255 * value) for value in rgba],
+        metallicFactor=0.0,
+        roughnessFactor=0.8,
+        alphaMode="OPAQUE" if rgba[3] == 1 else "BLEND",
+    )
+    return trimesh.Trimesh(
+        vertices, faces, process=False, visual=trimesh.visual.TextureVisuals(material=material)
+    )
