@@ -6,8 +6,9 @@ depend on how many there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +20,10 @@ from chorus.occupancy.counts import BINS, BinCounts
 from chorus.occupancy.plain import PlainBatch
 from chorus.occupancy.views import Views, joint_cameras, mirrored, packed, unusable
 
+Path = Literal["fused", "device", "plain"]
+
 _IMAGES_AT_ONCE = 64
-"""Images of one batch: the fused kernels keep a bit of a word for each."""
+"""Images of one batch: the kernels keep a bit of a word for each."""
 _PIXELS_AT_ONCE = 1 << 28
 """Pixels of the masks of one batch; a bit's number has to fit 32 bits."""
 
@@ -49,27 +52,42 @@ def accumulate(
     into: dict[str, BinCounts] | None = None,
     threads: int = 1,
     device: torch.device | str = "cpu",
-    path: Literal["fused", "plain"] | None = None,
+    path: Path | None = None,
 ) -> Accumulation:
     """Count samples into every part's cluster.
 
-    `into` continues earlier counts, in place. On a CPU the fused kernels run with `threads`
-    threads; on other devices, or with path="plain", plain tensor operations do the same. A sample
+    `into` continues earlier counts, in place. The work is done by one of three paths: "fused"
+    kernels with `threads` threads, the choice on a CPU; a "device" kernel, the choice elsewhere;
+    "plain" tensor operations, which are there to be compared with and run on any device. A sample
     with NaN or infinity in its pose or camera or without a proper mask is refused with a reason
     and leaves no trace. With symmetric settings each sample is also counted mirrored, as one more
     sample; `members` then tells of the sample as it is.
     """
     counts = empty_counts(space) if into is None else into
     device = torch.device(device)
-    path = path or ("fused" if device.type == "cpu" else "plain")
+    path = path or ("fused" if device.type == "cpu" else "device")
+    collect = None
+    if path == "device":
+        from chorus.occupancy.device_counts import DeviceCounts
+
+        on_device = DeviceCounts(space, device)
+        make, collect = on_device.batch, on_device.collect
+    elif path == "plain":
+        make = partial(PlainBatch, space)
+    else:
+        from chorus.occupancy.fused import FusedBatch
+
+        make = partial(FusedBatch, space, threads=threads)
     refused = unusable(views)
     usable = [index for index, fault in enumerate(refused) if not fault]
     members = np.zeros((len(space.parts), len(refused)), bool)
     for index in _batches(views, usable):
         batch = views.select(index)
-        members[:, index] = _add(space, batch, counts, threads, device, path)
+        members[:, index] = _add(space, batch, counts, device, make)
         if space.settings.symmetric:
-            _add(space, mirrored(batch), counts, threads, device, path)
+            _add(space, mirrored(batch), counts, device, make)
+    if collect is not None:
+        collect([counts[part.name] for part in space.parts])
     return Accumulation(counts, members, refused)
 
 
@@ -91,27 +109,19 @@ def _add(
     space: CanonicalSpace,
     views: Views,
     counts: dict[str, BinCounts],
-    threads: int,
     device: torch.device,
-    path: str,
+    make: Callable[..., Any],
 ) -> Bool[np.ndarray, "parts B"]:
     """Count one batch of usable samples; returns who joined which cluster."""
-    if path == "fused":
-        from chorus.occupancy.fused import FusedBatch as Batch
-    else:
-        Batch = PlainBatch
     cameras = joint_cameras(space, views).to(device)
     masks = [packed(mask) for mask in views.masks]
-    batch = Batch(cameras, masks, space.settings.projection == "release", threads)
+    batch = make(cameras, masks)
     bins = azimuth_bin(views.R.double(), views.t.double()).numpy()
-    regions = [
-        batch.touched(space.weights[region], space.centres[region])
-        for region in space.regions.values()
-    ]
+    regions = [batch.touched(region) for region in space.regions]
     touched = np.stack(regions) if regions else np.zeros((0, len(bins)), bool)
     members = space.members(touched)
     targets = [counts[part.name] for part in space.parts]
-    batch.count(space.weights, space.centres, members, bins, targets)
+    batch.count(members, bins, targets)
     for cluster, mine in zip(targets, members, strict=True):
         np.add(cluster.samples, np.bincount(bins, minlength=BINS), out=cluster.samples)
         np.add(cluster.members, np.bincount(bins[mine], minlength=BINS), out=cluster.members)

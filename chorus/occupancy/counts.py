@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
-from jaxtyping import Float, Int, UInt32
+from jaxtyping import Bool, Float, Int, UInt32, UInt64
 
 from chorus.errors import BadInput, unknown_name
 from chorus.occupancy.archive import read_archive, write_archive
@@ -154,6 +154,24 @@ def bin_weights(samples: Int[np.ndarray, 12], weighting: Weighting) -> Float[np.
     else:
         raise unknown_name("weighting", weighting, get_args(Weighting))
     return np.divide(1.0, together, out=np.zeros(BINS), where=together > 0)
+
+
+def target_words(
+    members: Bool[np.ndarray, "clusters B"],
+    bins: Int[np.ndarray, " B"],
+    bits: UInt64[np.ndarray, " B"],
+) -> tuple[Int[np.ndarray, " T"], UInt64[np.ndarray, " T"]]:
+    """Which rows of counts a batch adds to, and the images that each row counts.
+
+    rows (T,): a cluster's number times 12 plus an azimuth bin; words (T,): the `bits` of the images
+    of that cluster and bin together. Rows without images are left out.
+    """
+    rows, words = [], []
+    for cluster, mine in enumerate(members):
+        for azimuth in np.unique(bins[mine]):
+            rows.append(cluster * BINS + azimuth)
+            words.append(np.bitwise_or.reduce(bits[mine & (bins == azimuth)]))
+    return np.array(rows, np.int64), np.array(words, np.uint64)
 
 
 def grid_of(metadata: dict, where: object) -> VoxelGrid:

@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from chorus.occupancy import kernels
-from chorus.occupancy.counts import BinCounts
+from chorus.occupancy.canonical import CanonicalSpace
+from chorus.occupancy.counts import BINS, BinCounts, target_words
 from chorus.occupancy.mask_bits import MaskBits
 
 _BLOCK = 8192
@@ -26,46 +27,42 @@ class FusedBatch:
 
     def __init__(
         self,
+        space: CanonicalSpace,
         cameras: Float[Tensor, "B 24 3 4"],
         masks: Sequence[MaskBits],
-        release: bool,
         threads: int = 1,
     ) -> None:
-        """cameras: see `views.joint_cameras`. release: the published code's rounding and depth."""
+        """cameras: see `views.joint_cameras`."""
+        self._space = space
         lanes = -(-len(masks) // kernels.LANES) * kernels.LANES
         self._cameras = np.zeros((cameras.shape[1], 3, 4, lanes), np.float32)
         self._cameras[..., : len(masks)] = cameras.permute(1, 2, 3, 0).numpy()
-        self._images = _pack(masks, lanes, release)
+        self._images = _pack(masks, lanes, space.settings.projection == "release")
         self._bits = np.uint64(1) << np.arange(len(masks), dtype=np.uint64)
         self._threads = threads
 
-    def touched(
-        self, weights: Float[np.ndarray, "R 24"], centres: Float[np.ndarray, "R 3"]
-    ) -> Bool[np.ndarray, " B"]:
-        """(B,) bool: images in which any of these places (R >= 0) lies inside the mask."""
-        rows = _in_fours(weights), _in_fours(centres)
+    def touched(self, region: tuple[str, ...]) -> Bool[np.ndarray, " B"]:
+        """(B,) bool: images in which any voxel of the region lies inside the mask."""
+        voxels = self._space.regions[region]
+        rows = _in_fours(self._space.weights[voxels]), _in_fours(self._space.centres[voxels])
         word = np.uint64(kernels.touch(rows, self._cameras, self._images))
         return (word & self._bits) != 0
 
     def count(
         self,
-        weights: Float[np.ndarray, "P 24"],
-        centres: Float[np.ndarray, "P 3"],
         members: Bool[np.ndarray, "clusters B"],
         bins: Int[np.ndarray, " B"],
         counts: Sequence[BinCounts],
     ) -> None:
         """Add the images to the voxel counts of the clusters they are members of, in place."""
         targets = []
-        for cluster, mine in zip(counts, members, strict=True):
-            image_rows = cluster.image.reshape(len(cluster.image), -1)
-            mask_rows = cluster.mask.reshape(len(cluster.mask), -1)
-            for azimuth in np.unique(bins[mine]):
-                word = np.bitwise_or.reduce(self._bits[mine & (bins == azimuth)])
-                targets.append((word, image_rows[azimuth], mask_rows[azimuth]))
+        for row, word in zip(*target_words(members, bins, self._bits), strict=True):
+            cluster, azimuth = counts[row // BINS], row % BINS
+            image_row, mask_row = cluster.image[azimuth], cluster.mask[azimuth]
+            targets.append((word, image_row.reshape(-1), mask_row.reshape(-1)))
         if not targets:
             return
-        rows = _in_fours(weights), _in_fours(centres)
+        rows = _in_fours(self._space.weights), _in_fours(self._space.centres)
         total = len(rows[0])
 
         def run(start: int) -> None:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from chorus.occupancy.canonical import CanonicalSpace
 from chorus.occupancy.counts import BinCounts
 from chorus.occupancy.mask_bits import MaskBits
 
@@ -21,25 +22,26 @@ class PlainBatch:
 
     def __init__(
         self,
+        space: CanonicalSpace,
         cameras: Float[Tensor, "B 24 3 4"],
         masks: Sequence[MaskBits],
-        release: bool,
         threads: int = 1,
     ) -> None:
-        """cameras, release: as for `FusedBatch`; `threads` is torch's own business here."""
+        """As for `FusedBatch`; `threads` is torch's own business here."""
         device = cameras.device
+        self._space = space
         self._cameras = cameras
         sizes = torch.tensor([(mask.height, mask.width) for mask in masks], device=device)
         self._height, self._width = sizes[:, 0], sizes[:, 1]
         self._offset = torch.cumsum(self._height * self._width, 0) - self._height * self._width
         flat = np.concatenate([mask.dense().T.reshape(-1) for mask in masks])
         self._pixels = torch.from_numpy(flat).to(device)
-        self._release = release
+        self._release = space.settings.projection == "release"
 
-    def touched(
-        self, weights: Float[np.ndarray, "R 24"], centres: Float[np.ndarray, "R 3"]
-    ) -> Bool[np.ndarray, " B"]:
-        """(B,) bool: images in which any of these places (R >= 0) lies inside the mask."""
+    def touched(self, region: tuple[str, ...]) -> Bool[np.ndarray, " B"]:
+        """(B,) bool: images in which any voxel of the region lies inside the mask."""
+        voxels = self._space.regions[region]
+        weights, centres = self._space.weights[voxels], self._space.centres[voxels]
         touched = torch.zeros(len(self._cameras), dtype=torch.bool, device=self._pixels.device)
         for _, _, hit in self._verdicts(weights, centres):
             touched |= hit.any(dim=0)
@@ -47,8 +49,6 @@ class PlainBatch:
 
     def count(
         self,
-        weights: Float[np.ndarray, "P 24"],
-        centres: Float[np.ndarray, "P 3"],
         members: Bool[np.ndarray, "clusters B"],
         bins: Int[np.ndarray, " B"],
         counts: Sequence[BinCounts],
@@ -59,7 +59,7 @@ class PlainBatch:
         one_hot = np.eye(len(counts[0].image), dtype=np.float32)[bins]
         belongs = members.T[:, :, None] * one_hot[:, None]
         belongs = torch.from_numpy(belongs.reshape(len(bins), -1)).to(self._pixels.device)
-        for start, seen, hit in self._verdicts(weights, centres):
+        for start, seen, hit in self._verdicts(self._space.weights, self._space.centres):
             for verdict, name in ((seen, "image"), (hit, "mask")):
                 sums = (verdict.float() @ belongs).round().to(torch.int64).cpu().numpy()
                 sums = sums.reshape(len(sums), len(counts), -1).astype(np.uint32)

@@ -80,7 +80,7 @@ def plain_counts(space, views: Views):
     return image, mask_count, members
 
 
-@pytest.mark.parametrize("path", ["fused", "plain"])
+@pytest.mark.parametrize("path", ["fused", "device", "plain"])
 @pytest.mark.parametrize("name", ["aggregate_24", "aggregate_closeup_24"])
 def test_agrees_with_the_reference_volumes(golden, golden_body, name, path):
     expected = golden(name)
@@ -118,7 +118,7 @@ def test_agrees_with_the_reference_volumes(golden, golden_body, name, path):
     width=st.integers(1, 70),
     projection=st.sampled_from(["exact", "release"]),
     canonicalise=st.booleans(),
-    path=st.sampled_from(["fused", "plain"]),
+    path=st.sampled_from(["fused", "plain", "device"]),
 )
 def test_agrees_with_an_image_at_a_time(
     space, make_views, count, seed, height, width, projection, canonicalise, path
@@ -185,7 +185,7 @@ def test_a_spoiled_sample_is_refused_with_a_reason_and_leaves_no_trace(space, ma
     views.t[2, 0] = torch.inf
     views.K[3] = torch.nan
     views.masks[4] = np.zeros((0, 5), bool)
-    for path in ("fused", "plain"):
+    for path in ("fused", "device", "plain"):
         found = accumulate(space, views, path=path)
         assert [fault.split(" ")[0] for fault in found.refused] == ["", "pose", "t", "K", "the", ""]
         assert same(found.counts, expected.counts)
