@@ -10,15 +10,11 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from chorus.errors import BadInput, Unavailable
 from chorus.generation.credentials import redact, secret, setting, without_login
 from chorus.generation.language_model import SCHEMA, Message, Reply
-
-if TYPE_CHECKING:
-    import openai
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +129,7 @@ class ChatModel:
                 **optional,
             )
         except self._openai.APIStatusError as error:
-            code, told = self._server_words(error)
+            code, told = self._words(error.body or error.response.text)
             if error.status_code in (400, 422):
                 if code.lower() in _REFUSED_CODES:
                     return _record("", refusal=told or code)
@@ -164,8 +160,11 @@ class ChatModel:
                 "mostly ends in /v1."
             )
         if body.get("error"):
-            told = self._shown(json.dumps(body["error"]))
-            raise RequestFailed(f"the server at {self.settings.address} reports an error: {told}")
+            _, told = self._words(body["error"])
+            raise RequestFailed(
+                f"the server at {self.settings.address} reports an error ({told}); look at its log "
+                "or status page, and run the same command again later."
+            )
         choices = body.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else {}
         choice = choice if isinstance(choice, dict) else {}
@@ -185,19 +184,17 @@ class ChatModel:
             }
         )
 
-    def _server_words(self, error: openai.APIStatusError) -> tuple[str, str]:
-        """The code and the message in a server's error, as far as it gives them."""
-        body = error.body
-        if not isinstance(body, dict):
-            return "", self._shown(body if isinstance(body, str) else error.response.text)
-        message = body.get("message") or body.get("detail") or body.get("error") or body
-        return str(body.get("code") or ""), self._shown(
-            message if isinstance(message, str) else json.dumps(message)
-        )
+    def _words(self, error: object) -> tuple[str, str]:
+        """The code and the message in what a server says of an error, as far as it gives them."""
+        code, message = "", error
+        if isinstance(error, dict):
+            code = str(error.get("code") or "")
+            message = error.get("message") or error.get("detail") or error.get("error") or error
+        return code, self._shown(message if isinstance(message, str) else json.dumps(message))
 
     def _shown(self, text: str) -> str:
         """What of a server's words is shown: one short line without the key."""
-        line = " ".join(redact(text, self._key).split())
+        line = " ".join(redact(text, self._key).split()).rstrip(".")
         return line if len(line) <= _LONGEST_TOLD else f"{line[:_LONGEST_TOLD]}…"
 
     def _status_fault(self, status: int, code: str, told: str) -> Unavailable:
@@ -241,7 +238,7 @@ class ChatModel:
             f"{self.settings.temperature:g}."
         )
 
-    def _connection_fault(self, error: openai.OpenAIError) -> Unavailable:
+    def _connection_fault(self, error: Exception) -> Unavailable:
         """The error for a request without an answer, with what to check."""
         where = self.settings.address
         if isinstance(error, self._openai.APITimeoutError):

@@ -53,8 +53,9 @@ def read_text(path: Path) -> str:
 
 
 def clean_prompt(line: str, where: str) -> str:
-    """One prompt without the blanks around it and its final stop; `where` names it in errors."""
-    prompt = line.strip().removesuffix(".").rstrip()
+    """One prompt without the blanks around it and its final stops; `where` names it in errors."""
+    # All of them, so that a prompt that was cleaned once stays as it is.
+    prompt = re.sub(r"[\s.]+$", "", line.strip())
     if len(prompt) > LONGEST_PROMPT:
         raise BadInput(
             f"{where}: {len(prompt)} characters, where a prompt has at most {LONGEST_PROMPT}; put "
