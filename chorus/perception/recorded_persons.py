@@ -20,26 +20,27 @@ MIN_IOU = 0.3
 box is given that of its joints, which is smaller than the person."""
 
 
-def image_joints(
-    poses: Sequence[RecordedPose], size: tuple[int, int], body: BodyModel
-) -> Float[np.ndarray, "P 24 2"]:
-    """Pixels (P, 24, 2) float32 of the kinematic joints of persons in one image.
+def posed_joints(poses: Sequence[RecordedPose], body: BodyModel) -> Float[torch.Tensor, "P 24 3"]:
+    """Kinematic joints (P, 24, 3) of the posed bodies, metres, in the camera's orientation.
 
-    size: the image's width and height. Recorded joints are taken as they are; others are those of
-    the body model under the recorded camera, with zero shape where the recorded shape belongs to
-    another family of bodies.
+    Where a recorded shape belongs to another family of bodies, it counts as zero.
     """
-    if not poses:
-        return np.zeros((0, 24, 2), np.float32)
     rotations = torch.from_numpy(np.stack([pose.pose for pose in poses]))
     betas = torch.from_numpy(np.stack([betas_for(pose, body) for pose in poses]))
-    points = body.pose(rotations, betas).joints
-    return np.stack(
-        [
-            _projected(pose, joints, size) if pose.joints is None else pose.joints
-            for pose, joints in zip(poses, points, strict=True)
-        ]
-    ).astype(np.float32)
+    transforms = body.skinning_transforms(rotations, betas)
+    rest = body.rest(betas)[1]
+    return (transforms[..., :3, :3] @ rest[..., None])[..., 0] + transforms[..., :3, 3]
+
+
+def image_joints(
+    pose: RecordedPose, points: Float[torch.Tensor, "24 3"], size: tuple[int, int]
+) -> Float[np.ndarray, "24 2"]:
+    """Pixels (24, 2) float32 of a person's joints (`posed_joints`) in an image of (width, height).
+
+    Recorded joints are taken as they are; others are projected by the recorded camera.
+    """
+    pixels = _projected(pose, points, size) if pose.joints is None else pose.joints
+    return np.asarray(pixels, np.float32)
 
 
 def betas_for(pose: RecordedPose, body: BodyModel) -> Float[np.ndarray, " 10"]:
@@ -86,40 +87,44 @@ def match(
 
 def persons_of(
     poses: Sequence[RecordedPose],
+    points: Float[torch.Tensor, "P 24 3"],
     boxes: Float[np.ndarray, "Q 4"],
     size: tuple[int, int],
     body: BodyModel,
 ) -> list[Person | None]:
     """The recorded person of each detected person box (Q, 4) of one image, None without one.
 
-    A pose is matched by its recorded box, else by the box around its joints. size: the image's
-    width and height, pixels.
+    A pose is matched by its recorded box, else by the box around its joints. points: `posed_joints`
+    of the poses; size: the image's width and height, pixels.
     """
     if not poses:
         return [None] * len(boxes)
-    joints = image_joints(poses, size, body)
-    own = np.stack(
-        [
-            np.concatenate([points.min(0), points.max(0)]) if pose.box is None else pose.box
-            for pose, points in zip(poses, joints, strict=True)
-        ]
-    )
+    joints = [image_joints(pose, each, size) for pose, each in zip(poses, points, strict=True)]
+    own = [
+        np.concatenate([pixels.min(0), pixels.max(0)]) if pose.box is None else pose.box
+        for pose, pixels in zip(poses, joints, strict=True)
+    ]
+    pairs = match(np.stack(own), np.asarray(boxes, np.float32).reshape(-1, 4))
     return [
-        None if at is None else _person(poses[at], joints[at], boxes[to], body)
-        for to, at in enumerate(match(own, np.asarray(boxes, np.float32).reshape(-1, 4)))
+        None if at is None else _person(poses[at], points[at], joints[at], boxes[to], body)
+        for to, at in enumerate(pairs)
     ]
 
 
-def _person(pose: RecordedPose, joints: np.ndarray, box: np.ndarray, body: BodyModel) -> Person:
+def _person(
+    pose: RecordedPose,
+    points: Float[torch.Tensor, "24 3"],
+    joints: Float[np.ndarray, "24 2"],
+    box: Float[np.ndarray, " 4"],
+    body: BodyModel,
+) -> Person:
     camera = pose.camera
-    betas = betas_for(pose, body)
     if not isinstance(camera, WeakCamera):
-        points = body.pose(torch.from_numpy(pose.pose), torch.from_numpy(betas)).joints
         camera = nearest_weak_camera(points, joints, box)
     return Person(
         box=np.asarray(box, np.float32),
         pose=pose.pose,
-        betas=betas,
+        betas=betas_for(pose, body),
         camera=np.asarray(camera.camera, np.float32),
         crop_centre=np.asarray(camera.centre, np.float32),
         crop_side=float(camera.side),

@@ -13,10 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from chorus.errors import BadInput
-from chorus.files import atomic_write
 from chorus.samples import TOTAL, ShardKey
 from chorus.settings import RunOptions
 from chorus.stages import loop
@@ -31,16 +28,15 @@ from chorus.stages.import_sources import (
     read_annotations,
     with_annotated_boxes,
 )
-from chorus.stages.loop import Outcome, Sample, Stage
+from chorus.stages.import_workers import ImageWorker, InstanceWorker, KeypointWorker, PoseWorker
+from chorus.stages.loop import Stage
 from chorus.stages.report import Progress, Report
-from chorus.stages.segment import ALWAYS_KEEP, MIN_OVERLAP, clean_up
+from chorus.stages.segment import ALWAYS_KEEP, MIN_OVERLAP
 from chorus.tables import DONE, read_table
 
 if TYPE_CHECKING:
-    from chorus.perception.coco_instances import AnnotatedImage, Annotations, Instance
+    from chorus.perception.coco_instances import Annotations
 
-NO_POSE = "no pose was imported for a person"
-NOT_THERE = "not in the folder of images"
 _SHOWN = 3
 
 
@@ -96,107 +92,6 @@ class Work:
         self.summaries.setdefault(stage.output, loop.Summary()).add(found)
 
 
-class ImageWorker:
-    """Copies photographs into the tree."""
-
-    def __init__(self, options: Options, shard: Shard):
-        self._options = options
-        self._images = shard.images
-
-    def process(self, samples: Sequence[Sample]) -> list[Outcome]:
-        """Copy one batch."""
-        return [self._copy(sample) for sample in samples]
-
-    def _copy(self, sample: Sample) -> Outcome:
-        from chorus.perception.photographs import upright_rgb
-
-        image = self._images[sample.key.index]
-        try:
-            content = (self._options.images / image.name).read_bytes()
-        except OSError as error:
-            raise BadInput(NOT_THERE) from error
-        try:
-            made = upright_rgb(content, image.width, image.height)
-        except BadInput as error:
-            raise BadInput(f"{image.name}: {error}") from error
-        path = self._options.tree.image(sample.key, made.suffix)
-        atomic_write(path, made.content)
-        values = {"file": path.name, "width": made.width, "height": made.height}
-        return Outcome({**values, "seed": 0, "text": image.name})
-
-
-class InstanceWorker:
-    """Takes instances from annotations."""
-
-    def __init__(self, options: Options, shard: Shard, annotations: Annotations):
-        self._threshold = options.threshold
-        self._shard = shard
-        self._annotations = annotations
-
-    def process(self, samples: Sequence[Sample]) -> list[Outcome]:
-        """Convert one batch."""
-        return [self._convert(self._shard.images[sample.key.index]) for sample in samples]
-
-    def _convert(self, image: AnnotatedImage) -> Outcome:
-        rows = [
-            {"label": d.label, "score": d.score, "box": d.box.tolist(), "mask": d.mask}
-            for d in (instance.detection for instance in self._kept(image))
-        ]
-        return Outcome({"width": image.width, "height": image.height, "detections": rows})
-
-    def _kept(self, image: AnnotatedImage) -> list[Instance]:
-        """The instances after the score threshold and the clean-up that `segment` also does."""
-        from chorus.perception.coco_instances import instances_of
-
-        found = instances_of(image, self._shard.key.category, self._annotations)
-        kept = clean_up([one.detection for one in found], self._threshold)
-        by_detection = {id(one.detection): one for one in found}
-        return [by_detection[id(detection)] for detection in kept]
-
-
-class KeypointWorker(InstanceWorker):
-    """Takes the keypoints of the same persons from annotations."""
-
-    def _convert(self, image: AnnotatedImage) -> Outcome:
-        from chorus.evaluation.coco import PERSON
-
-        unknown = np.zeros((17, 3), np.float32)
-        persons = []
-        for one in self._kept(image):
-            if one.detection.label == PERSON:
-                points = unknown if one.keypoints is None else one.keypoints
-                box = one.detection.box.tolist()
-                persons.append({"box": box, "keypoints": points.ravel().tolist()})
-        return Outcome({"persons": persons})
-
-
-class PoseWorker:
-    """Gives recorded poses to the persons of the segmentations."""
-
-    def __init__(self, options: Options, index: PoseIndex, names: dict[int, str]):
-        from chorus.body.loading import load_body
-
-        self._index = index
-        self._names = names
-        self._body = load_body(options.body, options.imports_dir)
-
-    def process(self, samples: Sequence[Sample]) -> list[Outcome]:
-        """Match and convert one batch."""
-        return [self._match(sample) for sample in samples]
-
-    def _match(self, sample: Sample) -> Outcome:
-        from chorus.perception.recorded_persons import persons_of
-        from chorus.stages.humans import person_boxes, person_row
-
-        row = sample.inputs["images"]
-        boxes = person_boxes(sample.inputs["segmentations"])
-        poses = self._index.of(self._names[sample.key.index])
-        persons = persons_of(poses, boxes, (row["width"], row["height"]), self._body)
-        if None in persons:
-            return Outcome(skipped=NO_POSE)
-        return Outcome({"persons": [person_row(person) for person in persons]})
-
-
 def run(options: Options, progress: Progress = None) -> Report:
     """Import what is missing; the report counts what fits together and what does not."""
     started = time.monotonic()
@@ -241,7 +136,7 @@ def _import_annotations(work: Work, report: Report, annotations: Annotations) ->
             name="import images",
             output="images",
             settings={"image_model": IMPORTED, "files": shard.digest(options.images)},
-            make_worker=functools.partial(ImageWorker, options, shard),
+            make_worker=functools.partial(ImageWorker, options.tree, options.images, shard),
             count=len(shard.images),
         )
         segmentations = Stage(
@@ -254,14 +149,14 @@ def _import_annotations(work: Work, report: Report, annotations: Annotations) ->
                 "min_overlap": MIN_OVERLAP,
                 "always_keep": ALWAYS_KEEP,
             },
-            make_worker=functools.partial(InstanceWorker, options, shard, annotations),
+            make_worker=functools.partial(InstanceWorker, options.threshold, shard, annotations),
         )
         human_kps = Stage(
             name="import keypoints",
             output="human_kps",
             inputs=("images", "segmentations"),
             settings=keypoints,
-            make_worker=functools.partial(KeypointWorker, options, shard, annotations),
+            make_worker=functools.partial(KeypointWorker, options.threshold, shard, annotations),
         )
         work.run(images, shard.key)
         work.run(segmentations, shard.key)
@@ -297,9 +192,11 @@ def _tell_annotations(
 
 def _import_poses(work: Work, report: Report, annotations: Annotations | None) -> None:
     """The table humans, for every shard that has segmentations."""
+    from chorus.body.loading import load_body
     from chorus.perception.tracker_poses import read_poses
 
     options = work.options
+    body = load_body(options.body, options.imports_dir)
     tree, model = options.tree, options.models.model_key
     shards = tree.shards("segmentations", model, options.categories, options.prompts)
     recording = read_poses(options.poses)
@@ -319,7 +216,7 @@ def _import_poses(work: Work, report: Report, annotations: Annotations | None) -
             output="humans",
             inputs=("images", "segmentations"),
             settings=settings,
-            make_worker=functools.partial(PoseWorker, options, index, names[shard]),
+            make_worker=functools.partial(PoseWorker, body, index, names[shard]),
         )
         work.run(stage, shard)
     report.problems += _named(set(index.homeless), "images of poses are not among the samples")
