@@ -57,11 +57,15 @@ _THOUGHTS = re.compile(r"<think>.*?(?:</think>|$)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model answered: its text; whether it was refused; whether it was cut off."""
+    """What a model answered: its text; whether it was refused; whether it was cut off.
+
+    `kept` marks a reply of an earlier run, which does not use up a try.
+    """
 
     text: str
     refused: bool = False
     truncated: bool = False
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,10 @@ class Task:
 class Answer:
     """What came of a task.
 
-    prompts are the good sentences, at most as many as asked for; `dropped` counts lines that did
-    not count by reason; `poor` names, by reason, the tries that brought nothing new; `failure` is
-    the error that ended the asking, None if there was none.
+    prompts are the good sentences, at most as many as asked for; `tries` the replies and failures
+    they took, kept replies included; `dropped` lines that did not count, by reason, those of mere
+    refusals aside; `poor` replies that brought nothing new, by reason; `failure` the error that
+    ended the asking, None if there was none.
     """
 
     prompts: list[str] = field(default_factory=list)
@@ -181,36 +186,49 @@ def ask(
     tries: int = MAX_TRIES,
     structured: bool = False,
 ) -> Answer:
-    """Ask until there are exactly `task.count` prompts (SPEC 1), at most `tries` times.
+    """Ask until there are exactly `task.count` prompts (SPEC 1), with at most `tries` new replies.
 
     The good sentences of every reply are kept and only the missing ones asked for again; what is
     more than asked for is cut. An error of `reply` ends the asking and is the answer's `failure`.
     """
     answer = Answer()
     seen: set[str] = set()
-    while len(answer.prompts) < task.count and answer.tries < tries:
+    asked = 0
+    while len(answer.prompts) < task.count and asked < tries:
         answer.tries += 1
         try:
             got = reply(request_messages(task, answer.prompts, structured))
         except ChorusError as error:
             answer.failure = error
             break
-        before = len(answer.prompts)
-        sentences = [] if got.refused else parse_reply(got)
-        for sentence in sentences:
-            key = re.sub(r"\W+", " ", sentence).strip().casefold()
-            if reason := "repetitions" if key in seen else fault(sentence, task.noun):
-                answer.dropped[reason] += 1
-            else:
-                seen.add(key)
-                answer.prompts.append(sentence)
-        if len(answer.prompts) == before:
-            answer.poor[_poor(got, sentences)] += 1
+        asked += not got.kept
+        good, dropped = _sift(got, task.noun, seen)
+        answer.prompts += good
+        kind = "" if good else _poor(got)
+        if kind != "refusals":
+            answer.dropped += dropped
+        if kind:
+            answer.poor[kind] += 1
     del answer.prompts[task.count :]
     return answer
 
 
-def _poor(reply: Reply, sentences: Sequence[str]) -> str:
+def _sift(reply: Reply, noun: str, seen: set[str]) -> tuple[list[str], Counter[str]]:
+    """The sentences of a reply that count and are not in `seen`, which takes them up; the others
+    counted by what is wrong."""
+    good: list[str] = []
+    dropped: Counter[str] = Counter()
+    for sentence in [] if reply.refused else parse_reply(reply):
+        key = re.sub(r"\W+", " ", sentence).strip().casefold()
+        if reason := "repetitions" if key in seen else fault(sentence, noun):
+            dropped[reason] += 1
+        else:
+            seen.add(key)
+            good.append(sentence)
+    return good, dropped
+
+
+def _poor(reply: Reply) -> str:
     """What a reply without a new prompt was."""
     if reply.refused or _REFUSAL.search(reply.text):
         return "refusals"

@@ -1,6 +1,7 @@
 """Replies of a language model kept as JSON, so that a rerun gives the same prompts without asking.
 
-One file per category: a list of requests, without keys, each with what was answered, word for word.
+One file per category: a list of requests, without keys, each with what was answered, word for word:
+the record of `ChatModel.complete`, or `structured_refused` with the server's reason.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from chorus.files import atomic_write, portable_name
 
 FOLDER = ".replies"
 VERSION = 1
+_NEEDED = {"text", "refusal", "finish_reason"}
 
 
 def replies_file(prompt_dir: str | Path, category: str) -> Path:
@@ -36,15 +38,12 @@ class Replies:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["version"] != VERSION:
                 raise ValueError(f"version {content['version']}")
-            self._pairs = [{name: dict(pair[name]) for name in _PAIR} for pair in content["pairs"]]
+            self._pairs = [_checked(pair) for pair in content["pairs"]]
         except (ValueError, KeyError, TypeError) as error:
             raise BadInput(
-                f"{path} does not hold replies in this version's form ({error}); delete it, or ask "
-                "anew with --overwrite."
+                f"{path} does not hold replies in this version's form "
+                f"({type(error).__name__}: {error}); delete it, or ask anew with --overwrite."
             ) from None
-
-    def __len__(self) -> int:
-        return len(self._pairs)
 
     def find(self, request: dict) -> dict | None:
         """The reply to a request, None if it has not been asked."""
@@ -58,4 +57,11 @@ class Replies:
         atomic_write(self._path, f"{text}\n".encode("utf-8", "replace"))
 
 
-_PAIR = ("request", "reply")
+def _checked(pair: dict) -> dict:
+    """A pair of the file if it has the form it was written in; ValueError and the like if not."""
+    request, reply = dict(pair["request"]), dict(pair["reply"])
+    if "structured_refused" not in reply and not set(reply) >= _NEEDED:
+        raise ValueError(f"a reply has {', '.join(reply) or 'nothing'}")
+    if not all(isinstance(value, str) for value in reply.values()):
+        raise ValueError("a reply is no text")
+    return {"request": request, "reply": reply}

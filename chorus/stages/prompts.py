@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -116,7 +116,7 @@ class LanguageModel:
             self._structured = False
             answer = self._ask(task, replies)
         for reason, count in answer.dropped.items():
-            log.info("%s: %d lines dropped: %s", category, count, reason)
+            log.info("%s: dropped %d x %s", category, count, reason)
         end = answer.failure if not isinstance(answer.failure, RequestFailed) else None
         if shortfall := language_model.shortfall(task, answer):
             shortfall = f"{category}: {shortfall}"
@@ -138,16 +138,15 @@ class LanguageModel:
             }
             number += 1
             record = replies.find(request)
+            kept = record is not None
             if record is None:
                 record = self._complete(request)
                 replies.add(request, record)
             if told := record.get("structured_refused"):
                 raise StructuredRefused(told)
-            return reply_of(record)
+            return replace(reply_of(record), kept=kept)
 
-        # What was asked in an earlier run that ended short does not use up the tries of this one.
-        tries = language_model.MAX_TRIES + len(replies)
-        return language_model.ask(task, reply, tries, self._structured)
+        return language_model.ask(task, reply, structured=self._structured)
 
     def _complete(self, request: dict) -> dict:
         """Send a request; a refusal of structured output is a record too, as a rerun needs it."""

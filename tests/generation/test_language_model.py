@@ -127,7 +127,14 @@ def test_the_asking_is_bounded_and_keeps_what_was_good():
     assert answer.prompts == GOOD[:1] and len(asked) == MAX_TRIES
     said = shortfall(task(5), answer)
     assert f"1 of 5 prompts after asking {MAX_TRIES} times" in said
-    assert "1 refusals" in said and "4 empty replies" in said
+    assert "1 refusals" in said and "4 empty replies" in said and "dropped" not in said
+
+
+def test_kept_replies_use_up_no_tries():
+    kept = [Reply("I'm sorry, I can't.", kept=True)] * 9
+    reply, asked = model(*kept, "", "\n".join(GOOD))
+    answer = ask(task(5), reply, tries=2)
+    assert answer.prompts == GOOD and len(asked) == answer.tries == 11
 
 
 def test_an_error_keeps_what_was_good():

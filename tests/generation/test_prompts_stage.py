@@ -229,7 +229,14 @@ def test_broken_kept_replies_are_named(chat_server, ask, tmp_path, capsys):
     folder = tmp_path / "mine/.replies"
     folder.mkdir(parents=True)
     chat_server.say(numbered("kite", 4))
-    for content in ("{", "[]", '{"version": 9, "pairs": []}', '{"version": 1, "pairs": [1]}'):
+    for content in (
+        "{",
+        "[]",
+        '{"version": 9, "pairs": []}',
+        '{"version": 1, "pairs": [1]}',
+        '{"version": 1, "pairs": [{"request": {}, "reply": {"text": "a"}}]}',
+        '{"version": 1, "pairs": [{"request": {}, "reply": {"structured_refused": 1}}]}',
+    ):
         (folder / "kite.json").write_text(content)
         assert ask("--categories", "kite") == 2
         said = capsys.readouterr().err
