@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chorus.errors import BadInput
+from chorus.occupancy.grid import VoxelGrid
+from chorus.occupancy.surface import isosurface
 from chorus.viewing.exhibit import Exhibit, ShownBody
 from chorus.viewing.scene import BODY_COLOUR, ColourScale, default_threshold
-from chorus.viewing.surfaces import isosurface, refine
+from chorus.viewing.surfaces import refine
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
@@ -32,11 +33,7 @@ def distribution_glb(
     exhibit = Exhibit.of(distribution)
     level = default_threshold(exhibit.peak) if threshold is None else threshold
     field = refine(exhibit.probability)
-    surface = isosurface(field, level, exhibit.side)
-    if surface.is_empty:
-        raise BadInput(
-            f"no voxel reaches the probability {level:.3g}; the highest is {field.max():.3g}."
-        )
+    surface = isosurface(field, VoxelGrid(field.shape[0], exhibit.side), level)
     shown = ShownBody.of(body)
     scene = trimesh.Scene(
         metadata={
