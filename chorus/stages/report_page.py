@@ -15,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chorus.errors import BadInput, ChorusError
+from chorus.errors import ChorusError
 from chorus.files import atomic_write
 from chorus.stages.evaluate import one_torch_thread
 from chorus.stages.scores import scored_field, scored_rows
+from chorus.stages.test_images import image_folder, read_photograph
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,14 +64,6 @@ def write_page(
     text = pap_page(_TITLE, shown, "" if gather.problems else made_from)
     atomic_write(path, text.encode())
     return gather.problems
-
-
-def image_file(options: Options, table: Path, tested_on: str, name: str) -> Path:
-    """Where a test image lies: beside its table, or for extended COCO-EFT among COCO's images."""
-    if tested_on == "synthetic":
-        return table.with_suffix("") / name
-    folder = options.coco_images or options.imports_dir / "COCO" / "images" / "val2014"
-    return folder / name
 
 
 def _made_from(options: Options, sections: Sequence[Section]) -> str:
@@ -171,6 +164,8 @@ class _Gatherer:
         check_body(field, body)
         check_one_body(rows, body.fingerprint)
         by_index = {row["index"]: row for row in rows}
+        places = table, options.imports_dir, options.coco_images
+        folder = image_folder(settings["test_set"], *places)
         how = PapSettings(
             section.metric, settings["downscale_length"], tuple(settings["thresholds"])
         )
@@ -181,7 +176,7 @@ class _Gatherer:
             labelled = labelled_image(row)
             ready = prepare(labelled, body, field.grid, how, canonical=is_canonical(field))
             found = score(field.probability, ready, how)
-            path = image_file(options, table, settings["test_set"], row["image"])
+            path = folder / row["image"]
             if self._bar is not None:
                 self._bar.update(1)
             return Example(
@@ -191,7 +186,7 @@ class _Gatherer:
                 mask=labelled.mask,
                 likelihood=found.likelihood,
                 human=ready.human,
-                image=_photograph(path, labelled.mask.shape) if path.is_file() else None,
+                image=read_photograph(path, labelled.mask.shape) if path.is_file() else None,
             )
 
         with ThreadPoolExecutor(options.worker_count) as pool:
@@ -225,21 +220,3 @@ def _curve(record: dict[str, Any], name: str) -> Curve:
         np.asarray(stored["hits"], np.int64),
         int(stored["target"]),
     )
-
-
-def _photograph(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    """The image (H, W, 3) uint8; BadInput if it is damaged or of another size than its mask."""
-    import numpy as np
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadInput(f"{path} is damaged ({error}); fetch or make it again.") from error
-    if pixels.shape[:2] != shape:
-        raise BadInput(
-            f"{path} has {pixels.shape[1]} x {pixels.shape[0]} pixels, the test set's mask "
-            f"{shape[1]} x {shape[0]}; fetch or make it again."
-        )
-    return pixels

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,11 +54,35 @@ def read_scores(path: Path) -> dict[str, Any]:
         wrong = [name for name, kind in _FIELDS.items() if not isinstance(record.get(name), kind)]
         if wrong or "generated" not in record:
             raise ValueError(f"no valid {', '.join(wrong or ['generated'])}")
-        if record["settings"].get("test_set") not in TEST_SETS:
-            raise ValueError(f"unknown test set {record['settings'].get('test_set')!r}")
+        settings = record["settings"]
+        if settings.get("test_set") not in TEST_SETS:
+            raise ValueError(f"unknown test set {settings.get('test_set')!r}")
+        if not isinstance(settings.get("thresholds"), list) or "downscale_length" not in settings:
+            raise ValueError("settings are missing")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{path} is damaged ({error}); run evaluate --overwrite.") from error
     return record
+
+
+def parsed_name(aggregation: str) -> tuple[str, str] | None:
+    """Filter rules and preset of an aggregation's name (SPEC 0), None if it is another name."""
+    found = re.fullmatch(r"filter\((.*)\)-aggr\((.*)\)", aggregation)
+    return (found[1], found[2]) if found else None
+
+
+def evaluation_arguments(record: dict[str, Any]) -> list[str]:
+    """The arguments of `chorus evaluate` that score the same again, but for the category."""
+    from chorus.evaluation.pap import PapSettings
+
+    settings, usual = record["settings"], PapSettings()
+    rules, preset = parsed_name(record["aggregation"]) or ("", record["aggregation"])
+    words = ["--aggr_setting_names", preset, "--filter_setting_nums", rules]
+    words += ["--metric", record["metric"], "--test_set", settings["test_set"]]
+    if settings["downscale_length"] != usual.downscale_length:
+        words += ["--downscale_length", str(settings["downscale_length"])]
+    if settings["thresholds"] != list(usual.thresholds):
+        words += ["--thresholds", *(f"{step:g}" for step in settings["thresholds"])]
+    return words
 
 
 def digest(content: bytes) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
+import functools
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from chorus.errors import BadInput, ChorusError, unknown_name
@@ -12,11 +12,14 @@ from chorus.files import display_name, portable_name, temporary_files
 from chorus.results import ResultsTree
 from chorus.samples import SampleKey, ShardKey
 from chorus.settings import RunOptions
+from chorus.stages import verify_evaluation
 from chorus.stages.aggregations import load, stored
 from chorus.stages.loop import Sample, difference
 from chorus.stages.reading import read_image
 from chorus.stages.report import Progress, Report
+from chorus.stages.scores import parsed_name
 from chorus.tables import DONE, Table, read_key, read_table
+from chorus.vocabulary import strip_demo
 
 # Each table, the tables it is made from, and the command that makes it.
 _MADE_FROM = {
@@ -42,13 +45,12 @@ def run(options: Options, progress: Progress = None) -> Report:
         raise BadInput(f"{tree.root} is not a folder; give the tree with --results_dir.")
     problems = _nameless(tree, model)
     present = [s for name in _MADE_FROM for s in tree.shards(name, model, required=False)]
-    for category in options.categories:
-        if category not in {shard.category for shard in present}:
-            raise unknown_name(f"category in {tree.root}:", category, {s.category for s in present})
+    tested = verify_evaluation.test_sets(tree)
+    categories = _categories(options, present, tested)
     shards = dict.fromkeys(
         shard
         for shard in present
-        if not options.categories or shard.category in options.categories
+        if shard.category in categories
         if not options.prompts or shard.prompt in options.prompts
     )
     bar = progress(total=len(shards), desc="verify", unit="shard") if progress else None
@@ -61,10 +63,40 @@ def run(options: Options, progress: Progress = None) -> Report:
             bar.update(1)
     if bar is not None:
         bar.close()
-    problems += _check_aggregations(options, {shard.category for shard in shards})
+    problems += _check_aggregations(options, categories, {shard.category for shard in present})
+    command = functools.partial(_command, options)
+    wanted = {strip_demo(category) for category in categories}
+    tested = [one for one in tested if one[1].category in wanted]
+    for name, shard in tested:
+        found, count = verify_evaluation.check_test_set(options, name, shard, command)
+        problems += found
+        checked += count
+    found, scored = verify_evaluation.check_scores(options, categories, command)
+    problems += found
     verdict = f"{len(problems)} problems" if problems else "no problem"
-    line = f"verify: {checked} rows in {len(shards)} shards, {verdict} → {tree.root}"
+    line = (
+        f"verify: {checked} rows in {len(shards)} shards and {len(tested)} test sets, {scored} "
+        f"evaluation results, {verdict} → {tree.root}"
+    )
     return Report(line, problems, ok=not problems)
+
+
+def _categories(
+    options: Options, shards: Sequence[ShardKey], tested: Sequence[tuple[str, ShardKey]]
+) -> set[str]:
+    """The categories asked for, else all that the tree has anything of."""
+    tree, model = options.tree, options.models.model_key
+    totals = (display_name(folder.parts[-3]) for folder in stored(tree, model))
+    present = {
+        *(shard.category for shard in shards),
+        *(shard.category for _, shard in tested),
+        *(category for category in totals if category is not None),
+        *verify_evaluation.scored_categories(tree, model),
+    }
+    for category in options.categories:
+        if category not in present:
+            raise unknown_name(f"category in {tree.root}:", category, present)
+    return set(options.categories) or present
 
 
 def _nameless(tree: ResultsTree, model: str) -> list[str]:
@@ -82,8 +114,9 @@ def _nameless(tree: ResultsTree, model: str) -> list[str]:
 
 def _command(options: Options, command: str, category: str, *more: str) -> str:
     """A command on this tree and category, as it is typed."""
+    profile = "synthetic" if command == "testset" else options.profile  # it knows no other
     words = ["chorus", command, "--categories", category, *more]
-    words += ["--results_dir", str(options.results_dir), "--profile", options.profile]
+    words += ["--results_dir", str(options.results_dir), "--profile", profile]
     words += ["--model_key", options.model_key] if options.model_key else []
     return shlex.join(words)
 
@@ -144,7 +177,10 @@ def _check_files(options: Options, shard: ShardKey, images: Table | None) -> Ite
                 yield f"{error} Rerun: {mend} --overwrite"
 
 
-def _check_aggregations(options: Options, categories: set[str]) -> Iterator[str]:
+def _check_aggregations(
+    options: Options, categories: Collection[str], generated: Collection[str]
+) -> Iterator[str]:
+    """Problems of distributions; those of categories that were not `generated` are imported."""
     known = {portable_name(category): category for category in categories}
     for folder in stored(options.tree, options.models.model_key):
         category = known.get(folder.parts[-3])
@@ -153,9 +189,9 @@ def _check_aggregations(options: Options, categories: set[str]) -> Iterator[str]
         try:
             load(folder)
         except ChorusError as error:
-            rules, preset = _NAME.fullmatch(display_name(folder.name) or "").groups()
-            more = ("--aggr_setting_names", preset, "--filter_setting_nums", rules, "--overwrite")
-            yield f"{error} Rerun: {_command(options, 'aggregate', category, *more)}"
-
-
-_NAME = re.compile(r"filter\((.*)\)-aggr\((.*)\)")
+            mend = _command(options, "import_published", category, "--overwrite")
+            if category in generated:
+                rules, preset = parsed_name(display_name(folder.name) or "") or ("", folder.name)
+                more = ("--aggr_setting_names", preset, "--filter_setting_nums", rules)
+                mend = _command(options, "aggregate", category, *more, "--overwrite")
+            yield f"{error} Rerun: {mend}"

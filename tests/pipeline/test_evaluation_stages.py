@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -302,3 +303,112 @@ def test_damaged_scores_are_named(spoiled, capsys):
         assert main(command(spoiled, stage)) == (1 if stage == "evaluate" else 2)
         assert "run evaluate --overwrite" in capsys.readouterr().err
     assert main(command(spoiled, "evaluate", "--overwrite")) == 0
+
+
+def problems_of(root: Path, capsys) -> str:
+    """What `verify` finds wrong with a tree, after checking that it finds something."""
+    capsys.readouterr()
+    assert main(command(root, "verify")) == 1
+    return capsys.readouterr().err
+
+
+def test_verify_knows_a_whole_evaluation(scored, capsys):
+    assert main(command(scored, "verify")) == 0
+    assert "1 test sets, 2 evaluation results, no problem" in capsys.readouterr().out
+
+
+def spoil_row(**values):
+    """A fault of the test set: values of its row 2 that take the place of the true ones."""
+
+    def spoil(root: Path) -> None:
+        table = read_table(root / TEST_SET, "test_set")
+        table.rows[2] |= values
+        write_table(root / TEST_SET, "test_set", table)
+
+    return spoil
+
+
+def cut(path: str):
+    """A fault: the second half of a file is missing."""
+
+    def spoil(root: Path) -> None:
+        whole = (root / path).read_bytes()
+        (root / path).write_bytes(whole[: len(whole) // 2])
+
+    return spoil
+
+
+PICTURE = TEST_SET.replace(".parquet", "/000002.jpg")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (spoil_row(residual=float("nan")), "row 2 (000002.jpg) holds NaN or infinity"),
+        (spoil_row(pose=[float("inf")] * 72), "row 2 (000002.jpg) holds NaN or infinity"),
+        (spoil_row(mask=masks.encode(np.ones((9, 9), bool))), "found 81: the mask is damaged"),
+        (spoil_row(mask=masks.encode(np.zeros((512, 512), bool))), "has an empty mask"),
+        (spoil_row(body="0123456789abcdef"), "calibrated with another body model"),
+        (cut(TEST_SET), "is not a readable Parquet table"),
+        (cut(PICTURE), "000002.jpg is damaged"),
+        (lambda root: (root / PICTURE).unlink(), "000002.jpg is missing"),
+    ],
+)
+def test_verify_finds_a_damaged_test_set(spoiled, capsys, spoil, sentence):
+    spoil(spoiled)
+    problems = problems_of(spoiled, capsys)
+    assert sentence in problems
+    assert "Rerun: chorus testset --categories surfboard" in problems
+    assert "--overwrite" in problems and str(spoiled / "results") in problems
+
+
+def edit(change):
+    """A fault of the result pap-v2.json: a change of what is in it."""
+
+    def spoil(root: Path) -> None:
+        path = root / SCORES / "pap-v2.json"
+        record = json.loads(path.read_text())
+        change(record)
+        path.write_text(json.dumps(record))
+
+    return spoil
+
+
+def other_field(root: Path) -> None:
+    field = chorus.Distribution.load(root / FIELD)
+    replace(field, probability=field.probability / 2, counts=None).save(root / FIELD)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (cut(f"{SCORES}/pap-v2.json"), "pap-v2.json is damaged"),
+        (edit(lambda record: record.pop("curve")), "no valid curve"),
+        (edit(lambda record: record["images"][0].update(PAP=1.5)), "not between 0 and 1"),
+        (edit(lambda record: record["curve"]["hits"].pop()), "99 points of its thresholds"),
+        (edit(lambda record: record.update(metric="pap/v1")), "pap-v1, which belongs elsewhere"),
+        (other_field, "fullbody.npz has changed since it was scored by pap/v2"),
+        (lambda root: (root / FIELD).unlink(), "there is no distribution at"),
+        (spoil_row(residual=0.25), "original.parquet has changed since"),
+        (lambda root: (root / TEST_SET).unlink(), "original.parquet is missing"),
+    ],
+)
+def test_verify_finds_results_that_do_not_hold(spoiled, capsys, spoil, sentence):
+    spoil(spoiled)
+    problems = problems_of(spoiled, capsys)
+    assert sentence in problems
+    assert (
+        "Rerun: chorus evaluate --categories surfboard --aggr_setting_names quant:full "
+        "--filter_setting_nums 3 --metric pap/v"
+    ) in problems
+
+
+def test_what_verify_names_mends(spoiled, capsys):
+    cut(PICTURE)(spoiled)
+    other_field(spoiled)
+    found = re.findall(r"Rerun: chorus (.*)", problems_of(spoiled, capsys))
+    assert len(found) == 3
+    for line in found:
+        here = ["--imports_dir", str(spoiled / "imports"), "--workers", "1"]
+        assert main([*shlex.split(line), *here]) == 0
+    assert main(command(spoiled, "verify")) == 0
