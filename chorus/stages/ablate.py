@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -30,8 +31,11 @@ from chorus.stages.ablation_trees import COMMANDS, ablation_tree, make_table, se
 from chorus.stages.ablations import ABLATIONS, FULL, Ablation
 from chorus.stages.aggregations import read_record
 from chorus.stages.report import Progress, Report
+from chorus.tables import read_table
 
 VERSION = 1
+_PROCESSES_FROM = 1500
+"""Images from which a step starts processes; there are many steps, and each start costs seconds."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,10 @@ class _Work:
         for shard in shards:
             self._shards.setdefault(shard.category, []).append(shard)
         self._settings = settings_of(self._tree, shards)
+        self._images: Counter[str] = Counter()
+        for shard in shards:
+            rows = read_table(self._tree.table("images", shard), "images").rows
+            self._images[shard.category] += len(rows)
         self._made_from = {c: self._fingerprint(c) for c in self._shards}
         self._examiners: dict[str, Examiner] = {}
 
@@ -192,11 +200,13 @@ class _Work:
     ) -> None:
         """Bring an ablation's tables and aggregations up to date; each step's seconds are kept.
 
-        Categories share a step's seconds in proportion to their shards.
+        Categories share a step's seconds in proportion to their images.
         """
         shared = {n: getattr(self._options, n) for n in RunOptions.__dataclass_fields__}
         own = {"results_dir": tree.root, "categories": tuple(records)}
-        options = RunOptions(**(shared | own))
+        images = sum(self._images[category] for category in records)
+        workers = {"workers": self._options.workers if images >= _PROCESSES_FROM else 1}
+        options = RunOptions(**(shared | own | workers))
         shards = [shard for category in records for shard in self._shards[category]]
 
         def spend(work: Callable[[], Report]) -> None:
@@ -204,7 +214,7 @@ class _Work:
             report = work()
             seconds = time.monotonic() - started
             for category, record in records.items():
-                record["seconds"] += seconds * len(self._shards[category]) / len(shards)
+                record["seconds"] += seconds * self._images[category] / images
                 self._write(tree, record)
             name = record["ablation"]
             problems.extend(f"{name}: {problem}" for problem in report.problems)

@@ -1,0 +1,125 @@
+"""Ablations as data, and the table's arithmetic, worked out by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from chorus.errors import BadInput
+from chorus.occupancy.presets import PRESETS
+from chorus.samples import SampleKey
+from chorus.stages.ablation_scores import at_resolution
+from chorus.stages.ablation_table import rows_of, write_rows
+from chorus.stages.ablations import ABLATIONS, FULL, NOISE_OF
+from chorus.stages.gather import Retained
+from chorus.synthetic.noise_settings import NoiseSettings
+
+
+def test_every_noise_knob_is_there_at_0_and_doubled():
+    knobs = {field.name for field in fields(NoiseSettings)}
+    assert NOISE_OF.keys() == knobs
+    found = {(a.knob, a.factor) for a in ABLATIONS.values() if a.knob}
+    assert found == {(knob, factor) for knob in knobs for factor in (0.0, 2.0)}
+
+
+def test_every_ablation_changes_something_else():
+    changes = [json.dumps(one.recorded(), sort_keys=True) for one in ABLATIONS.values()]
+    assert len(set(changes)) == len(changes)
+    assert all(one.preset in PRESETS for one in ABLATIONS.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "makes"),
+    [
+        (FULL, ()),
+        ("resolution-24", ()),
+        ("weak-perspective", ("filtered_cameras",)),
+        ("pose-error-0", ("humans", "filtered_cameras")),
+        ("keypoint-jitter-doubled", ("human_kps", "filtered", "filtered_cameras")),
+        ("no-filtering", ("humans", "filtered", "filtered_cameras")),
+        (
+            "miss-rate-0",
+            ("segmentations", "humans", "human_kps", "filtered", "filtered_cameras"),
+        ),
+    ],
+)
+def test_an_ablation_makes_what_it_changes_and_what_follows(name, makes):
+    assert ABLATIONS[name].makes == makes
+
+
+def samples(count: int) -> Retained:
+    keys = [SampleKey("m", "chair", "A person sits", "original", n) for n in range(count)]
+    columns = [[np.full(3, n) for n in range(count)] for _ in range(4)]
+    return Retained(keys, *columns, [((), n, n) for n in range(count)])
+
+
+def test_shares_are_nested_and_never_empty():
+    everything = samples(200)
+    tenth, hundredth = everything.share(0.1), everything.share(0.01)
+    assert (len(tenth), len(hundredth), len(samples(3).share(0.01))) == (20, 2, 1)
+    assert set(hundredth.keys) < set(tenth.keys) < set(everything.keys)
+    assert tenth.keys == sorted(tenth.keys) and tenth.keys != everything.keys[:20]
+    assert [int(pose[0]) for pose in tenth.pose] == [key.index for key in tenth.keys]
+    assert tenth.dropped == {"not in the share of the data": 180}
+    assert everything.share(1.0) is everything and len(samples(0).share(0.1)) == 0
+
+
+def test_resolutions_by_hand():
+    coarse = np.arange(8.0).reshape(2, 2, 2)
+    fine = at_resolution(coarse, 4)
+    assert fine.shape == (4, 4, 4) and (fine[:2, :2, 2:] == 1).all() and fine[3, 3, 3] == 7
+    np.testing.assert_array_equal(at_resolution(fine, 2), coarse)
+    mixed = np.zeros((2, 2, 2))
+    mixed[0, 0, 0] = 1
+    assert at_resolution(mixed, 1).item() == 1 / 8
+    with pytest.raises(BadInput, match="3 voxels a side"):
+        at_resolution(np.zeros((3, 3, 3)), 2)
+
+
+def record(pap: list[float | None], truth: list[float], **more) -> dict:
+    images = [[value] * 4 for value in pap]
+    prompts = {str(number): value for number, value in enumerate(truth)}
+    counts = {"retained": 10, "seconds": 1.5, "bytes": 2_000_000}
+    return {"pap": {"pap/v2": images}, "truth": prompts, **counts, **more}
+
+
+RECORDS = {
+    FULL: {"bench": record([0.5, None, 0.7], [0.2, 0.4]), "tie": record([0.1, 0.1, 0.1], [0.1])},
+    "symmetric": {"bench": record([0.4, None, 0.6], [0.5, 0.5], retained=7)},
+}
+
+
+def test_differences_are_signed_and_on_the_same_categories():
+    (full, other), notes = rows_of(RECORDS, ["pap/v2"], 3)
+    assert full["mPAP (pap/v2)"] == pytest.approx(35) and full["3D AP"] == pytest.approx(20)
+    assert (full["retained"], full["seconds"], full["bytes"]) == (20, 3.0, 4_000_000)
+    assert other["mPAP (pap/v2)"] == pytest.approx(50)
+    for end in ("", " low", " high"):  # every image differs by as much
+        assert other[f"mPAP (pap/v2) difference{end}"] == pytest.approx(-10)
+    assert other["3D AP difference"] == pytest.approx(20) and not notes
+    text = write_rows([full, other], "table")
+    assert "-10.0 [-10.0, -10.0]" in text and "+20.0" in text and "1 of 2" in text
+
+
+def test_every_form_says_the_same():
+    rows, notes = rows_of(RECORDS, ["pap/v2"], 30)
+    assert len(notes) == 2 and notes[0].startswith("bench: 3 test images, fewer than 30")
+    loaded = json.loads(write_rows(rows, "json"))
+    assert loaded["rows"] == rows and rows[0]["mPAP (pap/v2)"] is None
+    lines = list(csv.DictReader(io.StringIO(write_rows(rows, "csv"))))
+    assert [line["retained"] for line in lines] == ["20", "7"]
+    assert lines[1]["mPAP (pap/v2)"] == ""
+    markdown = write_rows(rows, "markdown").splitlines()
+    assert markdown[2].startswith(f"| {FULL} | - |") and len(markdown) == 4
+
+
+def test_without_a_known_truth_there_is_no_3d_figure():
+    records = {FULL: {"bench": record([0.5], [])}, "symmetric": {"bench": record([0.4], [])}}
+    rows, _ = rows_of(records, ["pap/v2"], 1)
+    assert [row["3D AP"] for row in rows] == [None, None]
+    assert rows[1]["3D AP difference"] is None
