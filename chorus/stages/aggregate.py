@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from chorus.occupancy.canonical import CanonicalSpace
     from chorus.occupancy.counts import BinCounts
 
-_BATCH = 64
+_BATCH = 1024  # samples whose masks, as bits, are held at a time: 32 MB at 512 x 512
 
 
 @dataclass(frozen=True)

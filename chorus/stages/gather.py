@@ -6,18 +6,21 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from chorus.errors import StaleResults
 from chorus.filtering.verdicts import RETAINED
-from chorus.geometry import masks
 from chorus.results import ResultsTree
 from chorus.samples import SampleKey, ShardKey, sample_seed
 from chorus.stages.calibrate import only_person
 from chorus.stages.filter import retained
 from chorus.stages.loop import difference
 from chorus.tables import DONE, Table, read_table
+
+if TYPE_CHECKING:
+    from chorus.occupancy.mask_bits import MaskBits
 
 _LEFT_OUT = "not in the share of the data"
 
@@ -42,10 +45,11 @@ class Retained:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def object_mask(self, index: int) -> np.ndarray:
-        """(H, W) bool: union of the category's instances (SPEC 8)."""
-        counts, height, width = self.mask[index]
-        return masks.union(counts, height, width)
+    def object_mask(self, index: int) -> MaskBits:
+        """Union of the category's instances (SPEC 8)."""
+        from chorus.occupancy.mask_bits import of_counts
+
+        return of_counts(*self.mask[index])
 
     def share(self, part: float) -> Retained:
         """The given part of these samples, at least one of them, in the same order.
