@@ -93,9 +93,9 @@ class ChatModel:
         self._key = secret(KEY_NAME)
         if not self._key and settings.base_url == OPENAI_URL:
             raise Unavailable(
-                f"the OpenAI API needs a key: set {KEY_NAME} in the environment, or write "
-                f"{KEY_NAME}=... in the file .env in the working directory; --base_url asks a "
-                "server of your own, --provider template none."
+                f"the OpenAI API needs a key to ask {settings.model!r}: set {KEY_NAME} in the "
+                f"environment, or write {KEY_NAME}=... in the file .env in the working directory; "
+                "--base_url asks a server of your own, --provider template none."
             )
         self.settings = settings
         self._openai = openai

@@ -186,7 +186,7 @@ def test_servers_of_ones_own_need_no_key(chat_server, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY")
     chat_server.say("good")
     assert chat(chat_server).complete(ASK, seed=1)["text"] == "good"
-    with pytest.raises(Unavailable, match=r"OpenAI API needs a key.*\.env"):
+    with pytest.raises(Unavailable, match=r"OpenAI API needs a key to ask 'tiny'.*\.env"):
         ChatModel(ChatSettings("tiny"))
 
 

@@ -263,6 +263,16 @@ def test_synthetic_is_the_default(tmp_path, monkeypatch):
     assert read_prompts(tmp_path / "surfboard.txt") == known_prompts("surfboard")
 
 
+def test_without_a_key_the_environment_and_the_file_are_named(tmp_path, monkeypatch, capsys):
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert run(tmp_path, "--profile", "paper", "--categories", "kite", "mug") == 2
+    said = capsys.readouterr().err
+    assert all(part in said for part in ("gpt-3.5-turbo", "OPENAI_API_KEY", ".env"))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
