@@ -277,7 +277,8 @@ class _Evaluator:
             for row, one in zip(rows, scores, strict=True)
         ]
         text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
-        atomic_write(job.path, text.encode())
+        with self._options.tree.lock(job.path):
+            atomic_write(job.path, text.encode())
 
 
 def _generated(tree: ResultsTree, model: str, category: str) -> int | None:

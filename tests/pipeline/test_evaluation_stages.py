@@ -6,6 +6,9 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +29,7 @@ from chorus.stages.loop import Sample
 from chorus.synthetic.interactions import categories
 from chorus.tables import read_table, write_table
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 TEST_SET = "results/test_set/synthetic/surfboard/test/original.parquet"
 FIELD = f"results/aggregations/synthetic-v1/surfboard/total-aggregation/{AGGREGATION}/fullbody.npz"
 SCORES = f"results/quant_results/synthetic-v1/surfboard/{AGGREGATION}"
@@ -303,6 +307,38 @@ def test_damaged_scores_are_named(spoiled, capsys):
         assert main(command(spoiled, stage)) == (1 if stage == "evaluate" else 2)
         assert "run evaluate --overwrite" in capsys.readouterr().err
     assert main(command(spoiled, "evaluate", "--overwrite")) == 0
+
+
+KILLED = """
+    import os, signal, sys
+    rename, count = os.replace, 0
+    def replace(*paths):
+        global count
+        count += 1
+        if count == {renames}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        rename(*paths)
+    os.replace = replace
+    from chorus.cli import main
+    main({arguments!r})
+"""
+
+
+def test_a_killed_evaluate_keeps_what_it_scored_and_a_rerun_ends_alike(spoiled, capsys):
+    both = ["--aggr_setting_names", "quant:full", "qual:demo"]
+    assert main(command(spoiled, "aggregate", *both)) == 0
+    assert main(command(spoiled, "evaluate", *both)) == 0
+    whole = files(spoiled)
+    shutil.rmtree(spoiled / "results/quant_results")
+    code = textwrap.dedent(KILLED.format(renames=2, arguments=command(spoiled, "evaluate", *both)))
+    killed = subprocess.run([sys.executable, "-c", code], check=False, cwd=REPOSITORY)
+    assert killed.returncode == -9
+    assert len(list((spoiled / "results/quant_results").rglob("pap-v2.json"))) == 1
+    assert "left of an interrupted run" in problems_of(spoiled, capsys)
+    assert main(command(spoiled, "evaluate", *both)) == 0
+    assert "1 distribution scored, 1 already there" in capsys.readouterr().out
+    missing = {f"results/quant_results/synthetic-v1/surfboard/{AGGREGATION}/pap-v1.json"}
+    assert files(spoiled) == {name: data for name, data in whole.items() if name not in missing}
 
 
 def problems_of(root: Path, capsys) -> str:
