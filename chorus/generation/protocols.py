@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,10 +22,16 @@ class ImageRequest:
 
 @dataclass(frozen=True)
 class GeneratedImage:
-    """RGB pixels, uint8 (H, W, 3); `truth` is a row of `synthetic_truth`, None for a real model."""
+    """RGB pixels, uint8 (H, W, 3), or None and in `refused` the reason why there is no image.
 
-    pixels: np.ndarray
+    `truth` is a row of `synthetic_truth`, None for a real model; `sampling` is how the image was
+    made (sampler, steps, ...), plain values that go into its file.
+    """
+
+    pixels: np.ndarray | None
     truth: dict | None = None
+    refused: str = ""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ImageModel(Protocol):
