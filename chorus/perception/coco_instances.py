@@ -102,7 +102,7 @@ def annotations_of(content: Any, where: str) -> Annotations:
         found = ", ".join(map(str, content)) if isinstance(content, Mapping) else type(content)
         raise BadInput(
             f"{where} is not COCO instances: expected an object with the lists images, annotations "
-            f"and categories, found {found:.200}."
+            f"and categories, found {found or 'nothing':.200}."
         )
     categories = _categories(content["categories"], where)
     records = _records(content["images"], where)
