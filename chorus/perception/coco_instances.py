@@ -99,7 +99,8 @@ def annotations_of(content: Any, where: str) -> Annotations:
     if not isinstance(content, Mapping) or not all(
         isinstance(content.get(key), list) for key in ("images", "annotations", "categories")
     ):
-        found = ", ".join(map(str, content)) if isinstance(content, Mapping) else type(content)
+        is_object = isinstance(content, Mapping)
+        found = ", ".join(map(str, content)) if is_object else type(content).__name__
         raise BadInput(
             f"{where} is not COCO instances: expected an object with the lists images, annotations "
             f"and categories, found {found or 'nothing':.200}."
