@@ -1,7 +1,7 @@
 """Category names: COCO's 80 classes, open vocabulary, and the paper's quantitative categories.
 
-The list of LVIS v0.5 comes with the network that predicts it; until then `lvis` and `open` accept
-any noun and only `coco` is a closed list.
+Here `lvis` and `open` accept any noun and only `coco` is a closed list: the names of LVIS v0.5 come
+with the network that predicts them, which refuses others (`chorus.perception.detectron`).
 """
 
 from __future__ import annotations
@@ -203,6 +203,7 @@ def resolve_category(name: str, mode: Mode = "coco") -> Category:
         objects = (known for known in COCO_NAMES if known != "person")
         raise BadInput(
             f"{unknown_name('COCO category', label, objects)} Categories outside COCO need `--mode "
-            "lvis`, or a segmenter with an open vocabulary, which takes any noun."
+            "lvis`, or a segmenter with an open vocabulary, which takes any noun: `--segmenter "
+            "open-vocabulary`."
         )
     return Category(name, label)

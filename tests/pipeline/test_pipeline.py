@@ -240,7 +240,7 @@ def test_a_full_disk_ends_in_a_sentence(tree, capsys, monkeypatch):
         (["aggregate", "--body", "nowhere.npz"], "nowhere.npz is not there"),
         (["verify", "--categories", "surfbord"], "did you mean 'surfboard'"),
         (["images", "--profile", "paper"], "stable-diffusion-v1-4"),
-        (["segment", "--profile", "modern"], "open-vocabulary"),
+        (["segment", "--segmenter", "open-vocabularly"], "did you mean 'open-vocabulary'"),
         (["humans", "--profile", "paper"], "frankmocap-eft"),
         (["prompts", "--categories", "surfbord"], "did you mean 'surfboard'"),
         (["prompts", "--profile", "paper", "--categories", "chair"], "gpt-3.5-turbo"),

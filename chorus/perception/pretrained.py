@@ -1,0 +1,93 @@
+"""Networks of the transformers library: loading them whole, without torchvision."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from chorus import hub
+from chorus.errors import BadInput, Unavailable
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def require_transformers(name: str) -> None:
+    """Raise Unavailable if the packages of an adapter on transformers are missing."""
+    for package in ("transformers", "scipy"):
+        if importlib.util.find_spec(package) is None:
+            raise Unavailable(
+                f"{name} needs the package {package}, which is not installed: "
+                "pip install -c constraints.txt -e '.[modern]'"
+            )
+
+
+def network(model_class: Any, source: str, device: str) -> nn.Module:
+    """The network of a folder or hub repository in float32 on `device`, ready to predict.
+
+    BadInput names the first parameter, in the network's order, that the weights lack or have in
+    another shape; transformers itself would leave it random.
+    """
+    return hub.load(_load_whole, source, model_class=model_class).to(device).eval()
+
+
+def model_type(source: str) -> str:
+    """What the configuration of a folder or repository says it is, such as "grounding-dino"."""
+    from transformers import AutoConfig
+
+    return hub.load(AutoConfig.from_pretrained, source).model_type
+
+
+def image_processor(source: str) -> Any:
+    """The image processor that belongs to a network, in the form that needs no torchvision."""
+    from transformers import AutoImageProcessor
+
+    return hub.load(AutoImageProcessor.from_pretrained, source, backend="pil")
+
+
+def tokenizer(source: str) -> Any:
+    """The tokenizer that belongs to a network."""
+    from transformers import AutoTokenizer
+
+    return hub.load(AutoTokenizer.from_pretrained, source)
+
+
+def _load_whole(source: str, model_class: Any) -> nn.Module:
+    import torch
+
+    with _quiet():
+        model, report = model_class.from_pretrained(
+            source, output_loading_info=True, ignore_mismatched_sizes=True, dtype=torch.float32
+        )
+    shapes = {key: (list(found), list(wanted)) for key, found, wanted in report["mismatched_keys"]}
+    missing = set(report["missing_keys"])
+    for key in model.state_dict():
+        if key in missing:
+            raise BadInput(
+                f"{source} holds the weights of another network: {key} of "
+                f"{model_class.__name__} is not in them."
+            )
+        if key in shapes:
+            raise BadInput(
+                f"{source} holds the weights of another network: {key} has the shape "
+                f"{shapes[key][0]}, {model_class.__name__} needs {shapes[key][1]}."
+            )
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and load reports: what matters in them is raised."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
