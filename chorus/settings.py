@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from chorus.errors import BadInput, Unavailable, unknown_name
 from chorus.results import ResultsTree
 from chorus.samples import GLOBAL_SEED
 
+Work = TypeVar("Work")
 ProfileName = Literal["synthetic", "paper", "modern"]
 
 
@@ -97,6 +99,12 @@ class RunOptions:
     """Make everything again, whatever is there."""
     workers: int = 0
     """Processes that share the work; 0 takes one per core."""
+    engine: Literal["local", "ray"] = "local"
+    """Where table-making stages and `aggregate` work: processes here, or a Ray cluster."""
+    ray_address: str | None = None
+    """Address of the Ray cluster; one is started on this machine if left out."""
+    shard: str | None = None
+    """i/n: only every n-th part of the work, beginning with the i-th of 1 to n (array jobs)."""
     device: str = "auto"
     """Where tensors live: auto, cpu, cuda or cuda:N."""
     seed: int = GLOBAL_SEED
@@ -109,6 +117,7 @@ class RunOptions:
             raise BadInput(f"--device must be auto, cpu, cuda or cuda:N, found {self.device!r}.")
         if self.model_key == "":
             raise BadInput("--model_key is empty; give a name such as 'mine', or leave it out.")
+        self.mine(())
         for option, path in (
             ("--results_dir", self.results_dir),
             ("--imports_dir", self.imports_dir),
@@ -120,6 +129,24 @@ class RunOptions:
             raise BadInput(
                 f"--body {self.body} is not there; give an SMPL-family model file, .npz or .pkl."
             )
+
+        if self.engine == "ray":  # other machines have other working directories
+            for name in ("results_dir", "image_dir", "imports_dir", "body"):
+                path = getattr(self, name)
+                if path is not None:
+                    object.__setattr__(self, name, path.absolute())
+
+    def mine(self, work: Sequence[Work]) -> Sequence[Work]:
+        """The part of some work that --shard leaves to this run."""
+        if self.shard is None:
+            return work
+        asked = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.shard)
+        part, parts = map(int, asked.groups()) if asked else (0, 0)
+        if not 1 <= part <= parts:
+            raise BadInput(
+                f"--shard must be i/n with i from 1 to n, such as 2/8; found {self.shard!r}."
+            )
+        return work[part - 1 :: parts]
 
     @property
     def body_name(self) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -64,7 +64,7 @@ def run(options: Options, progress: Progress = None) -> Report:
     tree, model = options.tree, options.models.model_key
     jobs = list(_jobs(options))
     shards = tree.shards("filtered", model, options.categories, options.prompts)
-    categories = sorted({shard.category for shard in shards})
+    categories = options.mine(sorted({shard.category for shard in shards}))
     report = Report("")
     done = skipped = 0
     for name, rules, settings in jobs:
@@ -205,27 +205,41 @@ class Aggregator:
 
     def accumulate(self, found: Retained, label: str) -> dict[str, BinCounts]:
         """Counts of retained samples for every cluster."""
+        bar = (
+            self._progress(total=len(found), desc=label, unit="sample") if self._progress else None
+        )
+        batches = [
+            range(start, min(start + _BATCH, len(found))) for start in range(0, len(found), _BATCH)
+        ]
+        count = self._count_on_ray if self._options.engine == "ray" else self._count_here
+        try:
+            counts, refused = count(found, batches, bar.update if bar is not None else _ignore)
+        finally:
+            if bar is not None:
+                bar.close()
+        self.notes += [f"{label}: {n} samples refused, {why}" for why, n in refused.items()]
+        return counts
+
+    def _count_here(self, found: Retained, batches: Sequence[range], tick: Callable[[int], None]):
         from chorus.occupancy.accumulate import accumulate, empty_counts
 
         space = self.space()
         counts = empty_counts(space)
-        bar = (
-            self._progress(total=len(found), desc=label, unit="sample") if self._progress else None
-        )
-        device = resolve_device(self._options.device)
         refused: Counter[str] = Counter()
-        for start in range(0, len(found), _BATCH):
-            batch = range(start, min(start + _BATCH, len(found)))
+        device = resolve_device(self._options.device)
+        for batch in batches:
             into = accumulate(
                 space, views(found, batch), counts, self._options.worker_count, device
             )
-            refused.update(reason for reason in into.refused if reason)
-            if bar is not None:
-                bar.update(len(batch))
-        if bar is not None:
-            bar.close()
-        self.notes += [f"{label}: {n} samples refused, {why}" for why, n in refused.items()]
-        return counts
+            refused.update(filter(None, into.refused))
+            tick(len(batch))
+        return counts, refused
+
+    def _count_on_ray(self, found: Retained, batches: Sequence[range], tick: Callable[[int], None]):
+        from chorus.stages import ray_engine
+
+        chunks = [found.take(batch) for batch in batches]
+        return ray_engine.counted(self.space(), chunks, tick, self._options.ray_address)
 
     def space(self) -> CanonicalSpace:
         """The canonical space of the preset, with the whole-body cluster before its parts."""
@@ -274,6 +288,10 @@ class Aggregator:
             for part, counted in counts.items()
         }
         store(self._options.tree, folder, distributions, record)
+
+
+def _ignore(count: int) -> None:
+    del count
 
 
 def _counts(folder: Path) -> dict[str, BinCounts]:

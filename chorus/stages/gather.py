@@ -60,11 +60,13 @@ class Retained:
         if count == len(self):
             return self
         ranked = sorted(range(len(self)), key=lambda at: sample_seed(self.keys[at], "share"))
-        chosen = sorted(ranked[:count])
-        return Retained(
-            *([values[at] for at in chosen] for values in self._columns()),
-            dropped=self.dropped + Counter({_LEFT_OUT: len(self) - count}),
-        )
+        chosen = self.take(sorted(ranked[:count]))
+        chosen.dropped = self.dropped + Counter({_LEFT_OUT: len(self) - count})
+        return chosen
+
+    def take(self, chosen: Sequence[int]) -> Retained:
+        """The samples of these numbers; nothing is said of the others."""
+        return Retained(*([values[at] for at in chosen] for values in self._columns()))
 
     def _columns(self) -> tuple[list, ...]:
         return self.keys, self.pose, self.R, self.t, self.K, self.mask

@@ -6,7 +6,7 @@ compares settings, and works on the shards (`shard_work`) in this process or in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from chorus.errors import BadInput, ChorusError, StaleResults
@@ -28,6 +28,8 @@ from chorus.tables import read_settings, read_table
 
 __all__ = ["Job", "Outcome", "Sample", "Stage", "Summary", "Worker", "difference", "run"]
 
+Spread = Callable[[Sequence[Job]], Iterator[Summary]]
+
 _INLINE_BELOW = 48  # fewer missing samples than this are not worth starting processes for
 
 
@@ -38,13 +40,16 @@ def run(
     *,
     overwrite: bool = False,
     workers: int = 1,
+    spread: Spread | None = None,
     progress: Callable[..., Any] | None = None,
 ) -> Summary:
     """Bring the output tables of `shards` up to date.
 
     Raises StaleResults before any work if a table was made with other settings (unless
     `overwrite`), Unavailable and DiskFull as soon as they occur. Other errors of a shard are
-    collected in the summary, and the other shards go on. `progress` is tqdm or a stand-in.
+    collected in the summary, and the other shards go on. `spread` works on jobs elsewhere, as
+    `ray_engine.pooled` does; without it up to `workers` processes of this machine do. `progress` is
+    tqdm or a stand-in.
     """
     from chorus.stages.processes import pooled
 
@@ -66,14 +71,15 @@ def run(
         return total
     jobs = [Job(stage, tree, shard, settings, overwrite) for shard, settings, _ in plans]
     bar = progress(total=pending, desc=stage.name, unit="sample") if progress else None
-    inline = workers <= 1 or len(jobs) == 1 or pending < _INLINE_BELOW or not stage.processes
+    few = len(jobs) == 1 or pending < _INLINE_BELOW
+    inline = spread is None and (few or workers <= 1 or not stage.processes)
     try:
         if inline:
             worker = stage.make_worker()
             for job in jobs:
                 total.add(run_shard(job, worker, bar.update if bar is not None else None))
         else:
-            for summary in pooled(jobs, workers):
+            for summary in spread(jobs) if spread else pooled(jobs, workers):
                 total.add(summary)
                 if bar is not None:
                     bar.update(summary.done + summary.skipped + summary.failed)

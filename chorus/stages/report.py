@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,18 @@ def run_table_stage(
     """Run the loop for a stage and word its report."""
     started = time.monotonic()
     overwrite = options.overwrite or not options.skip_done
+    spread = None
+    if options.engine == "ray":
+        from chorus.stages import ray_engine
+
+        spread = partial(ray_engine.pooled, address=options.ray_address)
     summary = loop.run(
         stage,
         options.tree,
-        shards,
+        options.mine(shards),
         overwrite=overwrite,
         workers=options.worker_count,
+        spread=spread,
         progress=progress,
     )
     where: Path = options.tree.folder(stage.output)

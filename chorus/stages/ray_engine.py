@@ -1,0 +1,140 @@
+"""Work on the machines of a Ray cluster, which must all see the results tree under one path.
+
+A shard, or a thousand samples of an aggregation, is a task. Ray runs a task again whose process or
+machine was lost; the table of a shard is written whole or not at all, and counts are added once, so
+the results are the same to the bit as those of one process.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from chorus.errors import ChorusError, Unavailable
+from chorus.stages.shard_work import Job, Summary, Worker, run_shard
+
+if TYPE_CHECKING:
+    from chorus.occupancy.canonical import CanonicalSpace
+    from chorus.occupancy.counts import BinCounts
+    from chorus.stages.gather import Retained
+
+_RETRIES = 3
+"""How often a task is run again whose process was lost."""
+
+_workers: dict[str, Worker] = {}  # in a process of Ray's: the worker of the run it works for
+
+
+class Counted(NamedTuple):
+    """Counts per part, and the reasons for which samples were refused."""
+
+    counts: dict[str, BinCounts]
+    refused: Counter[str]
+
+
+def connect(address: str | None) -> Any:
+    """The `ray` package, connected to the cluster at `address`, or to one of this machine's own.
+
+    Raises Unavailable if the package is missing or no cluster answers there.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise Unavailable(
+            "--engine ray needs the package ray: pip install -c constraints.txt -e '.[cluster]'"
+        ) from error
+    if not ray.is_initialized():
+        try:
+            ray.init(address=address, log_to_driver=False, include_dashboard=False)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise Unavailable(
+                f"no Ray cluster answers at {address!r} ({error}); start one with `ray start "
+                "--head` and give the address that it prints as --ray_address."
+            ) from error
+    return ray
+
+
+def pooled(jobs: Sequence[Job], address: str | None) -> Iterator[Summary]:
+    """Summaries of all jobs (of one stage) as they finish, as `processes.pooled`.
+
+    A stage whose model runs on a GPU takes one GPU for each process where the cluster has any.
+    """
+    ray = connect(address)
+    on_gpu = not jobs[0].stage.processes and ray.cluster_resources().get("GPU", 0) >= 1
+    work = ray.remote(num_cpus=1, num_gpus=int(on_gpu), max_retries=_RETRIES)(_work)
+    run = uuid.uuid4().hex
+    yield from _finished(ray, [work.remote(run, job) for job in jobs], jobs[0].stage.name)
+
+
+def counted(
+    space: CanonicalSpace,
+    chunks: Sequence[Retained],
+    tick: Callable[[int], None],
+    address: str | None,
+) -> Counted:
+    """The counts of all chunks (one or more) together.
+
+    Counts are added pair by pair where they lie, as soon as two are there. `tick` is called with
+    the number of samples of each chunk that is counted.
+    """
+    ray = connect(address)
+    count = ray.remote(num_cpus=1, max_retries=_RETRIES)(_count)
+    add = ray.remote(num_cpus=1, max_retries=_RETRIES)(_add)
+    where = ray.put(space)
+    running = {count.remote(where, chunk): len(chunk) for chunk in chunks}
+    ready: list[Any] = []
+    try:
+        while running or len(ready) > 1:
+            while len(ready) > 1:
+                running[add.remote(ready.pop(), ready.pop())] = 0
+            (done, *_), _ = ray.wait(list(running), num_returns=1)
+            tick(running.pop(done))
+            ready.append(done)
+        return _result(ray, ready[0], "aggregate")
+    finally:
+        for ref in running:
+            ray.cancel(ref)
+
+
+def _finished(ray: Any, running: list[Any], name: str) -> Iterator[Any]:
+    try:
+        while running:
+            (done, *_), running = ray.wait(running, num_returns=1)
+            yield _result(ray, done, name)
+    finally:
+        for ref in running:
+            ray.cancel(ref)
+
+
+def _result(ray: Any, ref: Any, name: str) -> Any:
+    """What a task returned; its own error, or a ChorusError if its process was lost for good."""
+    try:
+        return ray.get(ref)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
+    except ray.exceptions.RayError as error:
+        raise ChorusError(
+            f"{name}: a worker was lost {_RETRIES + 1} times over the same work ({error}). What is "
+            "finished is kept; run the same command again."
+        ) from error
+
+
+def _work(run: str, job: Job) -> Summary:
+    if run not in _workers:
+        _workers.clear()
+        _workers[run] = job.stage.make_worker()
+    return run_shard(job, _workers[run])
+
+
+def _count(space: CanonicalSpace, chunk: Retained) -> Counted:
+    from chorus.occupancy.accumulate import accumulate
+    from chorus.stages.aggregate import views
+
+    found = accumulate(space, views(chunk, range(len(chunk))))
+    return Counted(found.counts, Counter(filter(None, found.refused)))
+
+
+def _add(one: Counted, other: Counted) -> Counted:
+    counts = {part: counts + other.counts[part] for part, counts in one.counts.items()}
+    return Counted(counts, one.refused + other.refused)

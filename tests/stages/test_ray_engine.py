@@ -1,0 +1,138 @@
+"""The Ray engine: the same bytes as one process, lost workers' shards done again, counts merged."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chorus.errors import ChorusError, Unavailable
+from chorus.results import ResultsTree
+from chorus.samples import ShardKey
+from chorus.settings import RunOptions
+from chorus.stages import loop
+from chorus.stages.loop import Outcome, Stage
+
+ray = pytest.importorskip("ray")
+
+from chorus.stages import ray_engine  # noqa: E402
+
+SHARDS = [ShardKey("m", "chair", "A person sits on a chair", f"view {n}") for n in range(6)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    here = Path(__file__).resolve()
+    environment = {"PYTHONPATH": f"{here.parent}:{here.parents[2]}"}  # for the workers below
+    ray.init(
+        num_cpus=3,
+        log_to_driver=False,
+        include_dashboard=False,
+        runtime_env={"env_vars": environment},
+    )
+    yield
+    ray.shutdown()
+
+
+@dataclass
+class PictureWorker:
+    """Makes image rows; its process dies once, or always, or raises."""
+
+    die_unless: Path | None = None
+    error: str = ""
+
+    def process(self, samples):
+        if self.error:
+            raise Unavailable(self.error)
+        if self.die_unless is not None and not self.die_unless.exists():
+            if self.die_unless.parent.exists():
+                self.die_unless.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [
+            Outcome({"file": "a.jpg", "width": 4, "height": 3, "seed": s.key.index, "text": "t"})
+            for s in samples
+        ]
+
+
+def run(tmp_path, name, spread, **worker):
+    tree = ResultsTree(tmp_path / name)
+    stage = Stage("images", "images", {}, functools.partial(PictureWorker, **worker), count=20)
+    summary = loop.run(stage, tree, SHARDS, spread=spread)
+    tables = [tree.table("images", shard) for shard in SHARDS]
+    return summary, [path.read_bytes() if path.is_file() else None for path in tables]
+
+
+ON_RAY = functools.partial(ray_engine.pooled, address=None)
+
+
+def test_same_bytes_as_one_process(tmp_path):
+    expected = run(tmp_path, "here", None)
+    found = run(tmp_path, "ray", ON_RAY)
+    assert found == expected and found[0].done == 120
+
+
+def test_a_lost_workers_shard_is_done_again(tmp_path):
+    expected = run(tmp_path, "here", None)
+    found = run(tmp_path, "ray", ON_RAY, die_unless=tmp_path / "died")
+    assert (tmp_path / "died").exists()
+    assert found == expected
+
+
+def test_a_worker_lost_every_time_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_engine, "_RETRIES", 0)
+    with pytest.raises(ChorusError, match="lost 1 times over the same work"):
+        run(tmp_path, "ray", ON_RAY, die_unless=tmp_path / "nowhere" / "never")
+
+
+def test_an_error_keeps_its_sentence(tmp_path):
+    with pytest.raises(Unavailable, match="the weights are missing"):
+        run(tmp_path, "ray", ON_RAY, error="the weights are missing")
+
+
+@dataclass
+class Chunk:
+    """Stands for some retained samples."""
+
+    numbers: list[int]
+
+    def __len__(self):
+        return len(self.numbers)
+
+
+def test_counts_are_merged_as_a_tree(monkeypatch):
+    monkeypatch.setattr(ray_engine, "_count", count_numbers)
+    chunks = [Chunk(list(range(n, n + 5))) for n in range(0, 55, 5)]
+    ticks = []
+    found = ray_engine.counted(None, chunks, ticks.append, None)
+    assert found.counts["all"].tolist() == [sum(range(55)), 55]
+    assert found.refused == Counter({"odd": 27})
+    assert sum(ticks) == 55
+
+
+def count_numbers(space, chunk):
+    odd = sum(number % 2 for number in chunk.numbers)
+    numbers = np.array([sum(chunk.numbers), len(chunk.numbers)])
+    return ray_engine.Counted({"all": numbers}, Counter({"odd": odd}))
+
+
+def test_paths_are_made_absolute_for_other_machines(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = RunOptions(results_dir=Path("results"), engine="ray")
+    assert options.results_dir == tmp_path / "results" and options.image_dir is None
+
+
+def test_a_cluster_that_does_not_answer(monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+
+    def refuse(**_):
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(Unavailable, match=r"no Ray cluster answers at '10.0.0.9:6379'"):
+        ray_engine.connect("10.0.0.9:6379")
