@@ -28,7 +28,13 @@ from chorus.stages.import_sources import (
     read_annotations,
     with_annotated_boxes,
 )
-from chorus.stages.import_workers import ImageWorker, InstanceWorker, KeypointWorker, PoseWorker
+from chorus.stages.import_workers import (
+    NOT_THERE,
+    ImageWorker,
+    InstanceWorker,
+    KeypointWorker,
+    PoseWorker,
+)
 from chorus.stages.loop import Stage
 from chorus.stages.report import Progress, Report
 from chorus.stages.segment import ALWAYS_KEEP, MIN_OVERLAP
@@ -106,12 +112,18 @@ def run(options: Options, progress: Progress = None) -> Report:
     for name, summary in work.summaries.items():
         report.problems += summary.errors
         report.ok = report.ok and not summary.errors
-        common = sorted(summary.reasons.items(), key=lambda item: -item[1])[:_SHOWN]
+        own = {r: n for r, n in summary.reasons.items() if not _is_told_elsewhere(r)}
+        common = sorted(own.items(), key=lambda item: -item[1])[:_SHOWN]
         report.problems += [f"{name}: {count} x {reason}" for reason, count in common]
     counts = "; ".join(f"{name} {_counted(one)}" for name, one in work.summaries.items())
     seconds = time.monotonic() - started
     report.line = f"import: {counts} in {seconds:.1f} s → {options.tree.root}"
     return report
+
+
+def _is_told_elsewhere(reason: str) -> bool:
+    """Whether a reason is that of the table before, or of the files that are not there."""
+    return reason == NOT_THERE or reason.startswith(("images failed:", "segmentations failed:"))
 
 
 def _counted(summary: loop.Summary) -> str:
@@ -173,15 +185,13 @@ def _tell_annotations(
     known = {image.name for image in annotations.images}
     there = set(pictures_of(options.images))
     objects = ", ".join(sorted({shard.key.category for shard in shards}))
-    report.problems += _named(used - there, f"annotated images are not in {options.images}")
-    report.problems += _named(there - known, f"images in {options.images} are not annotated")
+    report.problems += _named(used - there, f"annotated images that are not in {options.images}")
+    report.problems += _named(there - known, f"images in {options.images} that are not annotated")
     if known - used:
-        report.problems.append(
-            f"{len(known - used)} annotated images were left out: none of {objects} is in them, or "
-            "they belong to other prompts"
-        )
+        left = len(known - used)
+        report.problems.append(f"annotated images without {objects}, or of other prompts: {left}")
     if annotations.crowds:
-        report.problems.append(f"{annotations.crowds} crowd annotations (iscrowd) were left out")
+        report.problems.append(f"crowd annotations (iscrowd), left out: {annotations.crowds}")
     if not annotations.has_keypoints and not options.without_keypoints:
         report.problems.append(
             "the annotations hold no keypoints: detect them with `chorus keypoints --profile "
@@ -219,7 +229,7 @@ def _import_poses(work: Work, report: Report, annotations: Annotations | None) -
             make_worker=functools.partial(PoseWorker, body, index, names[shard]),
         )
         work.run(stage, shard)
-    report.problems += _named(set(index.homeless), "images of poses are not among the samples")
+    report.problems += _named(set(index.homeless), "images of poses that are not among the samples")
     report.problems += recording.faults[:_SHOWN]
     if len(recording.faults) > _SHOWN:
         report.problems.append(f"{len(recording.faults)} recorded persons in all cannot be used")
@@ -239,8 +249,8 @@ def _matched(options: Options, shards: Sequence[ShardKey]) -> int:
 
 
 def _named(names: set[str], what: str) -> list[str]:
-    """A sentence that counts names and shows the first of them; nothing for none."""
+    """A line that counts names and shows the first of them; nothing for none."""
     if not names:
         return []
     shown = ", ".join(sorted(names)[:_SHOWN])
-    return [f"{len(names)} {what}: {shown}{', …' if len(names) > _SHOWN else ''}"]
+    return [f"{what}: {len(names)} ({shown}{', …' if len(names) > _SHOWN else ''})"]
