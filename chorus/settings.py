@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 
 from chorus.errors import BadInput, Unavailable, unknown_name
 from chorus.results import ResultsTree
-from chorus.samples import GLOBAL_SEED
+from chorus.samples import GLOBAL_SEED, ShardKey
 
 Work = TypeVar("Work")
 ProfileName = Literal["synthetic", "paper", "modern"]
@@ -104,7 +104,8 @@ class RunOptions:
     ray_address: str | None = None
     """Address of the Ray cluster; one is started on this machine if left out."""
     shard: str | None = None
-    """i/n: only every n-th part of the work, beginning with the i-th of 1 to n (array jobs)."""
+    """i/n: only the i-th of n parts of the work, for array jobs: of the shards of a table-making
+    stage, the same ones in every stage, or of the categories of `aggregate` and `evaluate`."""
     device: str = "auto"
     """Where tensors live: auto, cpu, cuda or cuda:N."""
     seed: int = GLOBAL_SEED
@@ -117,7 +118,7 @@ class RunOptions:
             raise BadInput(f"--device must be auto, cpu, cuda or cuda:N, found {self.device!r}.")
         if self.model_key == "":
             raise BadInput("--model_key is empty; give a name such as 'mine', or leave it out.")
-        self.mine(())
+        _ = self._part  # a malformed one shall be heard of now
         for option, path in (
             ("--results_dir", self.results_dir),
             ("--imports_dir", self.imports_dir),
@@ -137,16 +138,33 @@ class RunOptions:
                     object.__setattr__(self, name, path.absolute())
 
     def mine(self, work: Sequence[Work]) -> Sequence[Work]:
-        """The part of some work that --shard leaves to this run."""
+        """The part of some work that --shard leaves to this run: every n-th of it."""
+        part, parts = self._part
+        return work[part - 1 :: parts]
+
+    def my_shards(self, shards: Sequence[ShardKey]) -> list[ShardKey]:
+        """The shards that --shard leaves to this run, whichever others are there already.
+
+        So a job of an array may go from stage to stage without waiting for the others.
+        """
+        part, parts = self._part
+        return [
+            shard
+            for shard in shards
+            if int(hashlib.sha256("\0".join(shard).encode()).hexdigest(), 16) % parts == part - 1
+        ]
+
+    @property
+    def _part(self) -> tuple[int, int]:
         if self.shard is None:
-            return work
+            return 1, 1
         asked = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.shard)
         part, parts = map(int, asked.groups()) if asked else (0, 0)
         if not 1 <= part <= parts:
             raise BadInput(
                 f"--shard must be i/n with i from 1 to n, such as 2/8; found {self.shard!r}."
             )
-        return work[part - 1 :: parts]
+        return part, parts
 
     @property
     def body_name(self) -> str:

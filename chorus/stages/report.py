@@ -43,7 +43,7 @@ def run_table_stage(
     summary = loop.run(
         stage,
         options.tree,
-        options.mine(shards),
+        options.my_shards(shards),
         overwrite=overwrite,
         workers=options.worker_count,
         spread=spread,
