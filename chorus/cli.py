@@ -37,6 +37,7 @@ COMMANDS = {
     "report": "print the PAP tables of what was evaluated",
     "ablate": "measure what each part of the method is worth",
     "score": "score one voxel field, of any method, on test images",
+    "download": "fetch the networks that are not ours to ship, with their licences",
     "status": "count what is done, failed and retained",
     "verify": "check a results tree and say what to rerun",
 }
