@@ -1,7 +1,7 @@
 """Text to image by diffusion models of the diffusers library.
 
-`stable-diffusion-v1-4` is the published system's model with its sampler (SPEC 2); `diffusers:SOURCE`
-is any text-to-image pipeline, a folder or a repository of the Hugging Face hub.
+`stable-diffusion-v1-4` is the published system's model with its sampler (SPEC 2);
+`diffusers:SOURCE` is any text-to-image pipeline, a folder or a repository of the Hugging Face hub.
 """
 
 from __future__ import annotations
@@ -244,8 +244,8 @@ def _text_to_image(source: str, **arguments: Any) -> Any:
             raise
         found = DiffusionPipeline.load_config(source)["_class_name"]
         raise BadInput(
-            f"{source} is a {found}, which the installed diffusers does not know as a text-to-image "
-            "pipeline; give another model."
+            f"{source} is a {found}, which the installed diffusers does not know as a "
+            "text-to-image pipeline; give another model."
         ) from error
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from chorus.errors import BadInput, ChorusError
 from chorus.files import atomic_write
 from chorus.generation.augprompts import AugpromptTable, full_text, read_augprompts
+from chorus.generation.diffusion_settings import DiffusionSettings
+from chorus.generation.image_files import SUFFIXES, ImageFormat, encode
 from chorus.generation.prompts import find_prompt_file, prompt_categories, read_prompts
 from chorus.results import ResultsTree
 from chorus.samples import ShardKey, sample_seed
@@ -19,7 +23,10 @@ from chorus.stages.loop import Outcome, Sample, Stage
 from chorus.stages.report import Progress, Report, run_table_stage
 from chorus.tables import SCHEMAS
 
-_JPEG_QUALITY = 92
+if TYPE_CHECKING:
+    from chorus.generation.protocols import GeneratedImage, ImageRequest
+
+_ENCODING_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,11 @@ class Options(RunOptions):
     """A file of augprompts instead of the 22 of the paper."""
     augprompts_not_to_use: tuple[str, ...] = ()
     """Augprompts to leave out, by name."""
+    image_format: ImageFormat = "jpeg"
+    """The files' format: jpeg and webp lose a little, png nothing."""
+    image_model: str | None = None
+    """NAME or NAME:SOURCE (chorus doctor lists them); the profile's if left out."""
+    diffusion: DiffusionSettings = field(default_factory=DiffusionSettings)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,12 +70,13 @@ class ImageWorker:
     def __init__(self, options: Options):
         self._tree = options.tree
         self._seed = options.seed
+        self._format = options.image_format
+        self._model_name = adapters.chosen("image_model", options)
         self._model = adapters.image_model(options)
+        self._threads = ThreadPoolExecutor(_ENCODING_THREADS, thread_name_prefix="encode")
 
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
-        """Generate and write one batch."""
-        import cv2
-
+        """Generate and write one batch; files are encoded while the model goes on."""
         from chorus.generation.protocols import ImageRequest
 
         requests = [
@@ -74,22 +87,36 @@ class ImageWorker:
             )
             for s in samples
         ]
-        outcomes = []
-        for request, made in zip(requests, self._model.generate(requests), strict=True):
-            path = self._tree.image(request.key, ".jpg")
-            quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-            _, data = cv2.imencode(".jpg", cv2.cvtColor(made.pixels, cv2.COLOR_RGB2BGR), quality)
-            atomic_write(path, data.tobytes())
-            height, width = made.pixels.shape[:2]
-            values = {
-                "file": path.name,
-                "width": width,
-                "height": height,
-                "seed": request.seed,
-                "text": request.text,
-            }
-            outcomes.append(Outcome(values, side=_truth_columns(made.truth)))
-        return outcomes
+        made = zip(requests, self._model.generate(requests), strict=True)
+        writing: list[Future[Outcome]] = []
+        try:
+            for pair in made:
+                writing.append(self._threads.submit(self._write, *pair))
+        finally:
+            wait(writing)  # the loop may try the same samples again
+        return [written.result() for written in writing]
+
+    def _write(self, request: ImageRequest, made: GeneratedImage) -> Outcome:
+        if made.pixels is None:
+            return Outcome(skipped=made.refused)
+        about = {"prompt": request.text, "seed": request.seed, "model": self._model_name}
+        content = encode(made.pixels, self._format, {**about, **made.sampling})
+        for image_format, suffix in SUFFIXES.items():
+            path = self._tree.image(request.key, suffix)
+            if image_format == self._format:
+                atomic_write(path, content)
+                name = path.name
+            else:
+                path.unlink(missing_ok=True)  # of an earlier run that is overwritten
+        height, width = made.pixels.shape[:2]
+        values = {
+            "file": name,
+            "width": width,
+            "height": height,
+            "seed": request.seed,
+            "text": request.text,
+        }
+        return Outcome(values, side=_truth_columns(made.truth))
 
 
 def _truth_columns(truth: dict | None) -> dict | None:
@@ -133,22 +160,34 @@ def plan(options: Options) -> tuple[list[ShardKey], list[str], list[str]]:
     return shards, problems, notes
 
 
+def settings_of(options: Options) -> dict[str, Any]:
+    """What the table keeps of how its images were made."""
+    if adapters.is_synthetic("image_model", options):
+        model = {"body": options.body_name}
+    else:
+        model = {"diffusion": options.diffusion.of_the_image}
+    return {
+        "image_model": adapters.chosen("image_model", options),
+        "image_format": options.image_format,
+        "seed": options.seed,
+        **model,
+    }
+
+
 def run(options: Options, progress: Progress = None) -> Report:
     """Generate what is missing. Rerunning with more batches adds images to what exists."""
     adapters.check("image_model", options)
     shards, problems, notes = plan(options)
+    synthetic = adapters.is_synthetic("image_model", options)
     stage = Stage(
         name="images",
         output="images",
-        side_output="synthetic_truth" if options.profile == "synthetic" else "",
-        settings={
-            "image_model": options.models.image_model,
-            "seed": options.seed,
-            **({"body": options.body_name} if options.profile == "synthetic" else {}),
-        },
+        side_output="synthetic_truth" if synthetic else "",
+        settings=settings_of(options),
         make_worker=functools.partial(ImageWorker, options),
         count=options.num_batch_per_augprompt * options.batch_size,
         batch_size=options.batch_size,
+        processes=synthetic,
     )
     report = run_table_stage(stage, options, shards, progress)
     report.problems[:0] = problems + notes

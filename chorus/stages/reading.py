@@ -37,6 +37,12 @@ def read_image(tree: ResultsTree, sample: Sample) -> Image:
 
 
 def _is_whole(data: np.ndarray) -> bool:
-    """False for a truncated JPEG, which decoders fill up with grey without complaint."""
-    is_jpeg = data[:2].tobytes() == b"\xff\xd8"
-    return not is_jpeg or b"\xff\xd9" in data[-64:].tobytes()
+    """False for a truncated JPEG, PNG or WebP: decoders fill up some of them without complaint."""
+    head, tail = data[:12].tobytes(), data[-64:].tobytes()
+    if head.startswith(b"\xff\xd8"):
+        return b"\xff\xd9" in tail
+    if head.startswith(b"\x89PNG"):
+        return b"IEND" in tail
+    if head.startswith(b"RIFF") and head.endswith(b"WEBP"):
+        return len(data) >= 8 + int.from_bytes(head[4:8], "little")
+    return True
