@@ -190,6 +190,7 @@ def ask(
 
     The good sentences of every reply are kept and only the missing ones asked for again; what is
     more than asked for is cut. An error of `reply` ends the asking and is the answer's `failure`.
+    `reply` gives each kept reply once at most, or this would not end.
     """
     answer = Answer()
     seen: set[str] = set()
