@@ -74,9 +74,9 @@ def save_tiny_owl(folder: Path, version: str = "owlv2", seed: int = 0) -> Path:
         "num_hidden_layers": 1,
         "num_attention_heads": 2,
     }
-    text = {"vocab_size": 600, "max_position_embeddings": 16, **small}
+    text = {"vocab_size": 55, "max_position_embeddings": 64, **small}
     config = getattr(transformers, f"{name}Config")(
-        text_config={**text, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0},
+        text_config={**text, "bos_token_id": 53, "eos_token_id": 54, "pad_token_id": 0},
         vision_config={"image_size": 64, "patch_size": 16, **small},
         projection_dim=16,
     )
@@ -156,7 +156,7 @@ def save_tiny_mask2former(folder: Path, seed: int = 0) -> Path:
 
 
 def save_tiny_vitpose(folder: Path, seed: int = 0, experts: int = 1, keypoints: int = 17) -> Path:
-    """A ViTPose, by default of COCO's keypoints; several experts make it one of the "plus" variants."""
+    """A ViTPose, by default of COCO's keypoints; with several experts a "plus" variant."""
     from transformers import (
         VitPoseBackboneConfig,
         VitPoseConfig,
@@ -210,12 +210,14 @@ def _save_bert_tokenizer(folder: Path) -> None:
 def _save_clip_tokenizer(folder: Path) -> None:
     from transformers import CLIPTokenizer
 
-    vocabulary = {"!": 0, "<|startoftext|>": 1, "<|endoftext|>": 2}  # 0 at the start is no query
+    vocabulary = {"!": 0}  # 0 at the start of a text makes it no query
     for letter in (chr(code) for code in range(ord("a"), ord("z") + 1)):
         vocabulary[letter] = len(vocabulary)
         vocabulary[f"{letter}</w>"] = len(vocabulary)
+    # The last number is the end's: the network reads a text's meaning at its highest one.
+    vocabulary |= {"<|startoftext|>": len(vocabulary), "<|endoftext|>": len(vocabulary) + 1}
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    CLIPTokenizer(vocab=vocabulary, merges=[], pad_token="!", model_max_length=16).save_pretrained(
+    CLIPTokenizer(vocab=vocabulary, merges=[], pad_token="!", model_max_length=64).save_pretrained(
         folder
     )
