@@ -69,6 +69,13 @@ def _profile_from_environment() -> str:
     return name
 
 
+def _engine_from_environment() -> str:
+    name = os.environ.get("CHORUS_ENGINE", "local")
+    if name not in ("local", "ray"):
+        raise unknown_name("engine in CHORUS_ENGINE:", name, ("local", "ray"))
+    return name
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """Options that every stage understands."""
@@ -99,13 +106,14 @@ class RunOptions:
     """Make everything again, whatever is there."""
     workers: int = 0
     """Processes that share the work; 0 takes one per core."""
-    engine: Literal["local", "ray"] = "local"
-    """Where table-making stages and `aggregate` work: processes here, or a Ray cluster."""
-    ray_address: str | None = None
-    """Address of the Ray cluster; one is started on this machine if left out."""
-    shard: str | None = None
+    engine: Literal["local", "ray"] = field(default_factory=_engine_from_environment)
+    """Where table-making stages and `aggregate` work: processes here, or a Ray cluster; the
+    variable CHORUS_ENGINE changes the default."""
+    ray_address: str | None = field(default_factory=lambda: os.environ.get("CHORUS_RAY_ADDRESS"))
+    """Address of the Ray cluster (CHORUS_RAY_ADDRESS); one is started here if left out."""
+    shard: str | None = field(default_factory=lambda: os.environ.get("CHORUS_SHARD"))
     """i/n: only the i-th of n parts of the work, for array jobs: of the shards of a table-making
-    stage, the same ones in every stage, or of the categories of `aggregate` and `evaluate`."""
+    stage, the same ones in every stage, or of the categories of `aggregate` (CHORUS_SHARD)."""
     device: str = "auto"
     """Where tensors live: auto, cpu, cuda or cuda:N."""
     seed: int = GLOBAL_SEED

@@ -3,7 +3,8 @@
 #     sh scripts/run_quant_aggr.sh
 # Works on those of the 14 categories that have images. For profile synthetic it also makes the test
 # set; else see scripts/evaluation/extend_eft.py. Then evaluate_pap.py and report_pap.py give the
-# table. CHORUS_PROFILE chooses the models. A rerun goes on where the last one stopped.
+# table. CHORUS_PROFILE chooses the models. A rerun goes on where the last one stopped. With
+# CHORUS_SHARD=i/n only the i-th of n parts is made, up to its cameras (scripts/run_quant.sbatch).
 set -eu
 . "$(dirname "$0")/environment.sh"
 present=$("$PYTHON" scripts/quantitative_categories.py present)
@@ -20,8 +21,17 @@ fi
 for stage in \
     predict_segmentations predict_humans predict_keypoints filter_dataset predict_perspective
 do
-    "$PYTHON" "scripts/aggregation/$stage.py" --skip_done --categories "$@"
+    if [ -n "${CHORUS_SHARD:-}" ]; then
+        # Other parts may not have come as far: a category that is listed must be there.
+        "$PYTHON" "scripts/aggregation/$stage.py" --skip_done
+    else
+        "$PYTHON" "scripts/aggregation/$stage.py" --skip_done --categories "$@"
+    fi
 done
+if [ -n "${CHORUS_SHARD:-}" ]; then
+    echo "part $CHORUS_SHARD is calibrated; once all parts are, run this again without CHORUS_SHARD"
+    exit 0
+fi
 "$PYTHON" scripts/aggregation/aggregate.py \
     --skip_done --eval_mode quant --aggr_setting_names 'quant:full' --categories "$@"
 if [ "${CHORUS_PROFILE:-synthetic}" = synthetic ]; then

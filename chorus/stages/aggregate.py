@@ -80,7 +80,7 @@ def run(options: Options, progress: Progress = None) -> Report:
             except ChorusError as error:
                 report.problems.append(str(error))
         report.problems += worker.notes
-    report.ok = done + skipped > 0
+    report.ok = done + skipped > 0 or not categories
     where = tree.folder("aggregations") / model
     already = f", {skipped} already there" if skipped else ""
     seconds = time.monotonic() - started

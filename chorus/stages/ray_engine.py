@@ -7,6 +7,7 @@ the results are the same to the bit as those of one process.
 
 from __future__ import annotations
 
+import copy
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -91,7 +92,8 @@ def counted(
             (done, *_), _ = ray.wait(list(running), num_returns=1)
             tick(running.pop(done))
             ready.append(done)
-        return _result(ray, ready[0], "aggregate")
+        # What Ray hands out is read-only memory that all processes share.
+        return copy.deepcopy(_result(ray, ready[0], "aggregate"))
     finally:
         for ref in running:
             ray.cancel(ref)

@@ -78,3 +78,12 @@ def test_aggregation_works_on_what_has_images(run, tmp_path):
     assert "|--eval_mode|quant|--aggr_setting_names|quant:full|" in calls[5]
     assert calls[6].startswith("-m|chorus.cli|testset|")
     assert len(run("run_quant_aggr.sh", CHORUS_PROFILE="paper")[1]) == 7, "nothing for this profile"
+
+
+def test_a_part_of_an_array_job_ends_before_the_aggregation(run, tmp_path):
+    shard = ShardKey("synthetic-v1", "tie", "A prompt", "original")
+    path = tmp_path / "results/images/synthetic-v1/tie/A prompt/original.parquet"
+    write_table(path, "images", Table(shard, {}))
+    result, calls = run("run_quant_aggr.sh", CHORUS_SHARD="2/3")
+    assert result.returncode == 0 and "part 2/3" in result.stdout
+    assert len(calls) == 5 and all(call.endswith(".py|--skip_done|") for call in calls)
