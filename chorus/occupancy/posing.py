@@ -10,7 +10,7 @@ from torch import Tensor
 from chorus.body.model import BodyModel, check_pose, star_body
 from chorus.occupancy.grid import VoxelGrid
 from chorus.occupancy.presets import FieldSettings
-from chorus.occupancy.skinning_field import skinning_field
+from chorus.occupancy.skinning_field import blended_values
 
 
 def canonical_points(
@@ -31,11 +31,26 @@ def canonical_points(
     pose = torch.as_tensor(pose, dtype=body.v_template.dtype, device=body.device).clone()
     pose[0] = 0
     posed, star = body.pose(pose), star_body(body)
-    weights = skinning_field(posed.vertices, body.weights, grid, settings, threads=threads)
     transforms = posed.transforms.double() @ torch.linalg.inv(star.transforms.double())
-    blend = (weights.double() @ transforms[:, :3].flatten(1)).unflatten(1, (3, 4))
-    centres = torch.from_numpy(grid.centres()).to(blend)
+    transforms = transforms[:, :3].flatten(1)
+    near, blend = blended_values(
+        posed.vertices.float(),
+        body.weights.double() @ transforms,
+        transforms[0],
+        grid,
+        settings or FieldSettings(),
+        threads,
+    )
+    centres = torch.from_numpy(grid.centres()).to(transforms)
+    places = _inverse(transforms[:1], centres)  # where nothing is near, the identity bone's
+    places[near] = _inverse(blend.double(), centres[near])
+    return places.cpu().numpy()
+
+
+def _inverse(transforms: Tensor, points: Tensor) -> Tensor:
+    """Points (P, 3) taken back through transforms (P or 1, 12), rows of (3, 4); NaN if singular."""
+    transforms = transforms.unflatten(1, (3, 4)).expand(len(points), 3, 4)
     # solve_ex reports singular blends instead of failing for all voxels because of one.
-    solved, fault = torch.linalg.solve_ex(blend[..., :3], centres - blend[..., 3])
+    solved, fault = torch.linalg.solve_ex(transforms[..., :3], points - transforms[..., 3])
     solved[fault != 0] = torch.nan
-    return solved.cpu().numpy()
+    return solved

@@ -1,7 +1,7 @@
 """The skinning field: how much each place in space follows each of the body's joints (SPEC 7).
 
-Metres throughout. Neighbours come from a KD-tree on a CPU and from chunked brute force on other
-devices; both agree to rounding. Memory is a few arrays of (near places x neighbours).
+Metres throughout. Neighbours come from a grouped search on a CPU (`nearest`) and from chunked brute
+force on other devices; both agree to rounding. Memory is a few arrays of (places x joints).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch.nn.functional import embedding_bag
 from chorus.errors import BadInput
 from chorus.occupancy.archive import read_archive, write_archive
 from chorus.occupancy.grid import VoxelGrid
+from chorus.occupancy.nearest import nearest_blend, smoothed
 from chorus.occupancy.presets import FieldSettings
 
 log = logging.getLogger(__name__)
@@ -43,15 +44,10 @@ def skinning_field(
     skinning weights. `where`: a grid (P = N^3, C order, smoothed as SPEC 7 says) or points (P, 3),
     which have no neighbours to be smoothed with. `cache_dir` keeps the field of a grid on disk
     under a name made from the content of all inputs; a damaged file there is made again.
-    `threads` bounds the KD-tree's search. BadInput if the vertices or weights are not finite.
+    `threads` bounds the search on a CPU. BadInput if the vertices or weights are not finite.
     """
     settings = settings or FieldSettings()
     vertices, weights = vertices.float(), weights.float()
-    if not (torch.isfinite(vertices).all() and torch.isfinite(weights).all()):
-        raise BadInput(
-            "a skinning field needs finite vertices and weights; found NaN or infinity, so the "
-            "pose or the body file is damaged."
-        )
     if cache_dir is None or not isinstance(where, VoxelGrid):
         return _compute(vertices, weights, where, settings, threads)
     path = Path(cache_dir) / f"field-{_content_key(vertices, weights, where, settings)}.npz"
@@ -71,46 +67,75 @@ def _compute(
     threads: int,
 ) -> Tensor:
     """`skinning_field` without the cache."""
+    identity = torch.zeros_like(weights[0])
+    identity[0] = 1
+    near, blended = blended_values(vertices, weights, identity, where, settings, threads)
+    field = identity.repeat(where.count if isinstance(where, VoxelGrid) else len(where), 1)
+    field[near] = blended / blended.sum(dim=1, keepdim=True)
+    return field
+
+
+def blended_values(
+    vertices: Float[Tensor, "V 3"],
+    values: Float[Tensor, "V C"],
+    identity: Float[Tensor, " C"],
+    where: VoxelGrid | Float[Tensor, "P 3"],
+    settings: FieldSettings,
+    threads: int = 1,
+) -> tuple[Int[Tensor, " near"], Float[Tensor, "near C"]]:
+    """Numbers of the places within reach of the body, and the blend (near, C) float32 there of what
+    the vertices carry, mixed with the `identity` bone's (C,); elsewhere it is the identity's.
+
+    The field of SPEC 7 is linear in the weights, so blending anything that is linear in them, as
+    joint transforms are, gives what the field's weights would give, with C instead of J channels.
+    BadInput if the vertices or values are not finite.
+    """
+    if not (torch.isfinite(vertices).all() and torch.isfinite(values).all()):
+        raise BadInput(
+            "a skinning field needs finite vertices and weights; found NaN or infinity, so the "
+            "pose or the body file is damaged."
+        )
     grid = where if isinstance(where, VoxelGrid) else None
     points = torch.from_numpy(grid.centres()) if grid else where.float()
     points = points.to(vertices.device)
-    near, distance, index = _neighbours(points, vertices, settings, threads)
+    if vertices.device.type == "cpu":
+        near, distance, blended = nearest_blend(
+            points.numpy(),
+            vertices.numpy(),
+            values.numpy(),
+            settings.neighbours,
+            settings.reach,
+            threads,
+        )
+        near, distance, blended = map(torch.from_numpy, (near, distance, blended))
+    else:
+        near, distance, blended = _blend_on_device(points, vertices, values, settings)
+    ratio = (distance[:, None].double() / settings.reach).clamp(0, 1)
+    hold = torch.exp(-settings.mixing * torch.atanh(ratio))
+    blended = (hold * blended + (1 - hold) * identity).float()
+    if grid:
+        blended = _smooth(blended, near, identity.float(), grid.resolution, settings)
+    return near, blended
+
+
+def _blend_on_device(
+    points: Tensor, vertices: Tensor, values: Tensor, settings: FieldSettings
+) -> tuple[Int[Tensor, " near"], Float[Tensor, " near"], Float[Tensor, "near C"]]:
+    """`nearest_blend` by brute force, on any device."""
+    k = min(settings.neighbours, len(vertices))
+    near, distance, index = _neighbours_brute_force(points, vertices, k, settings.reach)
     # A distance of exactly 0 must outweigh all others without a division by zero.
     closeness = 1 / distance.double().clamp(min=1e-12)
-    closeness = (closeness / closeness.sum(dim=1, keepdim=True)).float()
-    blended = embedding_bag(index, weights, per_sample_weights=closeness, mode="sum")
-    ratio = (distance[:, :1].double() / settings.reach).clamp(0, 1)
-    hold = torch.exp(-settings.mixing * torch.atanh(ratio)).float()
-    blended = blended * hold
-    blended[:, :1] += 1 - hold
-    blended /= blended.sum(dim=1, keepdim=True)
-    field = weights.new_zeros(len(points), weights.shape[1])
-    field[:, 0] = 1
-    field[near] = blended
-    return _smooth(field, near, grid.resolution, settings) if grid else field
-
-
-def _neighbours(
-    points: Tensor, vertices: Tensor, settings: FieldSettings, threads: int
-) -> tuple[Int[Tensor, " near"], Float[Tensor, "near k"], Int[Tensor, "near k"]]:
-    """Points within reach, and distances and numbers of their k nearest vertices, nearest first."""
-    k = min(settings.neighbours, len(vertices))
-    if points.device.type != "cpu":
-        return _neighbours_brute_force(points, vertices, k, settings.reach)
-    from scipy.spatial import cKDTree
-
-    tree = cKDTree(vertices.numpy())
-    places = points.numpy()
-    nearest, _ = tree.query(places, k=1, distance_upper_bound=settings.reach * 1.001)
-    near = np.flatnonzero(nearest <= settings.reach)
-    distance, index = tree.query(places[near], k=np.arange(1, k + 1), workers=threads)
-    return torch.from_numpy(near), torch.from_numpy(distance), torch.from_numpy(index)
+    closeness = (closeness / closeness.sum(dim=1, keepdim=True)).to(values.dtype)
+    blended = embedding_bag(index, values, per_sample_weights=closeness, mode="sum")
+    return near, distance[:, 0], blended
 
 
 def _neighbours_brute_force(
     points: Tensor, vertices: Tensor, k: int, reach: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """`_neighbours` by all distances, a chunk of points at a time; runs on any device."""
+) -> tuple[Int[Tensor, " near"], Float[Tensor, "near k"], Int[Tensor, "near k"]]:
+    """Points within reach, and distances and numbers of their k nearest vertices, nearest first:
+    by all distances, a chunk of points at a time."""
     found = []
     for first, chunk in _chunks(points, max(1, _PAIRS_AT_ONCE // len(vertices))):
         # The matrix-product form of cdist loses the digits that close neighbours differ in.
@@ -127,21 +152,38 @@ def _chunks(points: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
         yield start, points[start : start + size]
 
 
-def _smooth(field: Tensor, near: Tensor, resolution: int, settings: FieldSettings) -> Tensor:
+def _smooth(
+    blended: Tensor, near: Tensor, identity: Tensor, resolution: int, settings: FieldSettings
+) -> Tensor:
     """Laplacian smoothing of the near voxels that have all six neighbours; the others stay.
 
-    Far voxels stay the identity and rows sum to one throughout, since a mean of rows that sum to
-    one does; so only the last round needs normalising.
+    Far voxels stay the identity, and rows of weights sum to one throughout, since a mean of rows
+    that sum to one does; so only the last round needs normalising.
     """
     n = resolution
     cell = torch.stack([near // (n * n), near // n % n, near % n], dim=1)
     inner = near[((cell > 0) & (cell < n - 1)).all(dim=1)]
-    steps = torch.tensor([1, -1, n, -n, n * n, -n * n], device=near.device)
+    if not len(inner) or not settings.smoothing_rounds:
+        return blended
+    field = identity.repeat(n**3, 1)
+    field[near] = blended
+    if near.device.type == "cpu":
+        rounds, keep = settings.smoothing_rounds, settings.smoothing_keep
+        return torch.from_numpy(smoothed(field.numpy(), inner.numpy(), n, rounds, keep))[near]
+    return _smoothed_on_device(field, inner, n, settings)[near]
+
+
+def _smoothed_on_device(
+    field: Tensor, inner: Tensor, resolution: int, settings: FieldSettings
+) -> Tensor:
+    """`nearest.smoothed` on any device."""
+    n = resolution
+    steps = torch.tensor([1, -1, n, -n, n * n, -n * n], device=inner.device)
     around = inner[:, None] + steps
-    for _ in range(settings.smoothing_rounds if len(inner) else 0):
+    for _ in range(settings.smoothing_rounds):
         mean = embedding_bag(around, field, mode="mean")
         field[inner] = torch.lerp(mean, field[inner], settings.smoothing_keep)
-    return field / field.sum(dim=1, keepdim=True)
+    return field
 
 
 def _content_key(

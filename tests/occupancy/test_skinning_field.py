@@ -9,10 +9,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import cKDTree
 
 from chorus.errors import BadInput
 from chorus.occupancy import skinning_field as module
 from chorus.occupancy.grid import VoxelGrid
+from chorus.occupancy.nearest import nearest_blend, smoothed
 from chorus.occupancy.presets import FieldSettings
 from chorus.occupancy.skinning_field import skinning_field
 
@@ -99,15 +101,56 @@ def test_agrees_with_the_plain_version(resolution, side, neighbours, rounds, see
     torch.testing.assert_close(field.sum(1), torch.ones(grid.count))
 
 
-def test_brute_force_search_agrees_with_the_tree(monkeypatch):
-    vertices, _ = small_body()
+def test_brute_force_search_agrees_with_the_grouped_one(monkeypatch):
+    vertices, weights = small_body()
     points = torch.from_numpy(VoxelGrid(9).centres())
-    tree = module._neighbours(points, vertices, FieldSettings(), 1)
+    near, distance, blend = nearest_blend(
+        points.numpy(), vertices.numpy(), weights.numpy(), 30, 0.8
+    )
     monkeypatch.setattr(module, "_PAIRS_AT_ONCE", 7 * len(vertices))
-    brute = module._neighbours_brute_force(points, vertices, 30, 0.8)
-    assert torch.equal(tree[0], brute[0])
-    assert torch.allclose(tree[1].float(), brute[1], atol=1e-6)
-    assert (tree[2] == brute[2]).float().mean() > 0.999
+    brute = module._blend_on_device(points, vertices, weights, FieldSettings())
+    np.testing.assert_array_equal(near, brute[0])
+    np.testing.assert_allclose(distance, brute[1], atol=1e-6)
+    np.testing.assert_allclose(blend, brute[2], atol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    count=st.integers(1, 400),
+    places=st.integers(0, 300),
+    neighbours=st.integers(1, 40),
+    threads=st.integers(1, 3),
+    spread=st.floats(0.01, 3),
+    seed=st.integers(0, 1000),
+)
+def test_grouped_search_finds_what_a_tree_finds(count, places, neighbours, threads, spread, seed):
+    rng = np.random.default_rng(seed)
+    vertices = rng.normal(0, 0.4, (count, 3)).astype(np.float32)
+    points = rng.normal(0, spread, (places, 3)).astype(np.float32)
+    points[: places // 4] = vertices[rng.integers(0, count, places // 4)]  # exact hits
+    values = rng.normal(size=(count, 3))
+    k = min(neighbours, count)
+    distance, index = cKDTree(vertices).query(points, k=np.arange(1, k + 1))
+    closeness = 1 / np.maximum(distance, 1e-12)
+    closeness /= closeness.sum(axis=1, keepdims=True)
+    near = distance[:, 0] <= 0.5
+    found = nearest_blend(points, vertices, values, neighbours, 0.5, threads)
+    np.testing.assert_array_equal(found[0], np.flatnonzero(near))
+    np.testing.assert_allclose(found[1], distance[near, 0], atol=1e-12)
+    expected = (closeness[..., None] * values[index]).sum(axis=1)[near]
+    np.testing.assert_allclose(found[2], expected, atol=1e-9)
+
+
+def test_smoothing_is_the_same_on_every_device():
+    n, rng = 7, np.random.default_rng(1)
+    field = rng.random((n**3, 5)).astype(np.float32)
+    inner = np.arange(n**3).reshape(n, n, n)[1:-1, 1:-1, 1:-1].ravel()[::2].copy()
+    s = FieldSettings(smoothing_rounds=5)
+    found = smoothed(field, inner, n, s.smoothing_rounds, s.smoothing_keep)
+    whole = torch.from_numpy(field.copy())
+    expected = module._smoothed_on_device(whole, torch.from_numpy(inner), n, s)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert np.abs(found - field)[inner].min() > 0
 
 
 def test_free_points_hits_and_distance():
