@@ -179,7 +179,8 @@ class _Work:
             "changes": json.loads(json.dumps(ABLATIONS[name].recorded())),
             "made_from": self._made_from[category],
         }
-        found = None if self._options.overwrite else _read(self._path(tree, category))
+        anew = self._options.overwrite or not self._options.skip_done
+        found = None if anew else _read(self._path(tree, category))
         if found and all(found.get(key) == value for key, value in about.items()):
             return found
         return {**about, "seconds": 0.0}
@@ -246,11 +247,7 @@ class _Work:
         record["pap"] = record.get("pap", {}) | figures
         record["truth"] = examiner.average_precisions(tree, name)
         record["retained"] = retained
-        record["bytes"] = sum(
-            path.stat().st_size
-            for path in tree.root.glob(f"*/{portable_name(model)}/{portable_name(category)}/**/*")
-            if path.is_file()
-        )
+        record["bytes"] = _size(tree, ablation, model, category)
         self._write(tree, record)
 
     def _examiner(self, category: str) -> Examiner:
@@ -260,6 +257,13 @@ class _Work:
                 self._options, category, self._shards[category], self._progress
             )
         return self._examiners[category]
+
+
+def _size(tree: ResultsTree, ablation: Ablation, model: str, category: str) -> int:
+    """Bytes of the files that an ablation added for a category."""
+    below = (portable_name(model), portable_name(category))
+    folders = (tree.folder(name).joinpath(*below) for name in (*ablation.makes, "aggregations"))
+    return sum(p.stat().st_size for folder in folders for p in folder.rglob("*") if p.is_file())
 
 
 def _read(path: Path) -> dict[str, Any] | None:
