@@ -36,6 +36,8 @@ SOURCES = {
 
 REFUSED = "safety checker"
 
+_COMPILE = "compile_repeated_blocks"  # a compiled UNet as a whole would not see Perp-Neg's hook
+
 _ADVICE = (
     "take a smaller --diffusion.height and --diffusion.width, --diffusion.dtype bfloat16, or "
     "another --device; what is finished is kept."
@@ -218,51 +220,42 @@ class DiffusionModel:
 
 
 def _pipeline(name: str, source: str, settings: DiffusionSettings, dtype: torch.dtype) -> Any:
-    from diffusers import StableDiffusionPipeline
-
-    # This logger would announce black images, which are never written here.
-    logging.getLogger("diffusers.pipelines.stable_diffusion.safety_checker").setLevel(logging.ERROR)
-    loader = StableDiffusionPipeline.from_pretrained if name == PUBLISHED else _text_to_image
     arguments = {"dtype": dtype, "low_cpu_mem_usage": bool(importlib.util.find_spec("accelerate"))}
     if not settings.safety_checker:
         arguments["safety_checker"] = None
-    with _without_bars():
-        pipeline = hub.load(loader, source, **arguments)
+    with _quietly():
+        from diffusers import AutoPipelineForText2Image, StableDiffusionPipeline
+
+        loader = StableDiffusionPipeline if name == PUBLISHED else AutoPipelineForText2Image
+        pipeline = hub.load(loader.from_pretrained, source, **arguments)
     if not settings.safety_checker and getattr(pipeline, "safety_checker", None) is not None:
         pipeline.safety_checker = None
+    # This logger would announce black images, which are never written here.
+    logging.getLogger("diffusers.pipelines.stable_diffusion.safety_checker").setLevel(logging.ERROR)
     return pipeline
 
 
-def _text_to_image(source: str, **arguments: Any) -> Any:
-    """The pipeline of whatever class the weights belong to; BadInput if it is for another task."""
-    from diffusers import AutoPipelineForText2Image, DiffusionPipeline
-
-    try:
-        return AutoPipelineForText2Image.from_pretrained(source, **arguments)
-    except ValueError as error:
-        if "AutoPipeline can't find" not in str(error):
-            raise
-        found = DiffusionPipeline.load_config(source)["_class_name"]
-        raise BadInput(
-            f"{source} is a {found}, which the installed diffusers does not know as a "
-            "text-to-image pipeline; give another model."
-        ) from error
-
-
 @contextmanager
-def _without_bars() -> Iterator[None]:
-    """No progress bars of the libraries for loading from disk; those of downloads stay."""
+def _quietly() -> Iterator[None]:
+    """No warnings and progress bars for loading from disk: what matters in them `hub.load` raises.
+
+    Those of downloads stay.
+    """
     from diffusers.utils import logging as of_diffusers
     from transformers.utils import logging as of_transformers
 
-    shown = [one for one in (of_diffusers, of_transformers) if one.is_progress_bar_enabled()]
-    for library in shown:
+    libraries = (of_diffusers, of_transformers)
+    before = [(one, one.get_verbosity(), one.is_progress_bar_enabled()) for one in libraries]
+    for library in libraries:
+        library.set_verbosity_error()
         library.disable_progress_bar()
     try:
         yield
     finally:
-        for library in shown:
-            library.enable_progress_bar()
+        for library, level, bars in before:
+            library.set_verbosity(level)
+            if bars:
+                library.enable_progress_bar()
 
 
 def _arguments(pipeline: Any, settings: DiffusionSettings) -> dict[str, Any]:
@@ -302,15 +295,15 @@ def _check_perp_neg(pipeline: Any, guidance_scale: float | None) -> None:
 
 
 def _accelerate(pipeline: Any, settings: DiffusionSettings) -> None:
-    """Fused projections and compilation, where asked for."""
+    """Fused projections and compilation, where asked for; BadInput where they are not possible."""
     denoiser = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
-    for asked, method in (
-        (settings.fuse_qkv, "fuse_qkv_projections"),
-        (settings.compile, "compile_repeated_blocks"),
-    ):
-        if not asked:
+    for option, method in (("fuse_qkv", "fuse_qkv_projections"), ("compile", _COMPILE)):
+        if not getattr(settings, option):
             continue
-        if denoiser is None or not hasattr(denoiser, method):
-            option = "fuse_qkv" if method.startswith("fuse") else "compile"
-            raise BadInput(f"--diffusion.{option} is not possible on {type(pipeline).__name__}.")
-        getattr(denoiser, method)()
+        try:
+            getattr(denoiser, method)()
+        except (AttributeError, ValueError) as error:
+            raise BadInput(
+                f"--diffusion.{option} is not possible on {type(pipeline).__name__} ({error}); "
+                "leave it out."
+            ) from error
