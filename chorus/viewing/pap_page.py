@@ -17,13 +17,15 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from chorus.errors import BadInput
-from chorus.viewing.contact_sheet import OBJECT_TINT, tinted
+from chorus.viewing.contact_sheet import tinted
 from chorus.viewing.lettering import printable
 
 PICTURE_SIDE, JPEG_QUALITY = 340, 80
 """Longer side of the test images on the page, pixels, and how they are compressed."""
 PLAIN, AWARE = "#7e1fa0", "#0f8f83"
 """Colours of the plain curve and of the human-occlusion-aware one."""
+OUTLINE = (0, 225, 255)
+"""Of the target; a colour that few objects have."""
 _PANEL, _PERSON, _TARGET = 226, 176, 110  # greys where no photograph is at hand
 _DIMMED = 0.42
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
@@ -296,7 +298,7 @@ def example_pictures(
     dimmed = _DIMMED * photograph.mean(axis=2, keepdims=True)
     alpha = 0.95 * chance[..., None] ** 0.75
     mixed = (dimmed * (1 - alpha) + _colours(chance) * alpha + 0.5).astype(np.uint8)
-    return tinted(photograph, mask, OBJECT_TINT, fill=0.12), tinted(mixed, mask, (255,) * 3, fill=0)
+    return tinted(photograph, mask, OUTLINE, fill=0.08), tinted(mixed, mask, (255,) * 3, fill=0)
 
 
 def _resized(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -96,7 +96,7 @@ def test_likelihood_and_target_lie_where_the_image_has_them(size, cells):
     assert bright[: len(bright) // 4, 60:-20].min() > 500 > 400 > bright[-30:, 60:].max()
     row, column = (int(30 * PICTURE_SIDE / max(size)), int(10 * PICTURE_SIDE / max(size)))
     red, green, blue = photograph[row, column + 1].astype(int)
-    assert red > green > blue  # the target's outline
+    assert blue > green > red  # the target's outline
     assert (photograph[5, 5] == 200).all()
 
 
