@@ -18,8 +18,9 @@ from chorus.perception import pretrained
 from chorus.perception.frames import MOST_INSTANCES, PERSON, alike, detections, frame_of
 from chorus.perception.protocols import Detection, Image
 from chorus.vocabulary import strip_demo
+from chorus.weights import WEIGHTS
 
-DEFAULT = "facebook/mask2former-swin-large-coco-instance"
+DEFAULT = WEIGHTS["mask2former-swin-large"].repository
 
 _IMAGES_AT_ONCE = 4
 

@@ -21,9 +21,10 @@ from chorus.perception import pretrained
 from chorus.perception.frames import MOST_INSTANCES, PERSON, Frame, alike, detections, frame_of
 from chorus.perception.protocols import Detection, Image
 from chorus.vocabulary import strip_demo
+from chorus.weights import WEIGHTS
 
-DETECTOR = "IDEA-Research/grounding-dino-base"
-MASK_MODEL = "facebook/sam-vit-large"
+DETECTOR = WEIGHTS["grounding-dino-base"].repository
+MASK_MODEL = WEIGHTS["sam-vit-large"].repository
 
 _IMAGES_AT_ONCE = 8
 _MASK_IMAGES_AT_ONCE = 4

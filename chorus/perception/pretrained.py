@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from chorus import hub
-from chorus.errors import BadInput, Unavailable
+from chorus.errors import Unavailable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,9 +28,13 @@ def network(model_class: Any, source: str, device: str) -> nn.Module:
     """The network of a folder or hub repository in float32 on `device`, ready to predict.
 
     BadInput names the first parameter, in the network's order, that the weights lack or have in
-    another shape; transformers itself would leave it random.
+    another shape; other errors are those of `hub.load`.
     """
-    return hub.load(_load_whole, source, model_class=model_class).to(device).eval()
+    import torch
+
+    with _quiet():
+        model = hub.load(model_class.from_pretrained, source, dtype=torch.float32)
+    return model.to(device).eval()
 
 
 def model_type(source: str) -> str:
@@ -52,29 +56,6 @@ def tokenizer(source: str) -> Any:
     from transformers import AutoTokenizer
 
     return hub.load(AutoTokenizer.from_pretrained, source)
-
-
-def _load_whole(source: str, model_class: Any) -> nn.Module:
-    import torch
-
-    with _quiet():
-        model, report = model_class.from_pretrained(
-            source, output_loading_info=True, ignore_mismatched_sizes=True, dtype=torch.float32
-        )
-    shapes = {key: (list(found), list(wanted)) for key, found, wanted in report["mismatched_keys"]}
-    missing = set(report["missing_keys"])
-    for key in model.state_dict():
-        if key in missing:
-            raise BadInput(
-                f"{source} holds the weights of another network: {key} of "
-                f"{model_class.__name__} is not in them."
-            )
-        if key in shapes:
-            raise BadInput(
-                f"{source} holds the weights of another network: {key} has the shape "
-                f"{shapes[key][0]}, {model_class.__name__} needs {shapes[key][1]}."
-            )
-    return model
 
 
 @contextmanager

@@ -14,8 +14,9 @@ import torch
 from chorus.errors import BadInput
 from chorus.perception import pretrained
 from chorus.perception.protocols import Image
+from chorus.weights import WEIGHTS
 
-DEFAULT = "usyd-community/vitpose-plus-base"
+DEFAULT = WEIGHTS["vitpose"].repository
 
 _KEYPOINTS = 17
 _PERSONS_AT_ONCE = 64

@@ -52,7 +52,7 @@ def test_a_missing_key_is_named(folder, caplog, capfd):
         pretrained.network(VitPoseForPoseEstimation, str(folder), "cpu")
     model = VitPoseForPoseEstimation(VitPoseForPoseEstimation.config_class.from_pretrained(folder))
     first = next(name for name in model.state_dict() if name in names)
-    assert f"{first} of VitPoseForPoseEstimation is not in them" in str(raised.value)
+    assert f"VitPoseForPoseEstimation needs {first}." in str(raised.value)
     assert capfd.readouterr().err == ""
 
 
@@ -68,7 +68,14 @@ def test_a_key_of_another_shape_is_named(folder):
 def test_weights_of_another_architecture(folder, tmp_path_factory):
     other = save_tiny_sam(tmp_path_factory.mktemp("sam"))
     (folder / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
-    with pytest.raises(BadInput, match="holds the weights of another network: backbone"):
+    with pytest.raises(BadInput, match="another network: VitPoseForPoseEstimation needs backbone"):
+        pretrained.network(VitPoseForPoseEstimation, str(folder), "cpu")
+
+
+def test_a_half_written_file_is_named(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(BadInput, match=r"model\.safetensors is damaged"):
         pretrained.network(VitPoseForPoseEstimation, str(folder), "cpu")
 
 
