@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from chorus.errors import BadInput, ChorusError
+from chorus.errors import BadInput, ChorusError, unknown_name
 from chorus.files import atomic_write, display_name, replacing
 from chorus.samples import ShardKey
 from chorus.settings import RunOptions
@@ -57,6 +57,7 @@ def run(options: Options, progress: Progress = None) -> Report:
     """Write every format that is asked for; what one of them lacks does not stop the others."""
     started = time.monotonic()
     report = Report("")
+    _check_categories(options)
     written = []
     writers = {"coco": _write_coco, "npz": _write_poses, "glb": _write_meshes}
     for name in dict.fromkeys(options.formats):
@@ -70,6 +71,17 @@ def run(options: Options, progress: Progress = None) -> Report:
     seconds = time.monotonic() - started
     report.line = f"export: {'; '.join(written) or 'nothing'} in {seconds:.1f} s → {options.out}"
     return report
+
+
+def _check_categories(options: Options) -> None:
+    """BadInput for a category of which the tree has nothing at all."""
+    tree, model = options.tree, options.models.model_key
+    tables = ("segmentations", "humans")
+    known = {s.category for name in tables for s in tree.shards(name, model, required=False)}
+    known |= {display_name(folder.parts[-3]) for folder in aggregations.stored(tree, model)}
+    for category in options.categories:
+        if category not in known:
+            raise unknown_name(f"category in {tree.root}:", category, known - {None})
 
 
 @dataclass(frozen=True)
@@ -218,6 +230,7 @@ def _write_meshes(options: Options, report: Report, progress: Progress) -> str:
             bar.update(1)
     if bar is not None:
         bar.close()
+    report.ok = report.ok and count > 0
     return f"{count} GLB files"
 
 

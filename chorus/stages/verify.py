@@ -14,8 +14,9 @@ from chorus.samples import SampleKey, ShardKey
 from chorus.settings import RunOptions
 from chorus.stages import verify_evaluation
 from chorus.stages.aggregations import load, stored
+from chorus.stages.import_sources import IMPORTED
 from chorus.stages.loop import Sample, difference
-from chorus.stages.reading import read_image
+from chorus.stages.reading import read_what_is_kept
 from chorus.stages.report import Progress, Report
 from chorus.stages.scores import parsed_name
 from chorus.tables import DONE, Table, read_key, read_table
@@ -121,6 +122,18 @@ def _command(options: Options, command: str, category: str, *more: str) -> str:
     return shlex.join(words)
 
 
+def _is_imported(table: Table) -> bool:
+    """Whether a table's rows were taken from files by `chorus import`."""
+    models = ("image_model", "segmenter", "human_model", "keypoint_model")
+    return IMPORTED in (table.settings.get(name) for name in models)
+
+
+def _import_command(options: Options, category: str) -> str:
+    """The command that imports a category again; only its user knows the files."""
+    files = ("--images", "FOLDER", "--annotations", "FILE", "--poses", "FILE")
+    return _command(options, "import", category, *files)
+
+
 def _check_shard(options: Options, shard: ShardKey) -> tuple[list[str], int]:
     tree = options.tree
     tables: dict[str, Table] = {}
@@ -137,6 +150,8 @@ def _check_shard(options: Options, shard: ShardKey) -> tuple[list[str], int]:
         except ChorusError as error:
             problems.append(f"{error} Rerun: {mend} --overwrite")
             continue
+        if _is_imported(tables[name]):
+            mend = _import_command(options, shard.category)
         if tables[name].shard != shard:
             problems.append(f"{path} belongs to {tables[name].shard}; delete it.")
         for source in inputs:
@@ -169,10 +184,12 @@ def _check_files(options: Options, shard: ShardKey, images: Table | None) -> Ite
         yield f"{leftover} is left of an interrupted run; it may be deleted."
     count = ("--num_batch_per_augprompt", "1", "--batch_size", str(len(images.rows)))
     mend = _command(options, "images", shard.category, "--prompts", shard.prompt, *count)
+    if _is_imported(images):
+        mend = _import_command(options, shard.category)
     for index, row in images.rows.items():
         if row["status"] == DONE:
             try:
-                read_image(options.tree, Sample(SampleKey(*shard, index), {"images": row}))
+                read_what_is_kept(options.tree, Sample(SampleKey(*shard, index), {"images": row}))
             except ChorusError as error:
                 yield f"{error} Rerun: {mend} --overwrite"
 
