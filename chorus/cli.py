@@ -38,6 +38,8 @@ COMMANDS = {
     "ablate": "measure what each part of the method is worth",
     "score": "score one voxel field, of any method, on test images",
     "download": "fetch the networks that are not ours to ship, with their licences",
+    "doctor": "say what is installed, which models can run, and what is missing",
+    "prune": "give back the space of images that all networks have seen",
     "status": "count what is done, failed and retained",
     "verify": "check a results tree and say what to rerun",
 }

@@ -10,9 +10,51 @@ from chorus.results import ResultsTree
 from chorus.stages.loop import Sample
 from chorus.tables import DONE
 
+THUMBNAIL = ".thumbnail.jpg"
+"""How the name of a file ends that `chorus prune` left of an image; it leaves no name of none."""
+
+
+def is_pruned(row: dict) -> bool:
+    """Whether a row of the `images` table has kept a thumbnail, or nothing, of its image."""
+    return not row["file"] or row["file"].endswith(THUMBNAIL)
+
 
 def read_image(tree: ResultsTree, sample: Sample) -> Image:
-    """The sample's image, RGB. Raises BadInput if the file is missing, damaged or another size."""
+    """The sample's image, RGB. Raises BadInput if it was pruned, is missing, damaged or of another
+    size."""
+    row = sample.inputs["images"]
+    if row["status"] == DONE and is_pruned(row):
+        raise BadInput(
+            f"the image of {sample.key} was not kept (chorus prune); run images --overwrite."
+        )
+    return _read(tree, sample)
+
+
+def read_what_is_kept(tree: ResultsTree, sample: Sample) -> Image | None:
+    """The sample's image, its thumbnail enlarged to the image's size, or None if neither was kept.
+
+    Raises BadInput as `read_image` does for a file that should be there.
+    """
+    import cv2
+
+    row = sample.inputs["images"]
+    if row["status"] != DONE or not is_pruned(row):
+        return _read(tree, sample)
+    if not row["file"]:
+        return None
+    height, width = row["height"], row["width"]
+    small = _read(tree, sample, thumbnail_shape(height, width))
+    return Image(sample.key, cv2.resize(small.pixels, (width, height)))
+
+
+def thumbnail_shape(height: int, width: int) -> tuple[int, int]:
+    """(height, width) of the thumbnail of an image: at most 128 pixels each."""
+    scale = min(1.0, 128 / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _read(tree: ResultsTree, sample: Sample, shape: tuple[int, int] | None = None) -> Image:
+    """The file that the sample's row names, of the shape it states if no other is expected."""
     import cv2
 
     row = sample.inputs["images"]
@@ -28,10 +70,11 @@ def read_image(tree: ResultsTree, sample: Sample) -> Image:
     pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size and _is_whole(data) else None
     if pixels is None:
         raise BadInput(f"{path} is not a whole image; delete it and run images --overwrite.")
-    if pixels.shape[:2] != (row["height"], row["width"]):
+    height, width = shape or (row["height"], row["width"])
+    if pixels.shape[:2] != (height, width):
         raise BadInput(
             f"{path} has {pixels.shape[1]} x {pixels.shape[0]} pixels, its table says "
-            f"{row['width']} x {row['height']}; run images --overwrite."
+            f"{width} x {height}; run images --overwrite."
         )
     return Image(sample.key, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
 

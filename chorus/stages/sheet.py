@@ -16,7 +16,7 @@ from chorus.samples import SampleKey, ShardKey
 from chorus.settings import RunOptions
 from chorus.stages.filter import retained
 from chorus.stages.loop import Sample
-from chorus.stages.reading import read_image
+from chorus.stages.reading import read_what_is_kept
 from chorus.tables import DONE, read_table
 
 if TYPE_CHECKING:
@@ -134,7 +134,8 @@ def _tile(
     from chorus.viewing.contact_sheet import Tile
 
     try:
-        image = read_image(options.tree, sample).pixels  # also raises for an image never made
+        kept = read_what_is_kept(options.tree, sample)  # also raises for an image never made
+        image = None if kept is None else kept.pixels
     except ChorusError:
         image = None  # drawn as an unreadable tile; `verify` says what is wrong
     object_mask = person_mask = None
