@@ -126,7 +126,7 @@ def test_export_of_what_is_not_there_is_told(base, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(command(base, "export", "--out", str(tmp_path / "file"))) == 2
     assert "is a file" in capsys.readouterr().err
-    none = ("--formats", "glb", "--threshold", "0.999")
+    none = ("--formats", "glb", "--threshold", "0.999", "--prompts", PROMPTS[0])
     assert main(command(base, "export", *out, *none)) == 1
     shown = capsys.readouterr()
     assert "no surface at the threshold 0.999" in shown.err and "0 GLB files" in shown.out
