@@ -113,7 +113,7 @@ class DiffusionModel:
     """A pipeline behind the protocol of `generation.protocols.ImageModel`.
 
     Each image's noise comes from a generator of its own, on the CPU, so it depends on its request
-    alone: not on the batch, the order, or the kind of device.
+    alone, and not on the batch or the order.
     """
 
     def __init__(
