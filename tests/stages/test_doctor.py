@@ -1,0 +1,126 @@
+"""`chorus doctor`: what it says of packages, weights and profiles, and its status."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import fields
+
+import pytest
+
+from chorus import cli, hub
+from chorus.settings import PROFILES, Profile
+from chorus.stages import adapters, doctor
+from chorus.weights import OF_MODEL, WEIGHTS
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch, capsys):
+    """doctor(*arguments): its status and what it found, with an empty imports folder and cache."""
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str):
+        options = ["--format", "json", "--imports_dir", str(tmp_path / "imports"), *arguments]
+        status = cli.main(["doctor", *options])
+        return status, json.loads(capsys.readouterr().out)
+
+    return run
+
+
+def test_choices_are_those_of_the_registry():
+    stages = {field.name for field in fields(Profile)} - {"model_key", "prompts"}
+    assert set(doctor.CHOICES) == stages == set(adapters.ADAPTERS)
+    for stage, known in adapters.ADAPTERS.items():
+        offered = [form.partition("[")[0] for form in doctor.CHOICES[stage]]
+        assert offered == [adapters.SYNTHETIC, *known]
+    models = {name for known in adapters.ADAPTERS.values() for name in known}
+    assert models == set(OF_MODEL)
+
+
+def test_the_synthetic_profile_runs_anywhere(told):
+    status, found = told("--profile", "synthetic")
+    assert status == 0
+    assert found["chosen"]["can_run"]
+    assert found["devices"][0]["name"] == "cpu"
+    assert found["body"]["state"] == "built at first use"
+    assert set(found["profiles"]) == set(PROFILES)
+
+
+def test_modern_lacks_hmr2_and_says_how_to_get_it(told, tmp_path):
+    pytest.importorskip("diffusers")
+    status, found = told("--profile", "modern")
+    assert status == 1
+    humans = found["chosen"]["stages"]["human_model"]
+    assert not humans["ok"]
+    assert "sh scripts/download_off_the_shelf.sh hmr2" in humans["told"]
+    keypoints = found["chosen"]["stages"]["keypoint_model"]
+    assert keypoints["ok"]
+    assert keypoints["told"].endswith("sh scripts/download_off_the_shelf.sh vitpose")
+    assert "OPENAI_API_KEY" in found["prompts"]["told"]
+    weight = tmp_path / "imports" / WEIGHTS["hmr2"].destination
+    weight.parent.mkdir(parents=True)
+    weight.write_bytes(b"weights")
+    status, found = told("--profile", "modern")
+    assert status == 0
+    assert found["weights"]["hmr2"]["state"] == "present"
+    status, found = told("--profile", "modern", "--human_model", "frankmocap-eft")
+    assert status == 1
+    assert "frankmocap-eft" in found["chosen"]["stages"]["human_model"]["told"]
+
+
+def test_a_file_that_is_not_the_published_one(told, tmp_path):
+    weight = tmp_path / "imports" / WEIGHTS["hrnet-w48-dark"].destination
+    weight.parent.mkdir(parents=True)
+    weight.write_bytes(b"something else")
+    _, found = told()
+    state = found["weights"]["hrnet-w48-dark"]
+    assert state["state"] == "damaged"
+    assert "expected 39c3c381…" in state["wrong"]
+
+
+def test_a_half_written_repository(told, tmp_path):
+    pytest.importorskip("transformers")
+    cache = tmp_path / "hub" / "models--usyd-community--vitpose-plus-base"
+    folder = cache / "snapshots" / "abc"
+    folder.mkdir(parents=True)
+    (cache / "refs").mkdir()
+    (cache / "refs/main").write_text("abc")
+    header = json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+    whole = struct.pack("<Q", len(header)) + header + bytes(8)
+    (folder / "model.safetensors").write_bytes(whole)
+    assert hub.damaged_safetensors(folder) == []
+    assert told()[1]["weights"]["vitpose"]["state"] == "present"
+    (folder / "model.safetensors").write_bytes(whole[:-3])
+    _, found = told("--keypoint_model", "vitpose")
+    assert found["weights"]["vitpose"]["state"] == "damaged"
+    assert not found["chosen"]["stages"]["keypoint_model"]["ok"]
+    assert (
+        f"its header promises {len(whole)}" in found["chosen"]["stages"]["keypoint_model"]["told"]
+    )
+
+
+def test_a_package_that_does_not_import(told, monkeypatch, tmp_path):
+    (tmp_path / "torchvision.py").write_text("raise RuntimeError('nms does not exist')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    _, found = told("--profile", "paper")
+    assert "nms does not exist" in found["broken"]["torchvision"]
+
+
+def test_for_people(told, capsys, tmp_path):
+    status = cli.main(["doctor", "--profile", "paper", "--imports_dir", str(tmp_path)])
+    said = capsys.readouterr().out
+    assert status == 1
+    assert "doctor: profile paper cannot run here" in said
+    for known in doctor.CHOICES.values():
+        for form in known:
+            assert form in said
+    for name in WEIGHTS:
+        assert name in said
+
+
+def test_an_unknown_model_is_named(told):
+    _, found = told("--segmenter", "maskformer")
+    assert "did you mean 'mask2former'" in found["chosen"]["stages"]["segmenter"]["told"]
