@@ -35,17 +35,23 @@ CORE = [
     "tyro",
 ]
 
+# Models of the Hugging Face hub, and prompts by a language model.
+HUB = ["diffusers", "openai", "transformers"]
+
 EXTRAS = {
     # Prompts by a language model, images by a diffusion model.
-    "generation": ["diffusers", "openai", "transformers"],
-    # The published networks. detectron2 and mmpose need build steps of their own: INSTALL.md.
-    "paper": ["diffusers", "gdown", "openai", "smplx", "transformers"],
+    "generation": HUB,
+    # The published networks, as far as pip installs them. detectron2 and mmpose need build steps
+    # of their own: INSTALL.md. gdown fetches the published results.
+    "paper": [*HUB, "gdown"],
     # Networks that pip alone can install.
-    "modern": ["diffusers", "openai", "transformers"],
+    "modern": HUB,
     # Renderers that use OpenGL; `chorus view` draws on the CPU without them.
     "view": ["pyrender", "pyvista"],
-    # smplx is the reference that the body tests compare with.
-    "dev": ["hypothesis", "pytest", "ruff", "smplx"],
+    # Work spread over machines.
+    "cluster": ["ray"],
+    # The tests run tiny models of the hub; smplx is the reference that the body tests compare with.
+    "dev": [*HUB, "hypothesis", "pytest", "ruff", "smplx"],
 }
 
 setup(
