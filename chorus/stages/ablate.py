@@ -89,6 +89,8 @@ def _names(options: Options) -> list[str]:
         PapSettings(metric)
     if options.prompts:
         raise BadInput("ablate compares totals over all prompts; leave --prompts out.")
+    if options.shard is not None:
+        raise BadInput("ablate compares whole categories; leave --shard (CHORUS_SHARD) out.")
     if options.tree.base is not None:
         raise BadInput(
             f"{options.results_dir} is an ablation's own tree; give the main one, "

@@ -39,7 +39,7 @@ COMMANDS = {
 
 def ablation_tree(base: ResultsTree, name: str, ablation: Ablation) -> ResultsTree:
     """The tree of an ablation on the main tree; made where it is missing."""
-    own = (*ablation.makes, "aggregations")
+    own = (*ablation.makes, "aggregations", "quant_results", "truth")
     return ResultsTree.on(base, base.root / "ablations" / name, own)
 
 
@@ -130,6 +130,11 @@ _TAKEN = {("filtered_cameras", "filtered"): _calibrated}
 def _changed(table: str, ablation: Ablation, settings: dict[str, Any]) -> dict[str, Any]:
     """The table's settings with the ablation's one change, if it is a change of this table."""
     if ablation.knob and NOISE_OF[ablation.knob] == table:
+        if "noise" not in settings:
+            raise BadInput(
+                f"{table} was not made by the synthetic world, so it has no {ablation.knob} to "
+                "change; leave the ablations of noise out."
+            )
         value = settings["noise"][ablation.knob] * ablation.factor
         return {**settings, "noise": {**settings["noise"], ablation.knob: value}}
     if table == "filtered_cameras" and ablation.anchoring != "perspective":

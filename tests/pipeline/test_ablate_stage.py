@@ -190,7 +190,8 @@ def test_an_ablations_tree_is_a_tree(ablated, capsys):
         root = str(ablated / "results/ablations" / name)
         for stage in ("status", "verify"):
             assert main([*command(ablated, stage), "--results_dir", root]) == 0
-    assert "no problem" in capsys.readouterr().out
+        shown = capsys.readouterr()
+        assert "no problem" in shown.out and not shown.err
     retained = figures(ablated, "data-1-percent")["retained"]
     assert retained == 2, "one sample of each prompt"
 
@@ -215,6 +216,7 @@ def test_the_table_lies_in_the_tree(ablated, capsys):
         (["--metric", "pap/v3"], "unknown metric 'pap/v3'; did you mean 'pap/v"),
         (["--categories", "surfbord"], "did you mean 'surfboard'"),
         (["--prompts", "A person carries a surfboard"], "leave --prompts out"),
+        (["--shard", "1/2"], "leave --shard"),
         (["--profile", "paper", "--ablations", "pose-error-0"], "synthetic world's noise"),
     ],
 )
