@@ -111,7 +111,7 @@ def run(options: Options, progress: Progress = None) -> Report:
         inputs=("images",),
         settings={
             **adapters.settings_of("segmenter", options),
-            "mode": options.mode,
+            "mode": mode,
             "threshold": options.threshold,
             "min_overlap": MIN_OVERLAP,
             "always_keep": ALWAYS_KEEP,
