@@ -20,6 +20,7 @@ from chorus.generation.diffusion_settings import DiffusionSettings
 from chorus.generation.protocols import ImageRequest
 from chorus.samples import SampleKey
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers.*")
 IMPORTS = Path("imports")
 QUICK = DiffusionSettings(num_inference_steps=3)
 

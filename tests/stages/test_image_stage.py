@@ -21,6 +21,7 @@ from chorus.tables import DONE, read_table
 sys.path.insert(0, str(Path(__file__).parents[1] / "generation"))
 from tiny_diffusion import save_tiny_pipeline
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers.*")
 PROMPT = "A person sits on a chair"
 FORMATS = list(SUFFIXES)
 
