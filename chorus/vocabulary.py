@@ -13,12 +13,15 @@ from typing import Literal
 
 from chorus.errors import BadInput, unknown_name
 
+PERSON = "person"
+"""The label of persons in every vocabulary."""
+
 Mode = Literal["coco", "lvis", "open"]
 
 # COCO numbers its classes 1 to 90 and leaves gaps; a class's place in this tuple is the contiguous
 # id that networks predict, the number beside it is the id in COCO's own annotation files.
 COCO: tuple[tuple[str, int], ...] = (
-    ("person", 1),
+    (PERSON, 1),
     ("bicycle", 2),
     ("car", 3),
     ("motorcycle", 4),
@@ -192,7 +195,7 @@ def resolve_category(name: str, mode: Mode = "coco") -> Category:
             f"{name[:_LONGEST_NAME]!r} is not a category: expected a noun such as 'surfboard', at "
             f"most {_LONGEST_NAME} printable characters without blanks around it."
         )
-    if label == "person":
+    if label == PERSON:
         raise BadInput(
             "'person' is not an object category: it is what the objects are placed around."
         )
@@ -200,7 +203,7 @@ def resolve_category(name: str, mode: Mode = "coco") -> Category:
         index = COCO_NAMES.index(label)
         return Category(name, label, COCO[index][1], index)
     if mode == "coco":
-        objects = (known for known in COCO_NAMES if known != "person")
+        objects = (known for known in COCO_NAMES if known != PERSON)
         raise BadInput(
             f"{unknown_name('COCO category', label, objects)} Categories outside COCO need `--mode "
             "lvis`, or a segmenter with an open vocabulary, which takes any noun: `--segmenter "

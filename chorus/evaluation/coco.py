@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float
-
 from chorus.errors import BadInput, unknown_name
-from chorus.geometry import masks
-
-PERSON = "person"
+from chorus.vocabulary import PERSON
 
 
 @dataclass(frozen=True)
@@ -54,74 +48,3 @@ def instances(content: Any, where: str = "the COCO annotations") -> Instances:
     if PERSON not in categories:
         raise BadInput(f"{where}: no category {PERSON!r} among {', '.join(sorted(categories))}.")
     return Instances(images, categories, annotations)
-
-
-def box_of(annotation: Mapping) -> Float[np.ndarray, " 4"]:
-    """The annotation's box, xyxy float32, pixels; BadInput if it is missing or has no area."""
-    try:
-        x, y, width, height = (float(value) for value in annotation["bbox"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadInput("no box") from error
-    box = np.array([x, y, x + width, y + height], np.float32)
-    if not np.isfinite(box).all() or width <= 0 or height <= 0:
-        raise BadInput(f"degenerate box {[x, y, width, height]}")
-    return box
-
-
-def mask_of(annotation: Mapping, height: int, width: int) -> bytes:
-    """The annotation's mask as compressed counts for an image of (height, width) pixels.
-
-    Takes all of COCO's forms: polygons, run lengths as numbers, compressed run lengths. BadInput
-    with a short reason if there is no segmentation, it is damaged, of another size or empty.
-    """
-    segmentation = annotation.get("segmentation")
-    if not segmentation:
-        raise BadInput("no segmentation")
-    if not isinstance(segmentation, Mapping | list):
-        raise BadInput("damaged segmentation: not polygons or run lengths")
-    if isinstance(segmentation, Mapping):
-        counts = _from_run_lengths(segmentation, height, width)
-    else:
-        counts = _from_polygons(segmentation, height, width)
-    if not masks.decode(counts, height, width).any():
-        raise BadInput("empty segmentation")
-    return counts
-
-
-def _from_run_lengths(segmentation: Mapping, height: int, width: int) -> bytes:
-    counts, size = segmentation.get("counts"), segmentation.get("size")
-    if size != [height, width]:
-        raise BadInput(f"segmentation of size {size}, image of {[height, width]}")
-    if isinstance(counts, str):
-        counts = counts.encode("utf-8")
-    if isinstance(counts, bytes):
-        return masks.encode(masks.decode(counts, height, width))
-    try:
-        runs = np.asarray(counts, np.int64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise BadInput("damaged segmentation: its counts are not numbers") from error
-    if runs.ndim != 1 or (runs < 0).any() or runs.sum() != height * width:
-        raise BadInput("damaged segmentation: its counts do not fill the image")
-    values = np.arange(runs.size) % 2 == 1
-    return masks.encode(np.repeat(values, runs).reshape(width, height).T)
-
-
-def _from_polygons(segmentation: list, height: int, width: int) -> bytes:
-    """Polygons by COCO's own rasteriser, which trusts its input: so everything is checked first."""
-    from pycocotools import mask as rasteriser
-
-    polygons = []
-    for given in segmentation:
-        try:
-            polygon = np.asarray(given, np.float64)
-        except (TypeError, ValueError) as error:
-            raise BadInput("damaged segmentation: a polygon is not a list of numbers") from error
-        if polygon.ndim != 1 or polygon.size < 6 or polygon.size % 2:
-            raise BadInput("damaged segmentation: a polygon has fewer than three points")
-        # Far outside points would make it allocate without bound.
-        reach = np.array([width, height])
-        points = polygon.reshape(-1, 2)
-        if not ((points >= -reach) & (points <= 2 * reach)).all():
-            raise BadInput("damaged segmentation: a polygon lies far outside the image")
-        polygons.append(polygon.tolist())
-    return rasteriser.merge(rasteriser.frPyObjects(polygons, height, width))["counts"]

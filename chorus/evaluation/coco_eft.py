@@ -16,7 +16,8 @@ from chorus.errors import BadInput, unknown_name
 from chorus.evaluation import coco, eft
 from chorus.evaluation.test_set import done_row, skipped_row
 from chorus.geometry.boxes import intersection_over_smaller
-from chorus.vocabulary import QUANTITATIVE_CATEGORIES
+from chorus.geometry.coco_annotations import box_of, mask_of
+from chorus.vocabulary import PERSON, QUANTITATIVE_CATEGORIES
 
 _PERSONS_AT_ONCE = 256
 """Bodies that are posed and calibrated together (about 0.2 GB)."""
@@ -77,8 +78,8 @@ def extend(
     known = coco.instances(instances)
     records = eft.records(fits)
     for category in categories:
-        if category not in known.categories or category == coco.PERSON:
-            raise unknown_name("COCO category", category, known.categories.keys() - {coco.PERSON})
+        if category not in known.categories or category == PERSON:
+            raise unknown_name("COCO category", category, known.categories.keys() - {PERSON})
     candidates, unusable = _candidates(known, records, categories)
     usable, found = {}, {}
     outcomes: dict[_Candidate, dict | str] = {}
@@ -129,9 +130,9 @@ def _candidates(
 def _annotated(known: coco.Instances, candidate: _Candidate, settings: ExtensionSettings) -> dict:
     """What COCO says of a candidate; BadInput with the reason if it is no test image."""
     image = candidate.image
-    person = _only(known.of(image["id"], coco.PERSON), "person")
+    person = _only(known.of(image["id"], PERSON), "person")
     thing = _only(known.of(image["id"], candidate.category), "object")
-    boxes = {"person_box": coco.box_of(person), "object_box": coco.box_of(thing)}
+    boxes = {"person_box": box_of(person), "object_box": box_of(thing)}
     overlap = float(intersection_over_smaller(*boxes.values()))
     if overlap < settings.min_bbox_overlap:
         raise BadInput(f"person and object too far apart: overlap {overlap:.2f}")
@@ -139,7 +140,7 @@ def _annotated(known: coco.Instances, candidate: _Candidate, settings: Extension
     return {
         **boxes,
         "overlap": overlap,
-        "mask": coco.mask_of(thing, height, width),
+        "mask": mask_of(thing, height, width),
         "image": image["file_name"],
         "image_id": int(image["id"]),
         "width": width,

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from chorus.errors import BadInput
 from chorus.filtering.rules import KEYPOINTS, RULES, satisfied
 from chorus.geometry import boxes as box_geometry
+from chorus.vocabulary import PERSON
 
 RETAINED = "retained"
 NO_HUMAN = "no human"
@@ -30,8 +31,6 @@ REASONS = (
     RETAINED,
 )
 """Every text a verdict can be, in the order of the checks."""
-
-PERSON = "person"
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ import numpy as np
 from jaxtyping import Float
 
 from chorus.errors import BadInput, unknown_name
-from chorus.evaluation.coco import PERSON, box_of, mask_of
 from chorus.geometry import masks
 from chorus.geometry.boxes import area, intersection
+from chorus.geometry.coco_annotations import box_of, mask_of
 from chorus.perception.protocols import Detection
-from chorus.vocabulary import strip_demo
+from chorus.vocabulary import PERSON, strip_demo
 
 KEYPOINTS = 17
 

@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chorus.evaluation.coco import PERSON
 from chorus.filtering.rules import KEYPOINTS
 from chorus.geometry import masks
-from chorus.vocabulary import COCO
+from chorus.vocabulary import COCO, PERSON
 
 _FIRST_OTHER = 1 + max(number for _, number in COCO)  # ids of names outside COCO
 

@@ -21,9 +21,9 @@ from chorus import weights
 from chorus.body.restricted_pickle import array_of, load_restricted
 from chorus.errors import BadInput, Unavailable, unknown_name
 from chorus.perception.checkpoints import read_state_dict
-from chorus.perception.frames import MOST_INSTANCES, PERSON, Frame, alike, detections, frame_of
+from chorus.perception.frames import MOST_INSTANCES, Frame, alike, detections, frame_of
 from chorus.perception.protocols import Detection, Image
-from chorus.vocabulary import COCO_NAMES, strip_demo
+from chorus.vocabulary import COCO_NAMES, PERSON, strip_demo
 
 _IMAGES_AT_ONCE = 4
 _LVIS_CONFIG = "LVISv0.5-InstanceSegmentation/mask_rcnn_X_101_32x8d_FPN_1x.yaml"

@@ -15,7 +15,6 @@ from jaxtyping import Bool, Float, UInt8
 from chorus.geometry import masks as mask_geometry
 from chorus.perception.protocols import Detection
 
-PERSON = "person"
 MOST_INSTANCES = 100
 """No detector here returns more instances of one image than this, the best ones."""
 

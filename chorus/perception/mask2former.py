@@ -15,9 +15,9 @@ from torch.nn.functional import interpolate
 
 from chorus.errors import BadInput, unknown_name
 from chorus.perception import pretrained
-from chorus.perception.frames import MOST_INSTANCES, PERSON, alike, detections, frame_of
+from chorus.perception.frames import MOST_INSTANCES, alike, detections, frame_of
 from chorus.perception.protocols import Detection, Image
-from chorus.vocabulary import strip_demo
+from chorus.vocabulary import PERSON, strip_demo
 from chorus.weights import WEIGHTS
 
 DEFAULT = WEIGHTS["mask2former-swin-large"].repository

@@ -18,9 +18,9 @@ from torch.nn.functional import interpolate
 
 from chorus.errors import BadInput, unknown_name
 from chorus.perception import pretrained
-from chorus.perception.frames import MOST_INSTANCES, PERSON, Frame, alike, detections, frame_of
+from chorus.perception.frames import MOST_INSTANCES, Frame, alike, detections, frame_of
 from chorus.perception.protocols import Detection, Image
-from chorus.vocabulary import strip_demo
+from chorus.vocabulary import PERSON, strip_demo
 from chorus.weights import WEIGHTS
 
 DETECTOR = WEIGHTS["grounding-dino-base"].repository

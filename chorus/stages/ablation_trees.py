@@ -14,7 +14,7 @@ from typing import Any
 from chorus.calibration.settings import CalibrationSettings
 from chorus.errors import BadInput, StaleResults
 from chorus.filtering.rules import RULES
-from chorus.filtering.verdicts import PERSON, RETAINED, FilterSettings
+from chorus.filtering.verdicts import RETAINED, FilterSettings
 from chorus.results import ResultsTree
 from chorus.samples import ShardKey
 from chorus.settings import RunOptions
@@ -25,6 +25,7 @@ from chorus.stages.loop import difference
 from chorus.stages.report import Progress, Report
 from chorus.synthetic.noise_settings import NoiseSettings
 from chorus.tables import DONE, FAILED, Table, read_settings, read_table, write_table
+from chorus.vocabulary import PERSON
 
 COMMANDS = {
     "images": "images",

@@ -15,6 +15,7 @@ from chorus.stages.loop import Outcome, Sample, Stage
 from chorus.stages.reading import read_image
 from chorus.stages.report import Progress, Report, run_table_stage
 from chorus.synthetic.noise_settings import NoiseSettings
+from chorus.vocabulary import PERSON
 
 TOO_SMALL = "every person is too small to regress"
 
@@ -30,7 +31,7 @@ class Options(RunOptions):
 
 def person_boxes(segmentation: dict) -> np.ndarray:
     """Boxes (P, 4) of the persons of a segmentations row, in its order."""
-    boxes = [d["box"] for d in segmentation["detections"] if d["label"] == "person"]
+    boxes = [d["box"] for d in segmentation["detections"] if d["label"] == PERSON]
     return np.array(boxes, np.float32).reshape(-1, 4)
 
 

@@ -193,7 +193,7 @@ def with_annotated_boxes(
     poses: Sequence[RecordedPose], annotations: Annotations
 ) -> list[RecordedPose]:
     """Poses that name their person's annotation, with its box."""
-    from chorus.evaluation.coco import box_of
+    from chorus.geometry.coco_annotations import box_of
 
     records: Mapping[int, Any] = {
         one["id"]: one

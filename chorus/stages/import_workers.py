@@ -89,7 +89,7 @@ class KeypointWorker(InstanceWorker):
     """Takes the keypoints of the same persons from annotations."""
 
     def _convert(self, image: AnnotatedImage) -> Outcome:
-        from chorus.evaluation.coco import PERSON
+        from chorus.vocabulary import PERSON
 
         unknown = np.zeros((17, 3), np.float32)
         persons = []

@@ -18,6 +18,7 @@ from chorus.stages.filter import retained
 from chorus.stages.loop import Sample
 from chorus.stages.reading import read_what_is_kept
 from chorus.tables import DONE, read_table
+from chorus.vocabulary import PERSON
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
@@ -144,7 +145,7 @@ def _tile(
         size = found["height"], found["width"]
         by_kind = {True: [], False: []}
         for detection in found["detections"]:
-            by_kind[detection["label"] == "person"].append(detection["mask"])
+            by_kind[detection["label"] == PERSON].append(detection["mask"])
         person_mask, object_mask = (masks.union(by_kind[kind], *size) for kind in (True, False))
     return Tile(
         image=image,

@@ -15,11 +15,12 @@ from pycocotools import mask as rasteriser
 
 from chorus.calibration.settings import REGRESSOR
 from chorus.errors import BadInput
-from chorus.evaluation import coco, eft
+from chorus.evaluation import eft
 from chorus.evaluation.coco_eft import ExtensionSettings, extend
 from chorus.evaluation.pap import prepare
 from chorus.evaluation.test_set import check_one_body, labelled_image, reasons
 from chorus.geometry import cameras, masks
+from chorus.geometry.coco_annotations import mask_of
 from chorus.occupancy.grid import VoxelGrid
 
 BOARD = (220, 100, 100, 60)
@@ -143,7 +144,7 @@ def run_lengths(mask, compressed: bool):
 
 @pytest.mark.parametrize("compressed", [False, True])
 def test_run_lengths_become_our_masks(compressed):
-    counts = coco.mask_of({"segmentation": run_lengths(shape_mask(), compressed)}, HEIGHT, WIDTH)
+    counts = mask_of({"segmentation": run_lengths(shape_mask(), compressed)}, HEIGHT, WIDTH)
     assert counts == masks.encode(shape_mask())
 
 
@@ -151,7 +152,7 @@ def test_polygons_become_coco_masks():
     angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     ring = np.stack([260 + 40.3 * np.cos(angles), 130 + 25.7 * np.sin(angles)], axis=1)
     polygons = [ring.ravel().tolist(), coco_files.rectangle(300.5, 120.25, 90.1, 11.9)[0]]
-    counts = coco.mask_of({"segmentation": polygons}, HEIGHT, WIDTH)
+    counts = mask_of({"segmentation": polygons}, HEIGHT, WIDTH)
     parts = [rasteriser.decode(rasteriser.frPyObjects([one], HEIGHT, WIDTH)) for one in polygons]
     expected = np.logical_or(*(part[..., 0] > 0 for part in parts))
     np.testing.assert_array_equal(masks.decode(counts, HEIGHT, WIDTH), expected)
