@@ -49,26 +49,29 @@ def test_the_synthetic_profile_runs_anywhere(told):
     assert set(found["profiles"]) == set(PROFILES)
 
 
-def test_modern_lacks_hmr2_and_says_how_to_get_it(told, tmp_path):
+def test_a_missing_weight_and_how_to_get_it(told, tmp_path):
     pytest.importorskip("diffusers")
-    status, found = told("--profile", "modern")
+    modern = ("--profile", "modern", "--human_model", "frankmocap-eft")
+    status, found = told(*modern)
     assert status == 1
+    assert not found["chosen"]["can_run"]
     humans = found["chosen"]["stages"]["human_model"]
     assert not humans["ok"]
-    assert "sh scripts/download_off_the_shelf.sh hmr2" in humans["told"]
+    assert "sh scripts/download_off_the_shelf.sh frankmocap-eft" in humans["told"]
     keypoints = found["chosen"]["stages"]["keypoint_model"]
     assert keypoints["ok"]
     assert keypoints["told"].endswith("sh scripts/download_off_the_shelf.sh vitpose")
     assert "OPENAI_API_KEY" in found["prompts"]["told"]
-    weight = tmp_path / "imports" / WEIGHTS["hmr2"].destination
+    weight = tmp_path / "imports" / WEIGHTS["frankmocap-eft"].destination
     weight.parent.mkdir(parents=True)
     weight.write_bytes(b"weights")
-    status, found = told("--profile", "modern")
+    status, found = told(*modern)
     assert status == 0
-    assert found["weights"]["hmr2"]["state"] == "present"
-    status, found = told("--profile", "modern", "--human_model", "frankmocap-eft")
+    assert found["weights"]["frankmocap-eft"]["state"] == "present"
+    weight.write_bytes(b"")
+    status, found = told(*modern)
     assert status == 1
-    assert "frankmocap-eft" in found["chosen"]["stages"]["human_model"]["told"]
+    assert "is damaged: it is empty" in found["chosen"]["stages"]["human_model"]["told"]
 
 
 def test_a_file_that_is_not_the_published_one(told, tmp_path):
