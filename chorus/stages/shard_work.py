@@ -196,20 +196,27 @@ def _locked_shard(stage, tree, shard, settings, overwrite, worker, tick, stopped
             write_table(side_path, stage.side_output, side)
         write_table(path, stage.output, table)
 
+    worked = False
     written = time.monotonic()
-    for ready, held in _read_ahead(_batches(stage, shard, inputs, missing), worker):
-        if stopped():
-            break
-        for index, row, side_row in (*held, *_rows(stage, ready, worker)):
-            table.rows[index] = row
-            if side_row is not None:
-                side.rows[index] = side_row
-            _count(summary, row)
-        if time.monotonic() - written > FLUSH_SECONDS:
+    try:
+        for ready, held in _read_ahead(_batches(stage, shard, inputs, missing), worker):
+            if stopped():
+                break
+            for index, row, side_row in (*held, *_rows(stage, ready, worker)):
+                table.rows[index] = row
+                if side_row is not None:
+                    side.rows[index] = side_row
+                _count(summary, row)
+                worked = True
+            if time.monotonic() - written > FLUSH_SECONDS:
+                write()
+                written = time.monotonic()
+            if tick is not None:
+                tick(len(ready) + len(held))
+    except (Unavailable, KeyboardInterrupt):
+        if worked:
             write()
-            written = time.monotonic()
-        if tick is not None:
-            tick(len(ready) + len(held))
+        raise
     write()
     return summary
 

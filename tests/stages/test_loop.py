@@ -219,3 +219,20 @@ def _alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+class GoneAfterTwo:
+    """Its model is missing from the third sample on."""
+
+    def process(self, samples):
+        if samples[0].key.index >= 2:
+            raise Unavailable("the weights are gone")
+        return PictureWorker().process(samples)
+
+
+def test_what_was_done_before_a_model_went_missing_is_kept(tmp_path):
+    tree = ResultsTree(tmp_path)
+    stage = replace(pictures(make=GoneAfterTwo), batch_size=1)
+    with pytest.raises(Unavailable, match="gone"):
+        run(stage, tree, SHARDS[:1])
+    assert sorted(read_table(tree.table("images", SHARDS[0]), "images").rows) == [0, 1]
