@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from chorus.settings import RunOptions
 from chorus.stages import adapters
 from chorus.stages.humans import person_boxes
+from chorus.stages.image_reader import ImageReader
 from chorus.stages.loop import Outcome, Sample, Stage
-from chorus.stages.reading import read_image
 from chorus.stages.report import Progress, Report, run_table_stage
 from chorus.synthetic.noise_settings import NoiseSettings
 
@@ -28,12 +28,16 @@ class KeypointWorker:
     """Detects keypoints."""
 
     def __init__(self, options: Options):
-        self._tree = options.tree
+        self._images = ImageReader(options.tree)
         self._detector = adapters.keypoint_detector(options)
+
+    def prefetch(self, samples: Sequence[Sample]) -> None:
+        """Begin to decode a batch of images."""
+        self._images.prefetch(samples)
 
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
         """Detect the keypoints of one batch of images."""
-        images = [read_image(self._tree, sample) for sample in samples]
+        images = self._images.read(samples)
         boxes = [person_boxes(sample.inputs["segmentations"]) for sample in samples]
         return [
             Outcome(

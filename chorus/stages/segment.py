@@ -14,8 +14,8 @@ from chorus.geometry.boxes import suppress_overlaps
 from chorus.perception.protocols import Detection
 from chorus.settings import RunOptions
 from chorus.stages import adapters
+from chorus.stages.image_reader import ImageReader
 from chorus.stages.loop import Outcome, Sample, Stage
-from chorus.stages.reading import read_image
 from chorus.stages.report import Progress, Report, run_table_stage
 from chorus.synthetic.noise_settings import NoiseSettings
 from chorus.vocabulary import resolve_category
@@ -59,13 +59,17 @@ class SegmentWorker:
     """Segments images and cleans the instances up; its options have a threshold."""
 
     def __init__(self, options: Options):
-        self._tree = options.tree
+        self._images = ImageReader(options.tree)
         self._threshold = options.threshold
         self._segmenter = adapters.segmenter(options)
 
+    def prefetch(self, samples: Sequence[Sample]) -> None:
+        """Begin to decode a batch of images."""
+        self._images.prefetch(samples)
+
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
         """Segment one batch of images."""
-        images = [read_image(self._tree, sample) for sample in samples]
+        images = self._images.read(samples)
         outcomes = []
         for image, found in zip(images, self._segmenter.segment(images), strict=True):
             height, width = image.pixels.shape[:2]
