@@ -10,15 +10,14 @@ import errno
 import importlib
 import importlib.util
 import json
-import os
 import pickle
-import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from chorus.errors import BadInput, ChorusError, Unavailable
 from chorus.files import DiskFull
+from chorus.hub_cache import damaged_safetensors, repository_folder
 
 Model = TypeVar("Model")
 
@@ -55,32 +54,6 @@ def load(loader: Callable[..., Model], source: str, **arguments: Any) -> Model:
         if explained is None:
             raise
         raise explained from error
-
-
-def damaged_safetensors(folder: Path) -> list[tuple[Path, str]]:
-    """The safetensors files below a folder that are not whole, each with what is wrong.
-
-    Only headers and sizes are read: a file must be as long as its header says.
-    """
-    found = []
-    for path in sorted(folder.rglob("*.safetensors")):
-        problem = _safetensors_problem(path)
-        if problem:
-            found.append((path, problem))
-    return found
-
-
-def repository_folder(repository: str) -> Path | None:
-    """Where the hub's cache keeps a repository's newest snapshot; None if it is not there."""
-    from huggingface_hub import constants
-
-    cache = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
-    try:
-        commit = (cache / "refs" / "main").read_text(encoding="ascii").strip()
-    except OSError:
-        return None
-    folder = cache / "snapshots" / commit
-    return folder if commit and folder.is_dir() else None
 
 
 def _check_folder(source: str) -> None:
@@ -297,27 +270,6 @@ def _of_format(error: Exception, source: str) -> ChorusError | None:
         told = f"{type(error).__name__}: {_first_line(error)}"
         return BadInput(f"{source} does not hold what its loader expects ({told}).")
     return None
-
-
-def _safetensors_problem(path: Path) -> str:
-    """What is wrong with one safetensors file, empty if it is whole."""
-    try:
-        size = os.path.getsize(path)
-        with path.open("rb") as stream:
-            start = stream.read(8)
-            if len(start) < 8:
-                return f"it has {size} bytes, which is no safetensors file"
-            length = struct.unpack("<Q", start)[0]
-            if length > size - 8:
-                return f"its header is cut off or none (the file has {size} bytes)"
-            header = json.loads(stream.read(length))
-        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-    except OSError as error:
-        return f"it cannot be read ({error.strerror})"
-    except (ValueError, AttributeError, KeyError, TypeError, IndexError):
-        return "its header is not a safetensors header"
-    expected = 8 + length + max(ends, default=0)
-    return "" if size == expected else f"it has {size} bytes, its header promises {expected}"
 
 
 def _again(source: str) -> str:

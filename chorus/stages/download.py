@@ -12,7 +12,7 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from chorus import hub, weights
+from chorus import hub, hub_cache, weights
 from chorus.errors import BadInput, ChorusError, Unavailable
 from chorus.files import DiskFull
 from chorus.stages.report import Progress, Report
@@ -136,22 +136,19 @@ def _survey_repository(name: str, weight: Weight) -> _Task:
 def repository_state(weight: Weight) -> tuple[str, str]:
     """("present" | "missing" | "damaged", what is wrong) of a repository in the hub's cache.
 
-    Present means that a snapshot with weights is there and all its safetensors are whole.
+    Present means that the snapshot has all its parts, and that its safetensors are whole.
     """
     import importlib.util
 
     if importlib.util.find_spec("huggingface_hub") is None:
         return "missing", "the package huggingface_hub is not installed"
-    folder = hub.repository_folder(weight.repository)
+    folder = hub_cache.repository_folder(weight.repository)
     if folder is None:
         return "missing", ""
-    damaged = hub.damaged_safetensors(folder)
-    if damaged:
-        path, wrong = damaged[0]
+    for path, wrong in hub_cache.damaged_safetensors(folder):
         return "damaged", f"{path.relative_to(folder)}: {wrong}"
-    if not any(folder.rglob("*.safetensors")) and not any(folder.rglob("*.bin")):
-        return "missing", "only its configuration is there"
-    return "present", ""
+    lacking = hub_cache.unfinished(folder)
+    return ("missing", f"not all has arrived: {lacking}") if lacking else ("present", "")
 
 
 def _snapshot(weight: Weight, **arguments: Any) -> Any:

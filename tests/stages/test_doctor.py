@@ -8,7 +8,7 @@ from dataclasses import fields
 
 import pytest
 
-from chorus import cli, hub
+from chorus import cli, hub_cache
 from chorus.settings import PROFILES, Profile
 from chorus.stages import adapters, doctor
 from chorus.weights import OF_MODEL, WEIGHTS
@@ -94,7 +94,7 @@ def test_a_half_written_repository(told, tmp_path):
     header = json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
     whole = struct.pack("<Q", len(header)) + header + bytes(8)
     (folder / "model.safetensors").write_bytes(whole)
-    assert hub.damaged_safetensors(folder) == []
+    assert hub_cache.damaged_safetensors(folder) == []
     assert told()[1]["weights"]["vitpose"]["state"] == "present"
     (folder / "model.safetensors").write_bytes(whole[:-3])
     _, found = told("--keypoint_model", "vitpose")
