@@ -34,6 +34,7 @@ from chorus.stages.report import Progress, Report
 from chorus.tables import read_table
 
 VERSION = 1
+_FIGURES = "figures"
 _PROCESSES_FROM = 1500
 """Images from which a step starts processes; there are many steps, and each start costs seconds."""
 
@@ -142,6 +143,10 @@ class _Work:
     def ablation(self, name: str, problems: list[str]) -> int:
         """Make and measure an ablation; in how many categories that had not been done before."""
         tree = ablation_tree(self._tree, name, ABLATIONS[name])
+        with tree.lock(tree.root / _FIGURES):  # another run waits, and then finds it done
+            return self._locked(tree, name, problems)
+
+    def _locked(self, tree: ResultsTree, name: str, problems: list[str]) -> int:
         records = {category: self._record(tree, name, category) for category in self._shards}
         pending = {c: record for c, record in records.items() if not self._is_done(record)}
         unmade = {c: record for c, record in pending.items() if "pap" not in record}
@@ -166,11 +171,11 @@ class _Work:
         """What was measured of an ablation, by category; those that could not be are missing."""
         tree = ablation_tree(self._tree, name, ABLATIONS[name])
         found = {c: _read(self._path(tree, c)) for c in self._shards}
-        return {c: record for c, record in found.items() if record and "pap" in record}
+        return {c: record for c, record in found.items() if record and self._is_done(record)}
 
     def _path(self, tree: ResultsTree, category: str) -> Path:
         model = self._options.models.model_key
-        return tree.root / "figures" / portable_name(model) / f"{portable_name(category)}.json"
+        return tree.root / _FIGURES / portable_name(model) / f"{portable_name(category)}.json"
 
     def _record(self, tree: ResultsTree, name: str, category: str) -> dict[str, Any]:
         """The record of an ablation and category; a new one if that is of something else."""
