@@ -106,7 +106,7 @@ WEIGHTS: dict[str, Weight] = {
         about="J_regressor_extra of SPIN: 9 joints beside SMPL's 24",
         licence="part of SPIN's data (code BSD-3-Clause), made for SMPL: its licence binds the use",
         destination="smpl/J_regressor_extra.npy",
-        url="http://visiondata.cis.upenn.edu/spin/data.tar.gz",
+        url="https://visiondata.cis.upenn.edu/spin/data.tar.gz",
         member="data/J_regressor_extra.npy",
         size=14_960_640,
         page="https://github.com/nkolot/SPIN",
@@ -120,7 +120,7 @@ WEIGHTS: dict[str, Weight] = {
         page="https://github.com/open-mmlab/mmpose/tree/main/configs/body_2d_keypoint",
     ),
     "hmr2": Weight(
-        about="HMR 2.0 of 4D-Humans (ViT-H); the archive is about 2.5 GB",
+        about="HMR 2.0 of 4D-Humans (ViT-H); its archive has about 2.5 GB",
         licence="MIT (4D-Humans); trained on data for research, poses are SMPL's",
         destination="hmr2/epoch=35-step=1000000.ckpt",
         url="https://www.cs.utexas.edu/~pavlakos/4dhumans/hmr2_data.tar.gz",
