@@ -85,7 +85,7 @@ def listing() -> str:
     """The table of all weights: name, size where published, licence, what it is."""
     lines = []
     for name, weight in WEIGHTS.items():
-        size = size_text(weight.size) if weight.size else "size: asked of the server before fetching"
+        size = size_text(weight.size) if weight.size else "size: the server says it"
         lines.append(f"{name}\n    {weight.about}\n    {size}; licence: {weight.licence}")
         lines.append(f"    {weight.repository or weight.url or 'register: ' + weight.page}")
     return "\n".join(lines)
