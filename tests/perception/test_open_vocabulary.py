@@ -167,6 +167,20 @@ def test_masks_agree_with_the_librarys_own_reading(folders, image):
         assert own.shape == (48, 80) and (own != theirs).mean() < 0.002
 
 
+def test_fifty_boxes_of_an_image_go_in_by_portions(folders, image):
+    sam = SamMasks(str(folders["sam"]), "cpu")
+    frame = frame_of(image(40, 40).pixels)
+    corners = torch.arange(50).remainder(10).float()[:, None] * torch.tensor([[1.0, 2.0]])
+    boxes = torch.cat([corners, corners + 15], 1)
+    (crowd,) = sam.masks([frame], [boxes])
+    crowd = list(crowd)
+    assert len(crowd) == 50
+    for number in (0, 31, 32, 49):
+        (alone,) = sam.masks([frame], [boxes[number : number + 1]])
+        assert (next(alone) != crowd[number]).mean() < 0.002
+    assert any((crowd[0] != other).any() for other in crowd)
+
+
 def test_other_weights_give_other_instances(segmenters, folders, image, tmp_path):
     one = image(64, 64)
     (found,) = segmenters["owlv2"].segment([one])
