@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from chorus.errors import ChorusError
 from chorus.files import atomic_write
 from chorus.stages.evaluate import one_torch_thread
+from chorus.stages.photographs import image_folder, read_photograph
 from chorus.stages.scores import scored_field, scored_rows
-from chorus.stages.test_images import image_folder, read_photograph
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,6 +12,7 @@ from chorus.files import display_name, portable_name, temporary_files
 from chorus.results import ResultsTree
 from chorus.samples import ShardKey
 from chorus.settings import RunOptions
+from chorus.stages.photographs import image_folder, read_photograph
 from chorus.stages.scores import (
     RESULTS,
     evaluation_arguments,
@@ -21,7 +22,6 @@ from chorus.stages.scores import (
     scored_field,
     scored_rows,
 )
-from chorus.stages.test_images import image_folder, read_photograph
 from chorus.stages.testset import TEST_SETS
 from chorus.tables import DONE, Table, read_table
 
