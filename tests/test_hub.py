@@ -290,11 +290,12 @@ def test_offline(tmp_path):
     assert "HF_HUB_OFFLINE" in sentence
 
 
-def test_without_an_answer():
+def test_without_an_answer(monkeypatch):
     """As the hub's client raises it, without its waits between tries."""
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     http = pytest.importorskip("httpx2")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
 
     def unreachable(_source):
         try:

@@ -248,7 +248,9 @@ def test_a_full_disk_ends_in_a_sentence(tree, capsys, monkeypatch):
         (["view", "--aggr_setting_names", "qual:demo"], "run aggregate first"),
     ],
 )
-def test_bad_input_ends_in_one_sentence(base, capsys, arguments, sentence):
+def test_bad_input_ends_in_one_sentence(base, capsys, monkeypatch, arguments, sentence):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.chdir(base)  # where no .env lies
     before = files(base)
     assert main(command(base, arguments[0], *arguments[1:])) == 2
     printed = capsys.readouterr().err
