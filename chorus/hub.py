@@ -113,9 +113,10 @@ def _parts(source: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         shared["dtype"] = torch.float32  # a pipeline's default; transformers' is the file's
     folder = source
     if not Path(source).is_dir():
-        safe = {key: arguments[key] for key in ("use_safetensors",) if key in arguments}
-        plain = {key: value for key, value in shared.items() if not key.endswith("dtype")}
-        folder = DiffusionPipeline.download(source, **plain, **safe)
+        # parts that are given (safety_checker=None, say) are not fetched
+        of_loading = {"dtype", "torch_dtype", "low_cpu_mem_usage"}
+        wanted = {key: value for key, value in arguments.items() if key not in of_loading}
+        folder = DiffusionPipeline.download(source, **wanted)
     parts = {}
     for part, entry in DiffusionPipeline.load_config(folder).items():
         if part in arguments or not _names_class(entry):
@@ -127,9 +128,10 @@ def _parts(source: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         more = dict(shared)
         if "ModelMixin" in lineage and "low_cpu_mem_usage" in arguments:
             more["low_cpu_mem_usage"] = arguments["low_cpu_mem_usage"]
-        parts[part] = _whole_network(
-            network_class.from_pretrained, str(folder), subfolder=part, **more
-        )
+        network = _whole_network(network_class.from_pretrained, str(folder), subfolder=part, **more)
+        # of a pipeline's own classes diffusers says at length that it cannot know them
+        if entry[0] in ("diffusers", "transformers"):
+            parts[part] = network
     return parts
 
 
