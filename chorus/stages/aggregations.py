@@ -129,7 +129,12 @@ def same_samples(
 
 @contextmanager
 def category_lock(tree: ResultsTree, model: str, category: str, name: str) -> Iterator[None]:
-    """Hold all folders of one aggregation of a category: prompts and total change together."""
+    """Hold all folders of one aggregation of a category: prompts and total change together.
+
+    What a killed run left in their temporary files is removed.
+    """
     total = tree.aggregation(model, category, TOTAL, name)
-    with tree.lock(total.parents[1] / total.name):
+    root = total.parents[1]
+    prompts = sorted(root.iterdir()) if root.is_dir() else []
+    with tree.lock(root / total.name, *(prompt / total.name for prompt in prompts)):
         yield
