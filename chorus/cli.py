@@ -65,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ChorusError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         if error.filename is None:
             raise
@@ -99,7 +102,8 @@ def _run(command: str, arguments: Sequence[str]) -> int:
     for problem in report.problems:
         print(f"  ! {problem}", file=sys.stderr)
     if report.line:
-        print(report.line, flush=True)
+        print(report.line)
+    sys.stdout.flush()
     return 0 if report.ok else 1
 
 

