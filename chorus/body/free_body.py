@@ -87,8 +87,8 @@ def write_free_body(path: Path) -> None:
     logger.info("building the free body (once, some 15 s of computing): %s", path)
     arrays = build()
     try:
-        with replacing(path) as part:
-            np.savez_compressed(part, **arrays)
+        with replacing(path) as part, part.open("wb") as stream:
+            np.savez_compressed(stream, **arrays)
     except (OSError, DiskFull) as error:
         cause = error.__cause__ or error
         raise Unavailable(
