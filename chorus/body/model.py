@@ -129,6 +129,15 @@ class BodyModel:
         """
         return self._kinematics(self._rotations(pose), betas, translation)[0]
 
+    def posed_joints(
+        self,
+        pose: Float[Tensor, "*batch 24 3"] | Float[Tensor, "*batch 24 3 3"],
+        betas: Float[Tensor, "*batch shapes"] | None = None,
+        translation: Float[Tensor, "*batch 3"] | None = None,
+    ) -> Float[Tensor, "*batch 24 3"]:
+        """The kinematic joints (..., 24, 3) of `pose`, metres, without any vertices."""
+        return self._kinematics(self._rotations(pose), betas, translation)[1]
+
     def pose(
         self,
         pose: Float[Tensor, "*batch 24 3"] | Float[Tensor, "*batch 24 3 3"],

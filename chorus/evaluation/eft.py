@@ -79,7 +79,7 @@ def image_joints(fits: list[Fit], body: BodyModel) -> Float[Tensor, "B 24 2"]:
         _stacked(fits, name, body) for name in ("rotations", "betas", "camera", "crop_centre")
     )
     side = torch.tensor([fit.crop_side for fit in fits], device=body.device)
-    return project_weak(body.pose(rotations, betas).joints, camera, centre, side)
+    return project_weak(body.posed_joints(rotations, betas), camera, centre, side)
 
 
 def calibrate_fits(
@@ -97,7 +97,7 @@ def calibrate_fits(
     upright[:, 0] = torch.eye(3, device=body.device)
     size = torch.as_tensor(np.asarray(sizes, np.float32), device=body.device)
     joints = image_joints(fits, body)
-    return calibrate(body.pose(upright).joints, joints, rotations[:, 0], size, settings=settings)
+    return calibrate(body.posed_joints(upright), joints, rotations[:, 0], size, settings=settings)
 
 
 def axis_angle(fit: Fit) -> Float[np.ndarray, "24 3"]:

@@ -49,9 +49,9 @@ def body_camera(
     own_pelvis = body.rest()[1][0].double().numpy()
     turn = R @ _rotation(pose[0])
     shift = (R @ (pelvis + translation) + t) / scale - turn @ own_pelvis
-    true = body.pose(pose, betas).joints.double().numpy() + translation
+    true = body.posed_joints(pose, betas).double().numpy() + translation
     still = np.concatenate([np.zeros((1, 3)), pose[1:]])
-    seen = body.pose(still).joints.double().numpy() @ turn.T + shift
+    seen = body.posed_joints(still).double().numpy() @ turn.T + shift
     error = _pixels(seen, K) - _pixels(true @ R.T + t, K)
     return BodyCamera(turn, shift, float(np.linalg.norm(error) / len(error)))
 

@@ -81,7 +81,7 @@ class CalibrationWorker:
         torch.set_num_threads(1)  # systems of 7 unknowns: more threads only wait for each other
         try:
             found = calibrate(
-                self._body.pose(pose).joints,
+                self._body.posed_joints(pose),
                 tensor([p["joints"] for p in persons]).view(-1, 24, 2),
                 rotation,
                 tensor([[image["width"], image["height"]] for image in images]),

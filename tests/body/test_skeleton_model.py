@@ -143,6 +143,8 @@ def test_transforms_agree_with_vertices(seed):
     torch.testing.assert_close(posed.joints, mapped)
     fast = body.skinning_transforms(pose, betas, [0.1, 0.2, 0.3])
     torch.testing.assert_close(fast, posed.transforms)
+    joints = body.posed_joints(pose, betas, [0.1, 0.2, 0.3])
+    torch.testing.assert_close(joints, posed.joints, rtol=0, atol=0)
 
 
 @settings(max_examples=25, deadline=None)
