@@ -41,6 +41,8 @@ def load(loader: Callable[..., Model], source: str, **arguments: Any) -> Model:
     _check_folder(source)
     try:
         lineage = _lineage(loader)
+        if lineage and not arguments.get("local_files_only"):
+            _check_reachable(source)
         if lineage & _PIPELINES:
             return loader(source, **arguments, **_parts(source, arguments))
         if lineage & _NETWORKS:
@@ -69,6 +71,18 @@ def _check_folder(source: str) -> None:
             f"the folder {source or '(empty name)'} is not there; give a folder that "
             "save_pretrained wrote, or owner/name of a repository on the Hugging Face hub."
         )
+
+
+def _check_reachable(source: str) -> None:
+    """One request for a repository that is not cached; the loaders would try for half a minute.
+
+    Any answer will do, what it says the loader hears as well.
+    """
+    if Path(source).is_dir() or repository_folder(source) is not None:
+        return
+    from huggingface_hub import constants, get_session
+
+    get_session().head(f"{constants.ENDPOINT}/{source}", timeout=constants.HF_HUB_ETAG_TIMEOUT)
 
 
 def _lineage(loader: Callable) -> set[str]:

@@ -6,9 +6,11 @@ import errno
 import http.server
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -288,6 +290,16 @@ def test_offline(tmp_path):
     (sentence,) = ask(tmp_path, "owner/name", HF_HUB_OFFLINE="1").values()
     assert "Unavailable: owner/name is not in the hub's cache" in sentence
     assert "HF_HUB_OFFLINE" in sentence
+
+
+def test_no_network(tmp_path):
+    with socket.socket() as nobody:  # bound, and not listening
+        nobody.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        started = time.monotonic()
+        (sentence,) = ask(tmp_path, "owner/name", HF_ENDPOINT=endpoint).values()
+    assert "hub cannot be reached: check the network" in sentence
+    assert time.monotonic() - started < 20, "the hub's client alone tries for 23 s, a file"
 
 
 def test_without_an_answer(monkeypatch):
