@@ -11,11 +11,10 @@ import numpy as np
 from chorus.perception.protocols import Person
 from chorus.settings import RunOptions
 from chorus.stages import adapters
-from chorus.stages.loop import Outcome, Sample, Stage
-from chorus.stages.reading import read_image
+from chorus.stages.loop import Outcome, Stage
+from chorus.stages.person_worker import PersonWorker
 from chorus.stages.report import Progress, Report, run_table_stage
 from chorus.synthetic.noise_settings import NoiseSettings
-from chorus.vocabulary import PERSON
 
 TOO_SMALL = "every person is too small to regress"
 
@@ -29,30 +28,14 @@ class Options(RunOptions):
     noise: NoiseSettings = field(default_factory=NoiseSettings)
 
 
-def person_boxes(segmentation: dict) -> np.ndarray:
-    """Boxes (P, 4) of the persons of a segmentations row, in its order."""
-    boxes = [d["box"] for d in segmentation["detections"] if d["label"] == PERSON]
-    return np.array(boxes, np.float32).reshape(-1, 4)
+def make_worker(options: Options) -> PersonWorker[list[Person | None]]:
+    """The worker that regresses bodies."""
+    return PersonWorker(options.tree, adapters.human_regressor(options).regress, _outcome)
 
 
-class HumanWorker:
-    """Regresses bodies."""
-
-    def __init__(self, options: Options):
-        self._tree = options.tree
-        self._regressor = adapters.human_regressor(options)
-
-    def process(self, samples: Sequence[Sample]) -> list[Outcome]:
-        """Regress the persons of one batch of images."""
-        images = [read_image(self._tree, sample) for sample in samples]
-        boxes = [person_boxes(sample.inputs["segmentations"]) for sample in samples]
-        found = self._regressor.regress(images, boxes)
-        return [_outcome(persons) for persons in found]
-
-
-def _outcome(persons: Sequence[Person | None]) -> Outcome:
+def _outcome(boxes: np.ndarray, persons: Sequence[Person | None]) -> Outcome:
     regressed = [person_row(person) for person in persons if person is not None]
-    if persons and not regressed:
+    if len(boxes) and not regressed:
         return Outcome(skipped=TOO_SMALL)
     return Outcome({"persons": regressed})
 
@@ -81,7 +64,7 @@ def run(options: Options, progress: Progress = None) -> Report:
             **adapters.settings_of("human_model", options),
             "body": options.body_name,
         },
-        make_worker=functools.partial(HumanWorker, options),
+        make_worker=functools.partial(make_worker, options),
         processes=adapters.is_synthetic("human_model", options),
     )
     return run_table_stage(stage, options, shards, progress)

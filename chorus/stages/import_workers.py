@@ -125,7 +125,8 @@ class PoseWorker:
         self, sample: Sample, poses: Sequence[RecordedPose], points: Tensor | None
     ) -> Outcome:
         from chorus.perception.recorded_persons import persons_of
-        from chorus.stages.humans import person_boxes, person_row
+        from chorus.stages.humans import person_row
+        from chorus.stages.person_worker import person_boxes
 
         row = sample.inputs["images"]
         boxes = person_boxes(sample.inputs["segmentations"])

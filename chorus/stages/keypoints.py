@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from chorus.settings import RunOptions
 from chorus.stages import adapters
-from chorus.stages.humans import person_boxes
-from chorus.stages.image_reader import ImageReader
-from chorus.stages.loop import Outcome, Sample, Stage
+from chorus.stages.loop import Outcome, Stage
+from chorus.stages.person_worker import PersonWorker
 from chorus.stages.report import Progress, Report, run_table_stage
 from chorus.synthetic.noise_settings import NoiseSettings
 
@@ -24,34 +24,17 @@ class Options(RunOptions):
     noise: NoiseSettings = field(default_factory=NoiseSettings)
 
 
-class KeypointWorker:
-    """Detects keypoints."""
+def make_worker(options: Options) -> PersonWorker[np.ndarray]:
+    """The worker that detects keypoints."""
+    return PersonWorker(options.tree, adapters.keypoint_detector(options).detect, _outcome)
 
-    def __init__(self, options: Options):
-        self._images = ImageReader(options.tree)
-        self._detector = adapters.keypoint_detector(options)
 
-    def prefetch(self, samples: Sequence[Sample]) -> None:
-        """Begin to decode a batch of images."""
-        self._images.prefetch(samples)
-
-    def process(self, samples: Sequence[Sample]) -> list[Outcome]:
-        """Detect the keypoints of one batch of images."""
-        images = self._images.read(samples)
-        boxes = [person_boxes(sample.inputs["segmentations"]) for sample in samples]
-        return [
-            Outcome(
-                {
-                    "persons": [
-                        {"box": box.tolist(), "keypoints": points.ravel().tolist()}
-                        for box, points in zip(person_box, keypoints, strict=True)
-                    ]
-                }
-            )
-            for person_box, keypoints in zip(
-                boxes, self._detector.detect(images, boxes), strict=True
-            )
-        ]
+def _outcome(boxes: np.ndarray, keypoints: np.ndarray) -> Outcome:
+    persons = [
+        {"box": box.tolist(), "keypoints": points.ravel().tolist()}
+        for box, points in zip(boxes, keypoints, strict=True)
+    ]
+    return Outcome({"persons": persons})
 
 
 def run(options: Options, progress: Progress = None) -> Report:
@@ -64,10 +47,8 @@ def run(options: Options, progress: Progress = None) -> Report:
         name="keypoints",
         output="human_kps",
         inputs=("images", "segmentations"),
-        settings={
-            **adapters.settings_of("keypoint_model", options),
-        },
-        make_worker=functools.partial(KeypointWorker, options),
+        settings=adapters.settings_of("keypoint_model", options),
+        make_worker=functools.partial(make_worker, options),
         processes=adapters.is_synthetic("keypoint_model", options),
     )
     return run_table_stage(stage, options, shards, progress)
