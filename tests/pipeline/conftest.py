@@ -31,6 +31,22 @@ def tree(base, tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def imports(tmp_path_factory) -> Path:
+    """An imports folder that trees share, so that the free body is built once."""
+    return tmp_path_factory.mktemp("imports")
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory):
+    """Tiny random checkpoints: `checkpoints(kind, seed)` is the path of one."""
+    pytest.importorskip("diffusers")
+    pytest.importorskip("transformers")
+    from tiny_networks import Checkpoints
+
+    return Checkpoints(tmp_path_factory.mktemp("checkpoints"))
+
+
 @pytest.fixture(autouse=True)
 def _profile(monkeypatch):
     for name in [name for name in os.environ if name.startswith("CHORUS_")]:
