@@ -214,6 +214,15 @@ def how_to_get(name: str) -> str:
     return f"Fetch it with: sh scripts/download_off_the_shelf.sh {name}"
 
 
+def how_to_replace(path: Path) -> str:
+    """The sentence that says how to replace a damaged file, wherever it lies."""
+    for name, weight in WEIGHTS.items():
+        place = Path(weight.destination).parts
+        if weight.url and path.parts[-len(place) :] == place:
+            return f"Delete it and fetch it again: sh scripts/download_off_the_shelf.sh {name}"
+    return "Delete it and fetch it again."
+
+
 def problem(weight: Weight, path: Path) -> str:
     """What is wrong with a file that is there, by the published size and checksum; else empty.
 

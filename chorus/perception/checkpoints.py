@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from chorus.errors import BadInput, Unavailable
+from chorus.weights import how_to_replace
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +129,9 @@ def fill(
         logger.debug("%s: not needed and left alone: %s", path, ", ".join(ignored))
     for name, value in state.items():
         if name in expected and not value.isfinite().all():
-            raise BadInput(f"{path} is damaged: {name} holds NaN or infinity; fetch it again.")
+            raise BadInput(
+                f"{path} is damaged: {name} holds NaN or infinity. {how_to_replace(path)}"
+            )
     wanted = {name: value for name, value in state.items() if name in expected}
     network.load_state_dict(wanted, strict=False)  # strict but for the counters, see `differences`
 
@@ -146,9 +149,10 @@ def _read_torch(path: Path) -> Any:
                 "code. Nothing in it was executed; fetch it again from its published place."
             ) from error
         raise _damaged(path, error) from error
-    except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror or error}.") from error
     except Exception as error:  # a damaged file can fail in any way; none of them is ours
+        # torch seeks beyond the end of a file that is cut off: an OSError that names no file
+        if isinstance(error, OSError) and error.filename is not None:
+            raise BadInput(f"cannot read {path}: {error.strerror}.") from error
         raise _damaged(path, error) from error
 
 
@@ -177,8 +181,12 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _damaged(path: Path, error: Exception) -> BadInput:
-    reason = (str(error).splitlines() or [""])[0][:120]
+    found = f"has {path.stat().st_size} bytes"
+    with path.open("rb") as stream:
+        start = stream.read(64).lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        found = "is a web page"
     return BadInput(
-        f"{path} is no whole checkpoint ({type(error).__name__}: {reason}); it is damaged, cut "
-        "short or another kind of file: delete it and fetch it again."
+        f"{path} is no whole checkpoint ({type(error).__name__}); the file {found}, and is "
+        f"damaged, cut short or of another kind. {how_to_replace(path)}"
     )

@@ -211,9 +211,8 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
         state = read_state_dict(path, "model")
     try:
         report = model.load_state_dict(state, strict=False)
-    except (
-        RuntimeError
-    ) as error:  # torch's way to say that shapes differ; its first line is a title
+    except RuntimeError as error:
+        # torch's way to say that shapes differ; its first line is a title
         first = str(error).splitlines()[1].strip()
         raise BadInput(f"{path} holds the weights of another network: {first}") from error
     # These two are in the configuration, and old files do without them.

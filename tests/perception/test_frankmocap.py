@@ -202,8 +202,23 @@ def test_damaged_and_hostile_files_end_in_sentences(checkpoint, tmp_path, monkey
     }
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(BadInput, match=f"{name} is no whole checkpoint .*fetch it again"):
+        with pytest.raises(
+            BadInput, match=f"{name} is no whole checkpoint .*fetch it again"
+        ) as why:
             frankmocap.load_network(tmp_path / name)
+        told = "is a web page" if name == "page.pt" else f"has {len(content)} bytes"
+        assert told in str(why.value)
+    torch.save({"model": spin_state()}, tmp_path / "new.pt")  # torch's newer format, a zip archive
+    whole = (tmp_path / "new.pt").read_bytes()
+    place = tmp_path / weights.WEIGHTS[frankmocap.WEIGHT].destination
+    place.parent.mkdir()
+    place.write_bytes(whole[:5000])
+    with pytest.raises(BadInput, match=r"5000 bytes.*download_off_the_shelf\.sh frankmocap-eft$"):
+        frankmocap.load_network(place)
+    broken = spin_state() | {"fc2.bias": torch.full((24,), torch.nan)}
+    torch.save({"model": broken}, tmp_path / "nan.pt")
+    with pytest.raises(BadInput, match=r"nan\.pt is damaged: fc2\.bias holds NaN"):
+        frankmocap.load_network(tmp_path / "nan.pt")
     torch.save({"state_dict": {}}, tmp_path / "other.pt")
     with pytest.raises(BadInput, match=r"has no 'model' .*found state_dict"):
         frankmocap.load_network(tmp_path / "other.pt")
