@@ -215,12 +215,13 @@ def how_to_get(name: str) -> str:
 
 
 def how_to_replace(path: Path) -> str:
-    """The sentence that says how to replace a damaged file, wherever it lies."""
+    """What to do about a damaged file, wherever it lies; the end of a sentence."""
     for name, weight in WEIGHTS.items():
         place = Path(weight.destination).parts
         if weight.url and path.parts[-len(place) :] == place:
-            return f"Delete it and fetch it again: sh scripts/download_off_the_shelf.sh {name}"
-    return "Delete it and fetch it again."
+            command = f"sh scripts/download_off_the_shelf.sh {name}"
+            return f"delete it and fetch it again with `{command}`"
+    return "delete it and fetch it again"
 
 
 def problem(weight: Weight, path: Path) -> str:

@@ -130,7 +130,7 @@ def fill(
     for name, value in state.items():
         if name in expected and not value.isfinite().all():
             raise BadInput(
-                f"{path} is damaged: {name} holds NaN or infinity. {how_to_replace(path)}"
+                f"{path} is damaged: {name} holds NaN or infinity; {how_to_replace(path)}."
             )
     wanted = {name: value for name, value in state.items() if name in expected}
     network.load_state_dict(wanted, strict=False)  # strict but for the counters, see `differences`
@@ -188,5 +188,5 @@ def _damaged(path: Path, error: Exception) -> BadInput:
         found = "is a web page"
     return BadInput(
         f"{path} is no whole checkpoint ({type(error).__name__}); the file {found}, and is "
-        f"damaged, cut short or of another kind. {how_to_replace(path)}"
+        f"damaged, cut short or of another kind: {how_to_replace(path)}."
     )

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from chorus import weights
-from chorus.body.restricted_pickle import array_of, load_restricted
+from chorus.body.restricted_pickle import RestrictedUnpickler, array_of, load_with
 from chorus.errors import BadInput, Unavailable, unknown_name
 from chorus.perception.checkpoints import read_state_dict
 from chorus.perception.frames import MOST_INSTANCES, Frame, alike, detections, frame_of
@@ -200,7 +200,8 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
     has another shape. Names of old PointRend files are converted by the network itself.
     """
     if path.suffix == ".pkl":
-        stored = load_restricted(path)
+        advice = f"it is damaged, cut short or not a pickle: {weights.how_to_replace(path)}"
+        stored = load_with(RestrictedUnpickler, path, "a pickle", advice)
         if not isinstance(stored, dict) or not isinstance(stored.get("model"), dict):
             raise BadInput(f"{path} has no 'model', as files of detectron2's model zoo have.")
         state = {

@@ -17,6 +17,7 @@ from chorus.perception import detectron
 from chorus.perception.detectron import Classes, DetectronSegmenter, Part, load_weights
 from chorus.perception.frames import frame_of
 from chorus.vocabulary import COCO_NAMES
+from chorus.weights import WEIGHTS
 
 COCO = Classes([(name,) for name in COCO_NAMES])
 LVIS = [
@@ -219,8 +220,13 @@ def test_pickles_are_not_executed(tmp_path, monkeypatch):
     with pytest.raises(BadInput, match="is refused"):
         load_weights(Net(), tmp_path / "evil.pkl")
     (tmp_path / "half.pkl").write_bytes(zoo_file(tmp_path / "model.pkl").read_bytes()[:80])
-    with pytest.raises(BadInput, match=r"half.pkl cannot be read as a pickle"):
+    with pytest.raises(BadInput, match=r"half.pkl cannot be read as a pickle .*fetch it again\.$"):
         load_weights(Net(), tmp_path / "half.pkl")
+    place = tmp_path / WEIGHTS["pointrend-r50"].destination
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"<!DOCTYPE html>")
+    with pytest.raises(BadInput, match=r"with `sh scripts/download_\w+\.sh pointrend-r50`\.$"):
+        load_weights(Net(), place)
     (tmp_path / "list.pkl").write_bytes(pickle.dumps([1]))
     with pytest.raises(BadInput, match="has no 'model'"):
         load_weights(Net(), tmp_path / "list.pkl")
