@@ -1,0 +1,69 @@
+"""`hmr2[:CHECKPOINT]`: HMR2.0, the body regressor of 4D-Humans (MIT licence; weights apart).
+
+The checkpoint is the published Lightning file (`epoch=35-step=1000000.ckpt`), which keeps the
+weights under the key `state_dict`, or the same names in `.safetensors`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chorus import weights
+from chorus.errors import BadInput, Unavailable
+
+if TYPE_CHECKING:
+    from chorus.body.model import BodyModel
+    from chorus.perception.crop_regression import CropRegressor
+    from chorus.perception.hmr2_network import Hmr2Network
+
+WEIGHT = "hmr2"
+_KEY = "state_dict"
+_WHAT = "a checkpoint of HMR2.0"
+_AT_ONCE = 32  # crops: about 1 GB of activations beside 2.7 GB of weights
+
+
+def check(name: str, source: str, imports_dir: Path) -> None:
+    """Raise Unavailable if the checkpoint is not there."""
+    _checkpoint(source, imports_dir)
+
+
+def load(
+    name: str, source: str, imports_dir: Path, device: str, *, body: BodyModel
+) -> CropRegressor:
+    """The regressor on `device`; `source` is a checkpoint, or "" for the published one.
+
+    BadInput, naming the first difference, if the file is no checkpoint of this network.
+    """
+    from chorus.perception.crop_regression import CropRegressor
+    from chorus.perception.person_crops import hmr2_crop
+
+    network = load_network(_checkpoint(source, imports_dir)).to(device)
+    return CropRegressor(network, hmr2_crop, body, device, _AT_ONCE)
+
+
+def load_network(path: Path) -> Hmr2Network:
+    """The network of a checkpoint, on the CPU, ready to predict; its sizes are the checkpoint's."""
+    from chorus.perception import checkpoints
+    from chorus.perception.hmr2_network import OWN_PREFIXES, Hmr2Network, layout_of
+
+    state = checkpoints.read_state_dict(path, _KEY)
+    try:
+        layout = layout_of(state)
+    except BadInput as error:
+        raise BadInput(f"{path} is not {_WHAT}: {error}") from error
+    network = Hmr2Network(layout)
+    checkpoints.fill(network, state, OWN_PREFIXES, path, _WHAT)
+    return network.eval()
+
+
+def _checkpoint(source: str, imports_dir: Path) -> Path:
+    if not source:
+        return weights.require(WEIGHT, imports_dir)
+    path = Path(source)
+    if not path.is_file():
+        raise Unavailable(
+            f"--human_model {WEIGHT}:{source}: there is no such file; give {_WHAT}, .ckpt or "
+            ".safetensors."
+        )
+    return path
