@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 from small_tree import AUGPROMPTS, PROMPTS, STAGES, command
 
+from chorus.body.loading import load_body
 from chorus.cli import main
 
 
 @pytest.fixture(scope="session")
-def base(tmp_path_factory) -> Path:
+def base(tmp_path_factory, imports) -> Path:
     """All stages up to `aggregate` run on two prompts, three augprompts, three images each."""
     root = tmp_path_factory.mktemp("base")
+    shutil.copytree(imports, root / "imports")
     (root / "prompts").mkdir()
     (root / "prompts" / "surfboard.txt").write_text("\n".join(PROMPTS) + "\n")
     (root / "augprompts.txt").write_text("AUGPROMPT_COMMON\n" + "\n".join(AUGPROMPTS) + "\n")
@@ -33,8 +35,10 @@ def tree(base, tmp_path) -> Path:
 
 @pytest.fixture(scope="session")
 def imports(tmp_path_factory) -> Path:
-    """An imports folder that trees share, so that the free body is built once."""
-    return tmp_path_factory.mktemp("imports")
+    """An imports folder with the free body, which is slow to build."""
+    folder = tmp_path_factory.mktemp("imports")
+    load_body(None, folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ What they answer means nothing; that every stage loads its weights and uses them
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections import Counter
@@ -217,3 +218,63 @@ def test_without_a_detection(run, capsys):
     assert all(row["persons"] == [] for row in run.rows("human_kps").values())
     assert run("aggregate", "--filter_setting_nums", "15") == 1
     assert f"filter 15 ({IMAGES} no human)" in capsys.readouterr().err
+
+
+def cut_off(path: Path, place: Path) -> Path:
+    """A copy of a checkpoint, at `place`, whose files of weights end in the middle."""
+    if path.is_file():
+        place.write_bytes(path.read_bytes())
+        files = [place]
+    else:
+        files = list(Path(shutil.copytree(path, place)).rglob("*.safetensors"))
+    for file in files:
+        os.truncate(file, file.stat().st_size // 2)
+    return place
+
+
+@pytest.mark.parametrize("run", [DETECTED], indirect=True)
+@pytest.mark.parametrize(
+    ("stage", "model", "sentence"),
+    [
+        ("images", "diffusers:{nowhere}", "the folder .*nowhere is not there; give a folder"),
+        ("images", "diffusers:{vitpose}", "is not a diffusers pipeline: model_index.json"),
+        ("images", "diffusers:{half_diffusion}", r"\w+\.safetensors is damaged: it has \d+ bytes"),
+        ("images", "stable-diffusion-v1-4", "HF_HUB_OFFLINE forbids to fetch it; unset"),
+        ("segment", "mask2former:{nowhere}", "the folder .*nowhere is not there; give a folder"),
+        ("segment", "mask2former:{vitpose}", r"another network: Mask2Former\w+ needs model\.pixel"),
+        ("segment", "mask2former:{half_mask2former}", "damaged: .* copy or save the folder again"),
+        ("segment", "open-vocabulary:{sam}+{sam}", "unknown model type 'sam'; known: grounding-"),
+        ("segment", "open-vocabulary:{dino}+{half_sam}", r"model\.safetensors is damaged"),
+        ("segment", "pointrend-r50", "needs the package detectron2|download_off_the_shelf.sh"),
+        ("humans", "frankmocap-eft", "Fetch it with: sh scripts/download_off_the_shelf.sh frank"),
+        ("humans", "frankmocap-eft:{nowhere}", "there is no such file; give a checkpoint of"),
+        ("keypoints", "vitpose:{sam}", r"another network: VitPose\w+ needs backbone\.embeddings"),
+        ("keypoints", "vitpose:{half_vitpose}", r"model\.safetensors is damaged"),
+        ("keypoints", "vitpose:owner/name", "HF_HUB_OFFLINE forbids to fetch it; unset"),
+        ("keypoints", "hrnet-w48-dark", "needs the package mmpose|download_off_the_shelf.sh"),
+    ],
+)
+def test_bad_weights_end_in_one_sentence(run, checkpoints, tmp_path, capfd, stage, model, sentence):
+    paths = {}
+    for kind in re.findall(r"{(\w+)}", model):
+        if kind.startswith("half_"):
+            paths[kind] = cut_off(checkpoints(kind.removeprefix("half_")), tmp_path / kind)
+        else:
+            paths[kind] = tmp_path / kind if kind == "nowhere" else checkpoints(kind)
+    before = run.table(OUTPUTS[stage]).read_bytes()
+    capfd.readouterr()
+    assert run(stage, "--overwrite", model=model.format(**paths)) == 2
+    told = capfd.readouterr().err
+    assert told.startswith("error: ") and told.count("\n") == 1
+    assert re.search(sentence, told), told
+    assert run.table(OUTPUTS[stage]).read_bytes() == before
+
+
+@pytest.mark.parametrize("run", [DETECTED], indirect=True)
+def test_a_category_that_coco_does_not_know(run, capsys):
+    name = run.table("images").parents[1]
+    shutil.move(name, name.with_name("scarf"))
+    assert run("segment") == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: unknown COCO category 'scarf'; did you mean")
+    assert "`--mode lvis`" in told and "`--segmenter open-vocabulary`" in told
