@@ -117,9 +117,9 @@ def test_every_kind_is_imported(run):
     assert persons == {name: CROWD if name == "crowd.jpg" else 1 for name in SIZES}
 
 
-@pytest.mark.parametrize("model", ["frankmocap-eft:{spin}"])
+@pytest.mark.parametrize("model", ["frankmocap-eft:{spin}", "hmr2:{hmr2}"])
 def test_bodies(run, checkpoints, model):
-    model = model.format(spin=checkpoints("spin"))
+    model = model.format(spin=checkpoints("spin"), hmr2=checkpoints("hmr2"))
     assert run("humans", "--human_model", model) == 0
     for name, row in run.rows("humans").items():
         if name == "one pixel.png":

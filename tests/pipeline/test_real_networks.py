@@ -50,7 +50,7 @@ CHAINS = {
     "modern": {
         "images": "diffusers:{diffusion}",
         "segment": "open-vocabulary:{dino}+{sam}",
-        "humans": "frankmocap-eft:{spin}",
+        "humans": "hmr2:{hmr2}",
         "keypoints": "vitpose:{vitpose}",
     },
 }
@@ -248,6 +248,9 @@ def cut_off(path: Path, place: Path) -> Path:
         ("segment", "pointrend-r50", "needs the package detectron2|download_off_the_shelf.sh"),
         ("humans", "frankmocap-eft", "Fetch it with: sh scripts/download_off_the_shelf.sh frank"),
         ("humans", "frankmocap-eft:{nowhere}", "there is no such file; give a checkpoint of"),
+        ("humans", "frankmocap-eft:{hmr2}", "has no 'model' with the weights of a network"),
+        ("humans", "hmr2:{spin}", "has no 'state_dict' with the weights of a network"),
+        ("humans", "hmr2:{half_hmr2}", r"has \d+ bytes, and is damaged, cut short"),
         ("keypoints", "vitpose:{sam}", r"another network: VitPose\w+ needs backbone\.embeddings"),
         ("keypoints", "vitpose:{half_vitpose}", r"model\.safetensors is damaged"),
         ("keypoints", "vitpose:owner/name", "HF_HUB_OFFLINE forbids to fetch it; unset"),

@@ -17,7 +17,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "generation"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "perception"))
 from tiny_diffusion import save_tiny_pipeline
-from tiny_humans import save_tiny_spin_checkpoint
+from tiny_humans import save_tiny_hmr2, save_tiny_spin_checkpoint
 from tiny_models import (
     save_tiny_grounding_dino,
     save_tiny_mask2former,
@@ -88,6 +88,7 @@ SAVERS: dict[str, Callable[[Path, int], Path]] = {
     "dino": save_seeing_dino,
     "sam": save_tiny_sam,
     "spin": _in_folder(save_tiny_spin_checkpoint, "spin.pt"),
+    "hmr2": _in_folder(save_tiny_hmr2, "hmr2.ckpt"),
     "vitpose": save_seeing_vitpose,
 }
 """Makers of checkpoints: (folder, seed) to the path to give after NAME: ."""
