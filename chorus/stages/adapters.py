@@ -9,11 +9,10 @@ imported here, when asked for, and nowhere else.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from chorus.errors import ChorusError, Unavailable, unknown_name
+from chorus.errors import ChorusError, unknown_name
 from chorus.results import ResultsTree
 from chorus.samples import TOTAL, SampleKey, ShardKey
 from chorus.settings import RunOptions, resolve_device
@@ -70,11 +69,6 @@ def check(stage: str, options: RunOptions) -> None:
         module.check(name, source, options.imports_dir)
 
 
-def missing(name: str, profile: str) -> Unavailable:
-    """The error for a source of prompts that this version does not have."""
-    return Unavailable(f"profile {profile!r} needs {name!r}, which this version does not have yet.")
-
-
 def settings_of(stage: str, options: Any) -> dict[str, Any]:
     """What the table of a perception stage keeps of its model."""
     model = {stage: chosen(stage, options)}
@@ -89,8 +83,6 @@ def _module(stage: str, options: RunOptions) -> tuple[Any, str, str]:
     known = ADAPTERS[stage]
     if name not in known:
         raise unknown_name(f"--{stage}", name, [SYNTHETIC, *known])
-    if importlib.util.find_spec(known[name]) is None:
-        raise missing(name, options.profile)
     return importlib.import_module(known[name]), name, source
 
 
