@@ -14,6 +14,7 @@ from chorus.errors import BadInput, ChorusError
 
 _REFUSED = set('<>:"/\\|?*%~') | {chr(c) for c in range(32)} | {chr(127)}
 _RESERVED = {"con", "prn", "aux", "nul"} | {f"{d}{i}" for d in ("com", "lpt") for i in range(10)}
+_MEGABYTE = 1 << 20
 _LONGEST = 120  # bytes; leaves room for suffixes under the 255 of common file systems
 _SHORTENED = "~"  # stands only in shortened names, because the encoding escapes it
 
@@ -81,6 +82,24 @@ def atomic_write(path: str | os.PathLike, content: bytes) -> None:
     """Write a file whole or not at all (see `replacing`)."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def content_digest(path: Path) -> str:
+    """What tells one large file, or folder of them, from another, 16 hexadecimal digits.
+
+    Hashed are names, sizes, and the first and last megabyte of each file: quick for gigabytes of
+    weights, and enough to see that they were replaced.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(one for one in path.rglob("*") if one.is_file()) or [path]:
+        size = file.stat().st_size
+        name = str(file.relative_to(path)) if file != path else ""
+        digest.update(f"{name}\0{size}\0".encode("utf-8", "surrogatepass"))
+        with file.open("rb") as stream:
+            digest.update(stream.read(_MEGABYTE))
+            stream.seek(max(0, size - _MEGABYTE))
+            digest.update(stream.read(_MEGABYTE))
+    return digest.hexdigest()[:16]
 
 
 def temporary_files(folder: Path, stem: str = "") -> list[Path]:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chorus.errors import ChorusError, unknown_name
+from chorus.files import content_digest
 from chorus.results import ResultsTree
 from chorus.samples import TOTAL, SampleKey, ShardKey
 from chorus.settings import RunOptions, resolve_device
@@ -69,9 +71,19 @@ def check(stage: str, options: RunOptions) -> None:
         module.check(name, source, options.imports_dir)
 
 
+def model_settings(stage: str, options: Any) -> dict[str, Any]:
+    """What a table keeps of its stage's model: its name and, of weights in a file or folder of
+    one's own, a digest, since they may be replaced under the same name."""
+    name = chosen(stage, options)
+    source = name.partition(":")[2]
+    own = [Path(part) for part in (source.split("+") if not Path(source).exists() else [source])]
+    digests = [content_digest(path) for path in own if source and path.exists()]
+    return {stage: name, **({f"{stage} weights": digests} if digests else {})}
+
+
 def settings_of(stage: str, options: Any) -> dict[str, Any]:
-    """What the table of a perception stage keeps of its model."""
-    model = {stage: chosen(stage, options)}
+    """What the table of a perception stage keeps of its model, the synthetic world's noise too."""
+    model = model_settings(stage, options)
     if is_synthetic(stage, options):
         return {**model, "noise": asdict(options.noise), "seed": options.seed}
     return model

@@ -167,7 +167,7 @@ def settings_of(options: Options) -> dict[str, Any]:
     else:
         model = {"diffusion": options.diffusion.of_the_image}
     return {
-        "image_model": adapters.chosen("image_model", options),
+        **adapters.model_settings("image_model", options),
         "image_format": options.image_format,
         "seed": options.seed,
         **model,

@@ -1,0 +1,46 @@
+"""Weights that were replaced under the same name are seen."""
+
+from __future__ import annotations
+
+import shutil
+
+from chorus.files import content_digest
+from chorus.stages.adapters import model_settings
+from chorus.stages.keypoints import Options
+
+MEGABYTE = 1 << 20
+
+
+def test_a_folder_is_its_files_wherever_it_lies(tmp_path):
+    folder = tmp_path / "a"
+    (folder / "part").mkdir(parents=True)
+    (folder / "config.json").write_bytes(b"{}")
+    (folder / "part" / "weights").write_bytes(b"x" * 3 * MEGABYTE)
+    before = content_digest(folder)
+    shutil.copytree(folder, tmp_path / "b")
+    assert content_digest(tmp_path / "b") == before
+    for at in (5, 2 * MEGABYTE + 5):
+        (folder / "part" / "weights").write_bytes(b"x" * at + b"y" + b"x" * (3 * MEGABYTE - at - 1))
+        assert content_digest(folder) != before
+    (tmp_path / "b" / "config.json").rename(tmp_path / "b" / "other.json")
+    assert content_digest(tmp_path / "b") != before
+
+
+def test_settings_tell_replaced_weights_from_the_old_ones(tmp_path):
+    first, second = tmp_path / "one", tmp_path / "two"
+    first.write_bytes(b"weights")
+    second.write_bytes(b"other weights")
+    options = Options(keypoint_model=f"vitpose:{first}")
+    before = model_settings("keypoint_model", options)
+    assert before["keypoint_model"] == f"vitpose:{first}"
+    first.write_bytes(b"WEIGHTS")
+    after = model_settings("keypoint_model", options)
+    assert after != before and after["keypoint_model"] == before["keypoint_model"]
+    both = model_settings("keypoint_model", Options(keypoint_model=f"vitpose:{first}+{second}"))
+    assert len(both["keypoint_model weights"]) == 2
+
+
+def test_repositories_and_the_models_own_weights_go_by_name():
+    for name in ("vitpose", "vitpose:usyd-community/vitpose-base"):
+        options = Options(keypoint_model=name)
+        assert model_settings("keypoint_model", options) == {"keypoint_model": name}
