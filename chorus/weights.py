@@ -154,7 +154,7 @@ WEIGHTS: dict[str, Weight] = {
     "smpl": Weight(
         about="SMPL, neutral body",
         licence="of the Max Planck Society: research, non-commercial, after registration",
-        destination="smpl/SMPL_NEUTRAL.pkl",
+        destination="smpl/SMPL_NEUTRAL.npz",
         page="https://smpl.is.tue.mpg.de",
     ),
 }
@@ -210,7 +210,10 @@ def how_to_get(name: str) -> str:
     """The sentence that says how to get a weight."""
     weight = WEIGHTS[name]
     if not (weight.url or weight.repository):
-        return f"Register at {weight.page}; INSTALL.md says what to do with what you download."
+        return (
+            f"Register at {weight.page}, and give the zip that you download there to: "
+            "sh scripts/prepare_smpl.sh"
+        )
     return f"Fetch it with: sh scripts/download_off_the_shelf.sh {name}"
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -64,8 +64,7 @@ def load_body(path: str | Path | None = None, imports: str | Path = "imports") -
 
 
 def _read_model(path: Path, name: str) -> BodyModel:
-    arrays = _read_arrays(path)
-    _check_shapes(arrays, path)
+    arrays = read_arrays(path)
     arrays = _merge_to_24(arrays)
     weights = arrays["weights"] / arrays["weights"].sum(axis=1, keepdims=True)
     posedirs = arrays.get("posedirs")
@@ -88,32 +87,43 @@ def _read_model(path: Path, name: str) -> BodyModel:
     )
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The model's arrays by name, still with the file's own joints."""
-    if not path.is_file():
-        found = "is a folder" if path.is_dir() else "does not exist"
-        raise BadInput(f"the body file {path} {found}; expected {_FORMAT}.")
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(16)
-    except OSError as error:
-        raise BadInput(f"cannot read the body file {path}: {error.strerror}.") from error
-    if start[:2] == b"PK":
-        return _read_npz(path)
+def read_arrays(path: Path, stream: BinaryIO | None = None) -> dict[str, np.ndarray]:
+    """The checked arrays of a model file by SMPL's names, still with the file's own joints.
+
+    stream: the content, if it is no file of its own; `path` then only names it. BadInput as
+    `load_body`.
+    """
+    if stream is None:
+        if not path.is_file():
+            found = "is a folder" if path.is_dir() else "does not exist"
+            raise BadInput(f"the body file {path} {found}; expected {_FORMAT}.")
+        try:
+            with path.open("rb") as opened:
+                return read_arrays(path, opened)
+        except OSError as error:
+            raise BadInput(f"cannot read the body file {path}: {error.strerror}.") from error
+    start = stream.read(16)
+    stream.seek(0)
+    arrays = _read_npz(path, stream) if start[:2] == b"PK" else _read_pickle(path, stream, start)
+    _check_shapes(arrays, path)
+    return arrays
+
+
+def _read_pickle(path: Path, stream: BinaryIO, start: bytes) -> dict[str, np.ndarray]:
     # protocols 2 and later start with 0x80, the older text form with a dict or an object
     if not start or (start[0] != 0x80 and start[:1] not in b"(c}]"):
         kind = "is empty" if not start else f"starts with {start!r}"
         raise BadInput(f"the body file {path} {kind}; expected {_FORMAT}.")
-    stored = load_restricted(path)
+    stored = load_restricted(path, stream)
     if not isinstance(stored, dict):
         raise BadInput(f"{path} holds a {type(stored).__name__}; expected {_FORMAT}.")
     present = _required(stored, path)
     return {key: array_of(stored[key], f"{key} of {path}") for key in present}
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
+def _read_npz(path: Path, stream: BinaryIO) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(stream, allow_pickle=False) as stored:
             return {key: stored[key] for key in _required(stored, path)}
     except (
         zipfile.BadZipFile,

@@ -16,18 +16,20 @@ import pickle
 import re
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
 from chorus.errors import BadInput
 
 
-def load_restricted(path: Path | str) -> Any:
+def load_restricted(path: Path | str, stream: BinaryIO | None = None) -> Any:
     """The object stored in a pickle (any protocol; Python 2 text is read as Latin-1).
 
     Arrays, sparse matrices and chumpy objects inside are `Held` stand-ins: see `array_of`.
+    stream: the pickle, if it is no file of its own; `path` then only names it.
     BadInput if the file is missing, is no pickle, is cut short, or asks for a name that is not on
     the list, which is named.
     """
@@ -36,20 +38,26 @@ def load_restricted(path: Path | str) -> Any:
         path,
         "a pickle",
         "it is damaged, cut short or not a pickle: fetch it again",
+        stream,
     )
 
 
 def load_with(
-    unpickler: type[RestrictedUnpickler], path: Path | str, kind: str, advice: str
+    unpickler: type[RestrictedUnpickler],
+    path: Path | str,
+    kind: str,
+    advice: str,
+    stream: BinaryIO | None = None,
 ) -> Any:
     """The object that `unpickler` finds in a file; every failure is a BadInput naming the file.
 
-    `kind` is what the file should be, `advice` ends the sentence about a damaged one.
+    `kind` is what the file should be, `advice` ends the sentence about a damaged one. `stream` is
+    read instead of the file at `path` if it is given.
     """
     path = Path(path)
     try:
-        with path.open("rb") as stream:
-            return unpickler(stream, path).load()
+        with nullcontext(stream) if stream else path.open("rb") as opened:
+            return unpickler(opened, path).load()
     except BadInput:
         raise
     except OSError as error:

@@ -83,7 +83,7 @@ class CropRegressor:
         centre = torch.from_numpy(np.stack([crop.centre for crop in crops])).to(self._device)
         side = torch.tensor([crop.side for crop in crops], device=self._device)
         joints = project_weak(
-            self._body.pose(prediction.rotations, prediction.betas).joints,
+            self._body.posed_joints(prediction.rotations, prediction.betas),
             prediction.camera,
             centre,
             side,
