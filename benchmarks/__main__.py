@@ -125,7 +125,7 @@ def table(rows: list[Row], found: dict[str, float]) -> str:
         lines.append(
             f"| {row.name} | {row.size} | {duration(row.median)}{per} | {duration(row.spread)} "
             f"| {row.memory / 1e6:,.0f} MB | {amount(row.work)}{row.work_unit} "
-            f"| {row.rate / limit:.1%} | {reference} | {ratio} | {row.agreement} |"
+            f"| {100 * row.rate / limit:.2g}% | {reference} | {ratio} | {row.agreement} |"
         )
     return "\n".join(lines)
 

@@ -97,9 +97,13 @@ def spread_of(times: Sequence[float]) -> float:
 
 
 def measure(
-    name: str, job: Job, budget: float = 3.0, settle: Callable[[], None] = lambda: None
+    name: str,
+    job: Job,
+    budget: float = 3.0,
+    settle: Callable[[], None] = lambda: None,
+    runs: int = 3,
 ) -> Row:
-    """Run a job and its reference: at least 3 timed calls, more until `budget` seconds are spent.
+    """Run a job and its reference: `runs` timed calls, more until `budget` seconds are spent.
 
     The first call's peak memory counts, after `warm`. Raises Disagreement as `check` does.
     """
@@ -109,7 +113,7 @@ def measure(
     memory = max(0, _peak() - before)
     work = job.work(result)
     times = [seconds]
-    while len(times) < 3 or (sum(times) < budget and len(times) < 1000):
+    while len(times) < runs or (sum(times) < budget and len(times) < 1000):
         times.append(seconds_of(job.fast, settle)[0])
     median = statistics.median(times) / job.units
     reference = ratio = None
@@ -117,9 +121,10 @@ def measure(
     if job.reference is not None:
         mine = median
         if job.same is not None:
-            runs = [seconds_of(job.same, settle) for _ in range(3)]
-            mine = statistics.median(run[0] for run in runs) / job.reference_units
-            compared = runs[0][1]
+            job.same()  # the first call at another size may still set things up
+            again = [seconds_of(job.same, settle) for _ in range(3)]
+            mine = statistics.median(seconds for seconds, _ in again) / job.reference_units
+            compared = again[0][1]
         reference, expected = seconds_of(job.reference, lambda: None)
         reference /= job.reference_units
         ratio = reference / mine

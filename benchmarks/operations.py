@@ -208,8 +208,10 @@ def aggregation(
     def run(number: int):
         counts, members = empty_counts(space), []
         for start in range(0, number, POOL):
-            views = samples.views(min(POOL, number - start))
-            done = accumulate(space, views, counts, setting.threads, setting.device, path)
+            batch = min(POOL, number - start)
+            done = accumulate(
+                space, samples.views(batch), counts, setting.threads, setting.device, path
+            )
             members.append(done.members)
         return counts, np.concatenate(members, axis=1)
 
@@ -366,12 +368,12 @@ def table(setting: Setting, rows: int = 1000) -> Job:
     from chorus.samples import ShardKey
     from chorus.tables import Table, read_table, write_table
 
-    counts = Samples.random(min(rows, 64)).counts
+    counts = Samples.random(rows).counts
     written = Table(ShardKey("model", "chair", "A person sits on a chair", "original"), {})
     for index in range(rows):
         detections = [
             {"label": label, "score": 0.5, "box": [0.0, 1.0, 2.0, 3.0], "mask": mask}
-            for label, mask in (("chair", counts[index % len(counts)]), ("person", counts[0]))
+            for label, mask in (("chair", counts[index]), ("person", counts[index - 1]))
         ]
         size = {"width": PIXELS, "height": PIXELS, "detections": detections}
         written.rows[index] = {"index": index, "status": "done", "reason": "", **size}
