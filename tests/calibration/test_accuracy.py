@@ -7,11 +7,11 @@ from __future__ import annotations
 import pytest
 import roma
 import torch
-from people import photograph
 
 from chorus.calibration.settings import PAPER, REGRESSOR
 from chorus.calibration.weak_to_perspective import calibrate
 from chorus.geometry import cameras
+from references.people import photograph
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from people import photograph, random_joints
 
 from chorus.calibration.far_camera import DISTANCE, far_camera, parallel_projection
 from chorus.calibration.settings import PAPER, CalibrationSettings
@@ -14,6 +13,7 @@ from chorus.calibration.weak_to_perspective import calibrate
 from chorus.errors import BadInput
 from chorus.geometry import cameras
 from chorus.geometry.weak_perspective import project_weak
+from references.people import photograph, random_joints
 
 WEAK = replace(PAPER, anchoring="weak-perspective")
 

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import roma
 import torch
-from adam_reference import calibrate_one
-from people import SIZE, photograph, random_joints
 
 from chorus.calibration import weak_to_perspective as w2p
 from chorus.calibration.settings import PAPER, REGRESSOR, CalibrationSettings
@@ -18,6 +16,8 @@ from chorus.calibration.weak_to_perspective import calibrate
 from chorus.errors import BadInput
 from chorus.geometry import cameras
 from chorus.geometry.rotations import turn_to_ray
+from references.adam import calibrate_one
+from references.people import SIZE, photograph, random_joints
 
 USUAL_FOCAL = 0.5 / math.tan(math.radians(23.2))
 

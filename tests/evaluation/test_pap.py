@@ -6,7 +6,6 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
-import pap_reference
 import pytest
 import torch
 from hypothesis import given
@@ -28,6 +27,7 @@ from chorus.evaluation.summary import SummarySettings, summarise
 from chorus.geometry.cameras import intrinsics, look_at
 from chorus.occupancy.distribution import Distribution
 from chorus.occupancy.grid import VoxelGrid
+from references import pap as pap_reference
 
 GRID = VoxelGrid(16)
 V1, V2 = PapSettings(metric="pap/v1"), PapSettings(metric="pap/v2")

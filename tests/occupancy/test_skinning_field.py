@@ -17,6 +17,7 @@ from chorus.occupancy.grid import VoxelGrid
 from chorus.occupancy.nearest import nearest_blend, smoothed
 from chorus.occupancy.presets import FieldSettings
 from chorus.occupancy.skinning_field import skinning_field
+from references.skinning_field import plain_field
 
 
 def small_body(seed: int = 0, count: int = 60) -> tuple[torch.Tensor, torch.Tensor]:
@@ -25,37 +26,6 @@ def small_body(seed: int = 0, count: int = 60) -> tuple[torch.Tensor, torch.Tens
     vertices = rng.uniform(-0.6, 0.6, (count, 3)).astype(np.float32)
     weights = rng.dirichlet(np.full(24, 0.1), count).astype(np.float32)
     return torch.from_numpy(vertices), torch.from_numpy(weights / weights.sum(1, keepdims=True))
-
-
-def plain_field(vertices, weights, grid: VoxelGrid, s: FieldSettings) -> np.ndarray:
-    """SPEC 7 written down: all distances in float64, smoothing on the whole volume."""
-    vertices, weights = vertices.double().numpy(), weights.double().numpy()
-    distance = np.linalg.norm(grid.centres()[:, None].astype(float) - vertices[None], axis=-1)
-    order = np.argsort(distance, axis=1, kind="stable")[:, : s.neighbours]
-    closeness = 1 / np.maximum(np.take_along_axis(distance, order, 1), 1e-12)
-    field = (weights[order] * closeness[..., None]).sum(1) / closeness.sum(1, keepdims=True)
-    nearest = distance.min(1)
-    identity = np.eye(weights.shape[1])[0]
-    with np.errstate(divide="ignore"):
-        mix = 1 - np.exp(-s.mixing * np.arctanh(np.clip(nearest / s.reach, 0, 1)))
-    field = (1 - mix)[:, None] * field + mix[:, None] * identity
-    far = (nearest > s.reach).reshape(grid.shape)
-    field = field.reshape(*grid.shape, -1)
-    field[far] = identity
-    for _ in range(s.smoothing_rounds):
-        mean = (
-            field[2:, 1:-1, 1:-1]
-            + field[:-2, 1:-1, 1:-1]
-            + field[1:-1, 2:, 1:-1]
-            + field[1:-1, :-2, 1:-1]
-            + field[1:-1, 1:-1, 2:]
-            + field[1:-1, 1:-1, :-2]
-        ) / 6
-        inner = field[1:-1, 1:-1, 1:-1]
-        field[1:-1, 1:-1, 1:-1] = mean + s.smoothing_keep * (inner - mean)
-        field[far] = identity
-        field /= field.sum(-1, keepdims=True)
-    return field.reshape(grid.count, -1)
 
 
 @pytest.mark.parametrize("resolution", [16, 24])
