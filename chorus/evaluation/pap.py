@@ -20,14 +20,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from chorus.errors import BadInput, unknown_name
+from chorus.errors import BadInput
 from chorus.evaluation.curves import Curve, area, precision_recall
+from chorus.evaluation.pap_settings import PapSettings
 from chorus.evaluation.pixel_grid import cells_of, covered, highest, resize_area, small_shape
 from chorus.occupancy.grid import VoxelGrid
 from chorus.occupancy.posing import canonical_points
@@ -36,44 +37,6 @@ if TYPE_CHECKING:
     from chorus.body.model import BodyModel
     from chorus.occupancy.distribution import Distribution
     from chorus.occupancy.presets import FieldSettings
-
-Metric = Literal["pap/v1", "pap/v2"]
-VARIANTS = ("PAP", "PAP_strict", "PAP_hoa", "PAP_strict_hoa")
-"""The four figures, in the order of every array of them."""
-THRESHOLDS = tuple(percent / 100 for percent in range(1, 100))
-"""0.01, 0.02, ... 0.99."""
-
-
-@dataclass(frozen=True)
-class PapSettings:
-    """How a distribution is scored on test images."""
-
-    metric: Metric = "pap/v2"
-    """`pap/v1` is the paper's definition, `pap/v2` closes its curve and its loopholes."""
-    downscale_length: int = 32
-    """Shorter side of the pixel grid that is compared, cells."""
-    thresholds: tuple[float, ...] = THRESHOLDS
-    """Probabilities from which a voxel counts as occupied: rising, above 0, at most 1."""
-
-    def __post_init__(self) -> None:
-        if self.metric not in get_args(Metric):
-            raise unknown_name("metric", self.metric, get_args(Metric))
-        if self.downscale_length < 1:
-            raise BadInput(
-                f"the pixel grid needs a shorter side of 1 or more, not {self.downscale_length}; "
-                "the paper's is 32."
-            )
-        steps = np.asarray(self.thresholds, np.float64)
-        if not (steps.size and steps[0] > 0 and steps[-1] <= 1 and (np.diff(steps) > 0).all()):
-            raise BadInput(
-                "thresholds must rise, lie above 0 and be at most 1; found "
-                f"{self.thresholds}. The paper's are 0.01, 0.02, ... 0.99."
-            )
-
-    @property
-    def release(self) -> bool:
-        """Whether points are rounded and depths ignored as in the published code."""
-        return self.metric == "pap/v1"
 
 
 class LabelledImage(NamedTuple):

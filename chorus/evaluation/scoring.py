@@ -15,13 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chorus.errors import BadInput
-from chorus.evaluation.pap import (
-    ImageScore,
-    LabelledImage,
-    Metric,
-    PapSettings,
-    score_images,
-)
+from chorus.evaluation.pap import ImageScore, LabelledImage, score_images
+from chorus.evaluation.pap_settings import Metric, PapSettings
 from chorus.evaluation.summary import CategoryFigures, SummarySettings, summarise
 from chorus.evaluation.test_set import check_one_body, labelled_image
 from chorus.evaluation.voxel_field import read_field

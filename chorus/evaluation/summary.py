@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from chorus.errors import BadInput
-from chorus.evaluation.pap import VARIANTS, Metric
+from chorus.evaluation.pap_settings import VARIANTS, Metric
 
 _DRAWS_AT_ONCE = 1 << 22
 """Values resampled at a time (32 MB)."""

@@ -84,7 +84,7 @@ def run(options: Options, progress: Progress = None) -> Report:
 
 def _names(options: Options) -> list[str]:
     """The ablations to run, the full method first. BadInput for those that cannot be."""
-    from chorus.evaluation.pap import PapSettings
+    from chorus.evaluation.pap_settings import PapSettings
 
     for metric in options.metric:
         PapSettings(metric)

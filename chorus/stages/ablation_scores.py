@@ -77,7 +77,8 @@ class Examiner:
 
         None where an image has no target. Scored is the cluster `chorus evaluate` scores.
         """
-        from chorus.evaluation.pap import PapSettings, check_body, is_canonical, score
+        from chorus.evaluation.pap import check_body, is_canonical, score
+        from chorus.evaluation.pap_settings import PapSettings
 
         parts = load(folder)
         field = parts.get(_FULL_BODY, parts[WHOLE])

@@ -159,7 +159,10 @@ def human_regressor(options: Any) -> HumanRegressor:
 
     body = load_body(options.body, options.imports_dir)
     if not is_synthetic("human_model", options):
-        return _load("human_model", options, body=body)
+        from chorus.body.joint_sets import joint_source
+
+        source = joint_source(options.joints, body, options.imports_dir)
+        return _load("human_model", options, body=source)
     from chorus.synthetic.adapters import SyntheticHumanRegressor
 
     return SyntheticHumanRegressor(body, SyntheticTruth(options.tree), options.noise, options.seed)

@@ -5,16 +5,23 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from chorus.body.skeleton import KINEMATIC
 from chorus.calibration.settings import CalibrationSettings
 from chorus.errors import BadInput
 from chorus.filtering.rules import RULES
+from chorus.samples import ShardKey
 from chorus.settings import RunOptions, resolve_device
 from chorus.stages.filter import retained
 from chorus.stages.loop import Outcome, Sample, Stage
 from chorus.stages.report import Progress, Report, run_table_stage
+from chorus.tables import read_settings
+
+if TYPE_CHECKING:
+    from chorus.body.joint_sets import JointSource
 
 # Every sample that some rule retains gets a camera, so that `aggregate` may pick rules freely.
 ANY_RULE = tuple(range(1, len(RULES) + 1))
@@ -44,7 +51,9 @@ class CalibrationWorker:
 
         self._settings = options.calibration
         self._device = resolve_device(options.device)
-        self._body = load_body(options.body, options.imports_dir).to(self._device)
+        self._tree, self._imports = options.tree, options.imports_dir
+        self._body = load_body(options.body, options.imports_dir)
+        self._sources: dict[str, JointSource] = {}
 
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
         """Calibrate one batch; a person that cannot be calibrated is skipped with the reason."""
@@ -62,6 +71,16 @@ class CalibrationWorker:
                 outcomes[at] = outcome
         return outcomes
 
+    def _source(self, shard: ShardKey) -> JointSource:
+        """The joints of the body that the shard's humans have in the image."""
+        from chorus.body.joint_sets import joint_source
+
+        name = read_settings(self._tree.table("humans", shard)).get("joints", KINEMATIC)
+        if name not in self._sources:
+            source = joint_source(name, self._body, self._imports)
+            self._sources[name] = source.to(self._device)
+        return self._sources[name]
+
     def _calibrate(self, samples: Sequence[Sample]) -> list[Outcome]:
         import roma
         import torch
@@ -70,6 +89,7 @@ class CalibrationWorker:
 
         persons = [only_person(sample.inputs["humans"]) for sample in samples]
         images = [sample.inputs["images"] for sample in samples]
+        source = self._source(samples[0].key.shard)
 
         def tensor(values: Sequence) -> torch.Tensor:
             return torch.as_tensor(np.array(values, np.float32), device=self._device)
@@ -81,7 +101,7 @@ class CalibrationWorker:
         torch.set_num_threads(1)  # systems of 7 unknowns: more threads only wait for each other
         try:
             found = calibrate(
-                self._body.posed_joints(pose),
+                source.posed_joints(pose),
                 tensor([p["joints"] for p in persons]).view(-1, 24, 2),
                 rotation,
                 tensor([[image["width"], image["height"]] for image in images]),

@@ -15,11 +15,12 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from chorus.errors import BadInput, ChorusError, StaleResults, unknown_name
+from chorus.evaluation.pap_settings import THRESHOLDS, VARIANTS, PapSettings
 from chorus.files import atomic_write, display_name, portable_name
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
 from chorus.occupancy.presets import preset
@@ -34,14 +35,10 @@ from chorus.stages.testset import shard_of
 from chorus.tables import DONE, read_table
 
 if TYPE_CHECKING:
-    from chorus.evaluation.pap import ImageScore, LabelledImage, PapSettings
+    from chorus.evaluation.pap import ImageScore, LabelledImage
     from chorus.occupancy.distribution import Distribution
 
 _FULL_BODY = "fullbody"
-
-
-def _default_thresholds() -> tuple[float, ...]:
-    return tuple(percent / 100 for percent in range(1, 100))
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class Options(RunOptions):
     """Test images; the synthetic world's for profile synthetic, else extended COCO-EFT."""
     downscale_length: int = 32
     """Shorter side of the pixel grid that is compared."""
-    thresholds: tuple[float, ...] = field(default_factory=_default_thresholds)
+    thresholds: tuple[float, ...] = THRESHOLDS
     """Probabilities from which a voxel counts as occupied; 0.01, 0.02, ... 0.99 if left out."""
     num_multiview_thres: int = 30
     """A category with fewer test images is left out of the mean."""
@@ -79,8 +76,6 @@ class Job(NamedTuple):
 
 def run(options: Options, progress: Progress = None) -> Report:
     """Score what is missing or was made of other distributions or test images."""
-    from chorus.evaluation.pap import PapSettings
-
     started = time.monotonic()
     settings = PapSettings(options.metric, options.downscale_length, options.thresholds)
     names = [
@@ -258,7 +253,6 @@ class _Evaluator:
 
     def _write(self, job: Job, rows: Sequence[dict], scores: Sequence[ImageScore]) -> None:
         from chorus.evaluation.curves import pooled
-        from chorus.evaluation.pap import VARIANTS
 
         record = dict(job.record)
         for name in ("curve", "curve_hoa"):

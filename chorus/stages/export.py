@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from chorus.body.skeleton import KINEMATIC
 from chorus.errors import BadInput, ChorusError, unknown_name
 from chorus.files import atomic_write, display_name, replacing
 from chorus.samples import ShardKey
@@ -174,19 +175,25 @@ def _write_poses(options: Options, report: Report, progress: Progress) -> str:
         name: np.array(values) if name == "image" else np.array(values, np.float32)
         for name, values in columns.items()
     }
+    if any(one.get("joints", KINEMATIC) != KINEMATIC for one in _humans_settings(options)):
+        del arrays["joints"]  # who reads the file takes them for the kinematic ones
     options.out.mkdir(parents=True, exist_ok=True)
     with replacing(options.out / "poses.npz") as temporary:
         np.savez_compressed(temporary, body=np.array(_family(options)), **arrays)
     return f"{len(arrays['image'])} human poses"
 
 
+def _humans_settings(options: Options) -> list[dict]:
+    tree, model = options.tree, options.models.model_key
+    shards = tree.shards("humans", model, options.categories, options.prompts)
+    return [read_settings(tree.table("humans", shard)) for shard in shards]
+
+
 def _family(options: Options) -> str:
     """Whose shape parameters the poses have; BadInput if different tables differ."""
     from chorus.perception.recorded_poses import FREE_BODY, SMPL
 
-    tree, model = options.tree, options.models.model_key
-    shards = tree.shards("humans", model, options.categories, options.prompts)
-    bodies = {str(read_settings(tree.table("humans", shard)).get("body", "")) for shard in shards}
+    bodies = {str(settings.get("body", "")) for settings in _humans_settings(options)}
     families = {FREE_BODY if body.startswith("free body") else SMPL for body in bodies}
     if len(families) > 1:
         raise BadInput(

@@ -5,9 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
+from chorus import weights
+from chorus.body.skeleton import KINEMATIC, RELEASE_24
+from chorus.errors import BadInput
 from chorus.perception.protocols import Person
 from chorus.settings import RunOptions
 from chorus.stages import adapters
@@ -25,6 +29,9 @@ class Options(RunOptions):
 
     human_model: str | None = None
     """NAME or NAME:SOURCE (chorus doctor lists them); the profile's if left out."""
+    joints: Literal["kinematic", "release-24"] = KINEMATIC
+    """The 24 joints in the image, to which `calibrate` fits the camera: the kinematic ones, or the
+    24 of the paper's release, which need SMPL's mesh and SPIN's J_regressor_extra."""
     noise: NoiseSettings = field(default_factory=NoiseSettings)
 
 
@@ -53,6 +60,14 @@ def person_row(person: Person) -> dict:
 def run(options: Options, progress: Progress = None) -> Report:
     """Regress what is missing."""
     adapters.check("human_model", options)
+    synthetic = adapters.is_synthetic("human_model", options)
+    if options.joints == RELEASE_24:
+        if synthetic:
+            raise BadInput(
+                f"--joints {RELEASE_24}: the synthetic world has the kinematic joints only; leave "
+                "the option out, or name a network with --human_model."
+            )
+        weights.require("smpl-extra-joints", options.imports_dir)
     shards = options.tree.shards(
         "segmentations", options.models.model_key, options.categories, options.prompts
     )
@@ -63,8 +78,9 @@ def run(options: Options, progress: Progress = None) -> Report:
         settings={
             **adapters.settings_of("human_model", options),
             "body": options.body_name,
+            **({} if synthetic else {"joints": options.joints}),
         },
         make_worker=functools.partial(make_worker, options),
-        processes=adapters.is_synthetic("human_model", options),
+        processes=synthetic,
     )
     return run_table_stage(stage, options, shards, progress)

@@ -153,7 +153,8 @@ class _Gatherer:
         )
 
     def _examples(self, section: Section, record: dict[str, Any]) -> list[pap_page.Example]:
-        from chorus.evaluation.pap import PapSettings, check_body, is_canonical, prepare, score
+        from chorus.evaluation.pap import check_body, is_canonical, prepare, score
+        from chorus.evaluation.pap_settings import PapSettings
         from chorus.evaluation.test_set import check_one_body, labelled_image
         from chorus.viewing.pap_page import Example
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from chorus.errors import BadInput, unknown_name
+from chorus.evaluation.pap_settings import VARIANTS
 from chorus.files import portable_name
 from chorus.settings import RunOptions
 from chorus.stages.report import Progress, Report
@@ -146,7 +147,6 @@ def _add_page(
 def _sections(options: Options) -> list[Section]:
     import numpy as np
 
-    from chorus.evaluation.pap import VARIANTS
     from chorus.evaluation.summary import SummarySettings, summarise
 
     root = options.tree.folder(RESULTS) / portable_name(options.models.model_key)
@@ -244,8 +244,6 @@ def _escaped(cell: str) -> str:
 
 
 def _csv(sections: Sequence[Section]) -> str:
-    from chorus.evaluation.pap import VARIANTS
-
     ends = [f"m{name}{end}" for name in VARIANTS for end in ("", "_low", "_high")]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -259,8 +257,6 @@ def _csv(sections: Sequence[Section]) -> str:
 
 
 def _json(sections: Sequence[Section]) -> str:
-    from chorus.evaluation.pap import VARIANTS
-
     def figures(found: Figures) -> dict[str, Any]:
         values = [None if v != v else 100 * float(v) for v in _interleaved(found)]
         return {

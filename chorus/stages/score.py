@@ -33,7 +33,7 @@ class Options(RunOptions):
 def run(options: Options, progress: Progress = None) -> Report:
     """The figures of the field on the test images of its category, or of --categories."""
     from chorus.body.loading import load_body
-    from chorus.evaluation.pap import VARIANTS, PapSettings
+    from chorus.evaluation.pap_settings import VARIANTS, PapSettings
     from chorus.evaluation.scoring import score
     from chorus.evaluation.voxel_field import read_field
 

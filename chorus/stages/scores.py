@@ -72,7 +72,7 @@ def parsed_name(aggregation: str) -> tuple[str, str] | None:
 
 def evaluation_arguments(record: dict[str, Any]) -> list[str]:
     """The arguments of `chorus evaluate` that score the same again, but for the category."""
-    from chorus.evaluation.pap import PapSettings
+    from chorus.evaluation.pap_settings import PapSettings
 
     settings, usual = record["settings"], PapSettings()
     rules, preset = parsed_name(record["aggregation"]) or ("", record["aggregation"])

@@ -156,7 +156,7 @@ def _arguments_by_place(path: Path) -> list[str]:
 
 def _unsound(path: Path, record: Mapping[str, Any]) -> Iterator[str]:
     """What a result contradicts itself in."""
-    from chorus.evaluation.pap import VARIANTS
+    from chorus.evaluation.pap_settings import VARIANTS
 
     place = (record["category"], record["aggregation"], record["metric"].replace("/", "-"))
     found = (*path.parts[-3:-1], path.stem)

@@ -14,7 +14,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 import chorus
-from chorus.evaluation.pap import PapSettings, prepare, score
+from chorus.evaluation.pap import prepare, score
+from chorus.evaluation.pap_settings import PapSettings
 from chorus.evaluation.test_set import labelled_image
 from chorus.evaluation.voxel_field import read_field
 from chorus.tables import read_table
