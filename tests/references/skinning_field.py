@@ -1,11 +1,9 @@
-"""The skinning field and the posing of a distribution as SPEC 7 and 10 word them."""
+"""The skinning field as SPEC 7 words it."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 
-from chorus.body.model import BodyModel, star_body
 from chorus.occupancy.grid import VoxelGrid
 from chorus.occupancy.presets import FieldSettings
 
@@ -54,24 +52,3 @@ def _blend(centres, vertices, weights, s: FieldSettings) -> tuple[np.ndarray, np
     closeness = 1 / np.maximum(distance, 1e-12)
     blend = np.einsum("pk,pkj->pj", closeness, weights[near]) / closeness.sum(1, keepdims=True)
     return blend, distance.min(1)
-
-
-def plain_places(body: BodyModel, pose, grid: VoxelGrid, s: FieldSettings) -> np.ndarray:
-    """(N^3, 3): the canonical place of every voxel of the space around a posed body."""
-    pose = torch.as_tensor(np.array(pose, np.float32))
-    pose[0] = 0
-    posed = body.pose(pose)
-    transforms = posed.transforms.double() @ torch.linalg.inv(star_body(body).transforms.double())
-    field = plain_field(posed.vertices, body.weights, grid, s)
-    blend = np.einsum("pj,jrc->prc", field, transforms.numpy())
-    back = np.linalg.inv(blend)
-    return np.einsum("prc,pc->pr", back[:, :3, :3], grid.centres()) + back[:, :3, 3]
-
-
-def plain_posed(probability, places, grid: VoxelGrid) -> np.ndarray:
-    """(N^3,): the value of the canonical voxel that each place lies in, 0 outside."""
-    cell = np.floor((places - grid.start) / grid.size).astype(int)
-    inside = ((cell >= 0) & (cell < grid.resolution)).all(axis=1)
-    values = np.zeros(len(places), np.float32)
-    values[inside] = probability[tuple(cell[inside].T)]
-    return values
