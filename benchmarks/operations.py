@@ -156,6 +156,7 @@ def calibration(setting: Setting, persons: int = 256) -> Job:
     settings = CalibrationSettings()
 
     def run(number: int):
+        torch.set_num_threads(1)  # as the stage does, whose processes share the cores
         given = (seen.joints3d, seen.joints2d, seen.rotation, seen.size)
         given = (one[:number].float().to(setting.device) for one in given)
         return calibrate(*given, settings=settings)

@@ -1,6 +1,7 @@
 """Plain versions of the fast operations: the same mathematics, written for clarity (SPEC 7-12).
 
-All neighbours by brute force, a loop over images, a loop over thresholds, dense weights.
+Those that tests/references keeps are taken from there; the others are all neighbours by brute
+force, a loop over thresholds, one pose after the other, dense weights.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from types import ModuleType
 import numpy as np
 import torch
 
-from chorus.geometry.cameras import azimuth_bin
+from chorus.occupancy.views import Views
 
 _PAIRS_AT_ONCE = 1 << 24
 _TESTS = Path(__file__).parents[1] / "tests"
@@ -39,38 +40,9 @@ def nearest(points, vertices, k):
 
 
 def skinning_field(vertices, weights, grid, settings):
-    """(N^3, J) float64: the skinning field of SPEC 7."""
-    weights = np.asarray(weights, np.float64)
-    distance, index = nearest(grid.centres(), vertices, settings.neighbours)
-    closeness = 1 / np.maximum(distance.astype(np.float64), 1e-12)
-    closeness /= closeness.sum(axis=1, keepdims=True)
-    field = np.zeros((grid.count, weights.shape[1]))
-    for neighbour in range(settings.neighbours):
-        field += closeness[:, neighbour, None] * weights[index[:, neighbour]]
-    far = distance[:, 0] > settings.reach
-    reached = np.clip(distance[:, :1].astype(np.float64) / settings.reach, 0, 1)
-    with np.errstate(divide="ignore"):
-        identity = 1 - np.exp(-settings.mixing * np.arctanh(reached))
-    field *= 1 - identity
-    field[:, 0] += identity[:, 0]
-
-    def renew(field):
-        field[far] = 0
-        field[far, 0] = 1
-        return field / field.sum(axis=1, keepdims=True)
-
-    field = renew(field)
-    inner = (slice(1, -1),) * 3
-    for _ in range(settings.smoothing_rounds):
-        old = field.reshape(*grid.shape, -1)
-        mean = np.zeros_like(old[inner])
-        for axis in range(3):
-            for step in (slice(None, -2), slice(2, None)):
-                mean += old[(*inner[:axis], step, *inner[axis + 1 :])] / 6
-        new = old.copy()
-        new[inner] = mean + settings.smoothing_keep * (old[inner] - mean)
-        field = renew(new.reshape(field.shape))
-    return field
+    """(N^3, J) float64: the skinning field of SPEC 7, as the tests keep it."""
+    plain = from_tests("references/skinning_field.py").plain_field
+    return plain(torch.as_tensor(vertices), torch.as_tensor(weights), grid, settings)
 
 
 def region(vertices, part_of_vertex, numbers, grid, distance):
@@ -81,29 +53,8 @@ def region(vertices, part_of_vertex, numbers, grid, distance):
 
 def aggregate(space, poses, R, t, K, masks):
     """(image, mask, members): counts (parts, 12, N^3) and members (parts, B); masks (H, W) bool."""
-    image = np.zeros((len(space.parts), 12, space.grid.count), np.int64)
-    mask_count = np.zeros_like(image)
-    members = np.zeros((len(space.parts), len(masks)), bool)
-    bins = azimuth_bin(torch.as_tensor(R).double(), torch.as_tensor(t).double()).numpy()
-    homogeneous = np.concatenate([space.centres, np.ones((space.grid.count, 1))], axis=1)
-    for number, mask in enumerate(masks):
-        transforms = space.transforms(torch.as_tensor(poses[number : number + 1]))[0].numpy()
-        blended = (space.weights.astype(np.float64) @ transforms.reshape(24, 16)).reshape(-1, 4, 4)
-        posed = np.einsum("vij,vj->vi", blended, homogeneous)[:, :3]
-        camera = posed @ R[number].T.astype(np.float64) + t[number]
-        pixel = camera @ K[number].T.astype(np.float64)
-        u, v = np.floor(pixel[:, 0] / pixel[:, 2]), np.floor(pixel[:, 1] / pixel[:, 2])
-        height, width = mask.shape
-        seen = (pixel[:, 2] > 0) & (u >= 0) & (v >= 0) & (u < width) & (v < height)
-        hit = np.zeros_like(seen)
-        hit[seen] = mask[v[seen].astype(int), u[seen].astype(int)]
-        for cluster, part in enumerate(space.parts):
-            passes = all(hit[space.regions[group]].any() for group in part.pass_sets)
-            if passes and not any(hit[space.regions[group]].any() for group in part.block_sets):
-                members[cluster, number] = True
-                image[cluster, bins[number]] += seen
-                mask_count[cluster, bins[number]] += hit
-    return image, mask_count, members
+    plain = from_tests("references/aggregation.py").plain_counts
+    return plain(space, Views.of(poses, R, t, K, masks))
 
 
 def canonical_places(body, star, pose, grid, settings):
