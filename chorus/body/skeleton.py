@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+KINEMATIC, RELEASE_24 = "kinematic", "release-24"
+"""Names of the sets of 24 joints in images: those below, and the release's (`joint_sets`)."""
+
 JOINT_NAMES: tuple[str, ...] = (
     "pelvis",
     "left_hip",

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from chorus.body.model import BodyModel
+from chorus.body.joint_sets import JointSource
 from chorus.geometry.weak_perspective import project_weak
 from chorus.perception.person_crops import Crop, normalised
 from chorus.perception.protocols import Image, Person
@@ -34,14 +34,15 @@ class CropRegressor:
     """A `HumanRegressor` of a network on crops, for all persons of all images of a batch at once.
 
     network: crops (B, 3, S, S) of `normalised` to a `Prediction`. crop: image and box to the crop,
-    or None. at_once: the most crops that are on the device together, whatever an image holds.
+    or None. body: gives the 24 joints that are projected. at_once: the most crops that are on the
+    device together, whatever an image holds.
     """
 
     def __init__(
         self,
         network: Callable[[Tensor], Prediction],
         crop: Callable[[np.ndarray, np.ndarray], Crop | None],
-        body: BodyModel,
+        body: JointSource,
         device: str,
         at_once: int,
     ):

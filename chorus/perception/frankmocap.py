@@ -16,7 +16,7 @@ from chorus.errors import BadInput, Unavailable
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from chorus.body.model import BodyModel
+    from chorus.body.joint_sets import JointSource
     from chorus.perception.crop_regression import CropRegressor
     from chorus.perception.spin_network import SpinNetwork
 
@@ -34,11 +34,12 @@ def check(name: str, source: str, imports_dir: Path) -> None:
 
 
 def load(
-    name: str, source: str, imports_dir: Path, device: str, *, body: BodyModel
+    name: str, source: str, imports_dir: Path, device: str, *, body: JointSource
 ) -> CropRegressor:
     """The regressor on `device`; `source` is a checkpoint, or "" for the published one.
 
-    BadInput, naming the first difference, if the file is no checkpoint of this network.
+    `body` gives the 24 joints that are projected. BadInput, naming the first difference, if the
+    file is no checkpoint of this network.
     """
     from chorus.perception.crop_regression import CropRegressor
     from chorus.perception.person_crops import spin_crop

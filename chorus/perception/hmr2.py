@@ -13,7 +13,7 @@ from chorus import weights
 from chorus.errors import BadInput, Unavailable
 
 if TYPE_CHECKING:
-    from chorus.body.model import BodyModel
+    from chorus.body.joint_sets import JointSource
     from chorus.perception.crop_regression import CropRegressor
     from chorus.perception.hmr2_network import Hmr2Network
 
@@ -29,11 +29,12 @@ def check(name: str, source: str, imports_dir: Path) -> None:
 
 
 def load(
-    name: str, source: str, imports_dir: Path, device: str, *, body: BodyModel
+    name: str, source: str, imports_dir: Path, device: str, *, body: JointSource
 ) -> CropRegressor:
     """The regressor on `device`; `source` is a checkpoint, or "" for the published one.
 
-    BadInput, naming the first difference, if the file is no checkpoint of this network.
+    `body` gives the 24 joints that are projected. BadInput, naming the first difference, if the
+    file is no checkpoint of this network.
     """
     from chorus.perception.crop_regression import CropRegressor
     from chorus.perception.person_crops import hmr2_crop

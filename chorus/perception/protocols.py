@@ -39,8 +39,8 @@ class Person:
 
     box (4,) xyxy of the detection it was regressed on; pose (24, 3) axis-angle, the first row the
     global rotation in the camera's orientation; betas (10,); camera (3,) weak perspective s, tx, ty
-    in the square crop of centre crop_centre (2,) and side crop_side, pixels; joints (24, 2) the
-    kinematic joints in image pixels under that camera. All float32.
+    in the square crop of centre crop_centre (2,) and side crop_side, pixels; joints (24, 2) 24
+    joints (`body.joint_sets`) in image pixels under that camera. All float32.
     """
 
     box: np.ndarray
