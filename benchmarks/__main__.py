@@ -92,7 +92,7 @@ def _one(options: argparse.Namespace) -> dict:
 def duration(seconds: float) -> str:
     """Seconds in a unit that suits them."""
     for scale, unit in ((1, "s"), (1e-3, "ms"), (1e-6, "µs")):
-        if seconds >= scale:
+        if seconds >= 0.9995 * scale:  # 999.9 µs would be printed as 1e+03
             return f"{seconds / scale:.3g} {unit}"
     return f"{seconds * 1e9:.3g} ns"
 
@@ -121,7 +121,13 @@ def table(rows: list[Row], found: dict[str, float]) -> str:
         reference = "—"
         if row.reference is not None:
             reference = f"{duration(row.reference)} ({row.reference_size})"
-        ratio = "—" if row.ratio is None else f"{row.ratio:,.3g}"
+        ratio = (
+            "—"
+            if row.ratio is None
+            else f"{row.ratio:,.0f}"
+            if row.ratio >= 100
+            else f"{row.ratio:.3g}"
+        )
         lines.append(
             f"| {row.name} | {row.size} | {duration(row.median)}{per} | {duration(row.spread)} "
             f"| {row.memory / 1e6:,.0f} MB | {amount(row.work)}{row.work_unit} "

@@ -81,7 +81,7 @@ def test_the_table_says_what_was_attained():
     row = replace(measure("sum", tiny(), budget=0), median=2e-3, rate=1e9, ratio=1234.0)
     text = command.table([row, replace(row, work_unit="B", reference=None, ratio=None)], MACHINE)
     assert "2 ms / number" in text and "| 25% |" in text and "| 50% |" in text
-    assert "1.23e+03" in text and "| — | — |" in text
+    assert "| 1,234 |" in text and "| — | — |" in text
 
 
 def test_comparing_leaves_out_what_changed_size():
