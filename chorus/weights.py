@@ -206,6 +206,19 @@ def require(name: str, imports_dir: Path) -> Path:
     return path
 
 
+def given_or_published(source: str, name: str, imports_dir: Path, what: str) -> Path:
+    """The file that NAME:SOURCE gives, or the published weight of that name without a SOURCE.
+
+    what: how the sentence calls such a file. Unavailable if it is not there.
+    """
+    if not source:
+        return require(name, imports_dir)
+    path = Path(source)
+    if not path.is_file():
+        raise Unavailable(f"{name}:{source}: there is no such file; give {what}.")
+    return path
+
+
 def how_to_get(name: str) -> str:
     """The sentence that says how to get a weight."""
     weight = WEIGHTS[name]

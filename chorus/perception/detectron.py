@@ -223,12 +223,7 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
 
 
 def _pointrend_weights(source: str, imports_dir: Path) -> Path:
-    if not source:
-        return weights.require("pointrend-r50", imports_dir)
-    path = Path(source)
-    if not path.is_file():
-        raise Unavailable(f"--segmenter pointrend-r50:{source}: there is no such file of weights.")
-    return path
+    return weights.given_or_published(source, "pointrend-r50", imports_dir, "a file of weights")
 
 
 def _pointrend_config() -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chorus import weights
-from chorus.errors import BadInput, Unavailable
+from chorus.errors import BadInput
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,15 +101,7 @@ def published_shapes() -> dict[str, tuple[int, ...]]:
 
 
 def _checkpoint(source: str, imports_dir: Path) -> Path:
-    if not source:
-        return weights.require(WEIGHT, imports_dir)
-    path = Path(source)
-    if not path.is_file():
-        raise Unavailable(
-            f"--human_model {WEIGHT}:{source}: there is no such file; give {_WHAT}, .pt or "
-            ".safetensors."
-        )
-    return path
+    return weights.given_or_published(source, WEIGHT, imports_dir, f"{_WHAT}, .pt or .safetensors")
 
 
 def _rows(state: dict[str, Tensor], name: str, published: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chorus import weights
-from chorus.errors import BadInput, Unavailable
+from chorus.errors import BadInput
 
 if TYPE_CHECKING:
     from chorus.body.joint_sets import JointSource
@@ -59,12 +59,6 @@ def load_network(path: Path) -> Hmr2Network:
 
 
 def _checkpoint(source: str, imports_dir: Path) -> Path:
-    if not source:
-        return weights.require(WEIGHT, imports_dir)
-    path = Path(source)
-    if not path.is_file():
-        raise Unavailable(
-            f"--human_model {WEIGHT}:{source}: there is no such file; give {_WHAT}, .ckpt or "
-            ".safetensors."
-        )
-    return path
+    return weights.given_or_published(
+        source, WEIGHT, imports_dir, f"{_WHAT}, .ckpt or .safetensors"
+    )

@@ -132,14 +132,7 @@ _TRAINER: list[Any] = [
 
 
 def _weights(source: str, imports_dir: Path) -> Path:
-    if not source:
-        return weights.require("hrnet-w48-dark", imports_dir)
-    path = Path(source)
-    if not path.is_file():
-        raise Unavailable(
-            f"--keypoint_model hrnet-w48-dark:{source}: there is no such file of weights."
-        )
-    return path
+    return weights.given_or_published(source, "hrnet-w48-dark", imports_dir, "a file of weights")
 
 
 def _forward(model: nn.Module) -> Forward:

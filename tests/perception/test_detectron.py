@@ -242,5 +242,5 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch):
     install = Path(__file__).resolve().parents[2] / "INSTALL.md"
     assert f"\n## {section}\n" in install.read_text()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    with pytest.raises(Unavailable, match="no such file of weights"):
+    with pytest.raises(Unavailable, match="no such file; give a file of weights"):
         detectron.check("pointrend-r50", str(tmp_path / "nowhere.pkl"), tmp_path)

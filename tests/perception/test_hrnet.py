@@ -161,5 +161,5 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch):
     with pytest.raises(Unavailable, match=r"package mmpose.*INSTALL\.md, 'The published"):
         hrnet.check("hrnet-w48-dark", "", tmp_path)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    with pytest.raises(Unavailable, match="no such file of weights"):
+    with pytest.raises(Unavailable, match="no such file; give a file of weights"):
         hrnet.check("hrnet-w48-dark", str(tmp_path / "nowhere.pth"), tmp_path)
