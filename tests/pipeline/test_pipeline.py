@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import shutil
@@ -327,7 +328,11 @@ def test_two_aggregations_at_once(base, tree):
 def test_an_interrupt_keeps_what_is_finished_and_ends_soon(tree):
     shutil.rmtree(tree / "results")
     arguments = command(tree, "images", "--workers", "2", "--num_batch_per_augprompt", "40")
-    run = subprocess.Popen([sys.executable, "-m", "chorus.cli", *arguments], cwd=REPOSITORY)
+    # A test run in the background may ignore interrupts, which its children would inherit.
+    heeding = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    run = subprocess.Popen(
+        [sys.executable, "-m", "chorus.cli", *arguments], cwd=REPOSITORY, preexec_fn=heeding
+    )
     end = time.monotonic() + 60
     while not list((tree / "results").rglob("*.jpg")) and time.monotonic() < end:
         time.sleep(0.1)
