@@ -76,8 +76,8 @@ def model_settings(stage: str, options: Any) -> dict[str, Any]:
     one's own, a digest, since they may be replaced under the same name."""
     name = chosen(stage, options)
     source = name.partition(":")[2]
-    own = [Path(part) for part in (source.split("+") if not Path(source).exists() else [source])]
-    digests = [content_digest(path) for path in own if source and path.exists()]
+    parts = [source] if Path(source).exists() else source.split("+")
+    digests = [content_digest(Path(part)) for part in parts if part and Path(part).exists()]
     return {stage: name, **({f"{stage} weights": digests} if digests else {})}
 
 
