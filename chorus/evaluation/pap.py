@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from chorus.errors import BadInput
 from chorus.evaluation.curves import Curve, area, precision_recall
 from chorus.evaluation.pap_settings import PapSettings
 from chorus.evaluation.pixel_grid import cells_of, covered, highest, resize_area, small_shape
+from chorus.evaluation.test_set import LabelledImage, check_field
 from chorus.occupancy.grid import VoxelGrid
 from chorus.occupancy.posing import canonical_points
 
@@ -37,18 +38,6 @@ if TYPE_CHECKING:
     from chorus.body.model import BodyModel
     from chorus.occupancy.distribution import Distribution
     from chorus.occupancy.presets import FieldSettings
-
-
-class LabelledImage(NamedTuple):
-    """One test image: its person's pose (24, 3), axis-angle (the global rotation is in the camera),
-    the camera R (3, 3), t (3,) metres, K (3, 3) pixels, body frame to image, and the object's mask
-    (H, W) bool. Arrays or tensors."""
-
-    pose: Float[np.ndarray, "24 3"]
-    R: Float[np.ndarray, "3 3"]
-    t: Float[np.ndarray, " 3"]
-    K: Float[np.ndarray, "3 3"]
-    mask: Bool[np.ndarray, "H W"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,33 +149,15 @@ def score_images(
     A field whose provenance says that it was aggregated with `canonicalise: false` stays in place.
     BadInput if the field was made on another body, or for what `prepare` and `score` refuse.
     """
-    check_body(field, body)
+    check_field(field, body.fingerprint)
     settings = settings or PapSettings()
 
     def one(image: LabelledImage) -> ImageScore:
-        ready = prepare(image, body, field.grid, settings, canonical=is_canonical(field))
+        ready = prepare(image, body, field.grid, settings, canonical=field.canonical)
         return score(field.probability, ready, settings)
 
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         return list(pool.map(one, images))
-
-
-def is_canonical(field: Distribution) -> bool:
-    """Whether the field lives in canonical space, so that posing a body moves it."""
-    settings = field.metadata.get("settings")
-    stated = settings if isinstance(settings, dict) else field.metadata
-    return stated.get("canonicalise", True) is not False
-
-
-def check_body(field: Distribution, body: BodyModel) -> None:
-    """BadInput if the field is known to be made on another body than the test set's."""
-    if field.body and field.body != body.fingerprint:
-        raise BadInput(
-            f"the distribution of {field.category or 'this category'!r} was made on another body "
-            f"model (fingerprint {field.body[:12]}) than the test set's {body.name!r} "
-            f"({body.fingerprint[:12]}), so their spaces differ; aggregate and build the test set "
-            "with the same --body."
-        )
 
 
 def _checked(image: LabelledImage) -> tuple[np.ndarray, ...]:

@@ -6,7 +6,6 @@ result.figures.mean[0]     # mPAP, 0..1, in the version result.metric
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +14,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chorus.errors import BadInput
-from chorus.evaluation.pap import ImageScore, LabelledImage, score_images
+from chorus.evaluation.pap import ImageScore, score_images
 from chorus.evaluation.pap_settings import Metric, PapSettings
 from chorus.evaluation.summary import CategoryFigures, SummarySettings, summarise
-from chorus.evaluation.test_set import check_one_body, labelled_image
+from chorus.evaluation.test_set import (
+    LabelledImage,
+    check_one_body,
+    labelled_image,
+    warn_of_unknown_body,
+)
 from chorus.evaluation.voxel_field import read_field
 from chorus.tables import DONE, read_table
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
     from chorus.occupancy.distribution import Distribution
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +86,3 @@ def read_test_set(path: str | Path, body: BodyModel) -> list[LabelledImage]:
     if not images:
         raise BadInput(f"{path} holds no test image; see the reasons in its rows.")
     return images
-
-
-def warn_of_unknown_body(field: Distribution) -> None:
-    """Say so if nobody knows which body a field was made on, as for other methods' fields."""
-    if not field.body:
-        log.warning(
-            "the field %s does not name the body it was made on; the figures hold only if it is "
-            "the test set's.",
-            repr(field.category) if field.category else "that is scored",
-        )

@@ -6,16 +6,22 @@ why the candidate is no test image.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from chorus.errors import BadInput
-from chorus.evaluation.pap import LabelledImage
 from chorus.geometry import masks
 from chorus.tables import DONE, SKIPPED
+
+if TYPE_CHECKING:
+    from chorus.occupancy.distribution import Distribution
+
+log = logging.getLogger(__name__)
 
 NUMBERS = {
     "person_box": 4,
@@ -27,6 +33,18 @@ NUMBERS = {
     "K": 9,
 }
 """Columns of numbers and how many each row has."""
+
+
+class LabelledImage(NamedTuple):
+    """One test image: its person's pose (24, 3), axis-angle (the global rotation is in the camera),
+    the camera R (3, 3), t (3,) metres, K (3, 3) pixels, body frame to image, and the object's mask
+    (H, W) bool. Arrays or tensors."""
+
+    pose: Float[np.ndarray, "24 3"]
+    R: Float[np.ndarray, "3 3"]
+    t: Float[np.ndarray, " 3"]
+    K: Float[np.ndarray, "3 3"]
+    mask: Bool[np.ndarray, "H W"]
 
 
 def done_row(index: int, body: str, **values: Any) -> dict[str, Any]:
@@ -71,6 +89,27 @@ def check_one_body(rows: Iterable[Mapping[str, Any]], body: str) -> None:
                 f"(fingerprint {row['body'][:12]}) than the one in use ({body[:12]}); build the "
                 "test set again with this --body, or score with the body it was built with."
             )
+
+
+def check_field(field: Distribution, body: str) -> None:
+    """BadInput if the field is known to be made on another body than the one of this fingerprint,
+    the test set's."""
+    if field.body and field.body != body:
+        raise BadInput(
+            f"the distribution of {field.category or 'this category'!r} was made on another body "
+            f"model (fingerprint {field.body[:12]}) than the test set's ({body[:12]}), so their "
+            "spaces differ; aggregate and build the test set with the same --body."
+        )
+
+
+def warn_of_unknown_body(field: Distribution) -> None:
+    """Say so if nobody knows which body a field was made on, as for other methods' fields."""
+    if not field.body:
+        log.warning(
+            "the field %s does not name the body it was made on; the figures hold only if it is "
+            "the test set's.",
+            repr(field.category) if field.category else "that is scored",
+        )
 
 
 def reasons(rows: Iterable[Mapping[str, Any]]) -> Counter[str]:

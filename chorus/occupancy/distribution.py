@@ -61,6 +61,13 @@ class Distribution:
         if not ((self.probability >= 0) & (self.probability <= 1)).all():
             raise BadInput("a distribution's probabilities must lie between 0 and 1.")
 
+    @property
+    def canonical(self) -> bool:
+        """Whether it lives in canonical space, so that posing a body moves it."""
+        settings = self.metadata.get("settings")
+        stated = settings if isinstance(settings, dict) else self.metadata
+        return stated.get("canonicalise", True) is not False
+
     @classmethod
     def from_counts(
         cls,

@@ -77,14 +77,15 @@ class Examiner:
 
         None where an image has no target. Scored is the cluster `chorus evaluate` scores.
         """
-        from chorus.evaluation.pap import check_body, is_canonical, score
+        from chorus.evaluation.pap import score
         from chorus.evaluation.pap_settings import PapSettings
+        from chorus.evaluation.test_set import check_field
 
         parts = load(folder)
         field = parts.get(_FULL_BODY, parts[WHOLE])
-        check_body(field, self._body)
+        check_field(field, self._body.fingerprint)
         settings = PapSettings(metric)
-        usual = field.grid == self._grid and is_canonical(field)
+        usual = field.grid == self._grid and field.canonical
         ready = self._prepared.get(metric) if usual else None
         if ready is None:
             ready = self._prepare(field, settings)
@@ -94,10 +95,10 @@ class Examiner:
         return [[None if math.isnan(value) else float(value) for value in one] for one in scores]
 
     def _prepare(self, field: Distribution, settings) -> list[PreparedImage]:
-        from chorus.evaluation.pap import is_canonical, prepare
+        from chorus.evaluation.pap import prepare
 
         def one(image):
-            ready = prepare(image, self._body, field.grid, settings, canonical=is_canonical(field))
+            ready = prepare(image, self._body, field.grid, settings, canonical=field.canonical)
             if bar is not None:
                 bar.update(1)
             return ready

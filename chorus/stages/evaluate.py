@@ -16,13 +16,23 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from chorus.body.loading import body_fingerprint, load_body
 from chorus.errors import BadInput, ChorusError, StaleResults, unknown_name
 from chorus.evaluation.pap_settings import THRESHOLDS, VARIANTS, PapSettings
+from chorus.evaluation.test_set import (
+    LabelledImage,
+    check_field,
+    check_one_body,
+    labelled_image,
+    warn_of_unknown_body,
+)
 from chorus.files import atomic_write, display_name, portable_name
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
+from chorus.occupancy.distribution import Distribution
 from chorus.occupancy.presets import preset
 from chorus.results import ResultsTree
 from chorus.samples import TOTAL
@@ -35,8 +45,8 @@ from chorus.stages.testset import shard_of
 from chorus.tables import DONE, read_table
 
 if TYPE_CHECKING:
-    from chorus.evaluation.pap import ImageScore, LabelledImage
-    from chorus.occupancy.distribution import Distribution
+    from chorus.body.model import BodyModel
+    from chorus.evaluation.pap import ImageScore
 
 _FULL_BODY = "fullbody"
 
@@ -132,17 +142,17 @@ class _Evaluator:
     """Scores categories; body and settings are shared."""
 
     def __init__(self, options: Options, settings: PapSettings, progress: Progress):
-        from chorus.body.loading import load_body
-
         self._options = options
         self._settings = settings
         self._progress = progress
-        self._body = load_body(options.body, options.imports_dir)
+        self._fingerprint = body_fingerprint(options.body, options.imports_dir)
+
+    @cached_property
+    def _body(self) -> BodyModel:
+        return load_body(self._options.body, self._options.imports_dir)
 
     def category(self, category: str, names: Sequence[str], problems: list[str]) -> tuple[int, int]:
         """Score a category's aggregations; how many were scored, how many were there."""
-        from chorus.evaluation.test_set import check_one_body, labelled_image
-
         options, tested_on = self._options, self._options.tested_on
         table = options.tree.table("test_set", shard_of(tested_on, category))
         if not table.is_file():
@@ -151,7 +161,7 @@ class _Evaluator:
                 f"{MAKES[tested_on]} first."
             )
         rows = [row for row in read_table(table, "test_set").rows.values() if row["status"] == DONE]
-        check_one_body(rows, self._body.fingerprint)
+        check_one_body(rows, self._fingerprint)
         if not rows:
             raise BadInput(f"{category}: none of the candidates in {table} is a test image.")
         if len(rows) < options.num_multiview_thres:
@@ -169,16 +179,12 @@ class _Evaluator:
         return len(pending), len(jobs) - len(pending)
 
     def _job(self, category: str, name: str, table: Path) -> Job:
-        from chorus.evaluation.pap import check_body, is_canonical
-        from chorus.evaluation.scoring import warn_of_unknown_body
-        from chorus.occupancy.distribution import Distribution
-
         tree, model = self._options.tree, self._options.models.model_key
         folder = tree.aggregation(model, category, TOTAL, name)
         aggregated = read_record(folder)
         part = _FULL_BODY if _FULL_BODY in aggregated["parts"] else WHOLE
         scored = Distribution.load(folder / f"{part}.npz")
-        check_body(scored, self._body)
+        check_field(scored, self._fingerprint)
         warn_of_unknown_body(scored)
         settings = self._settings
         record = {
@@ -191,11 +197,11 @@ class _Evaluator:
                 "test_set": self._options.tested_on,
                 "downscale_length": settings.downscale_length,
                 "thresholds": list(settings.thresholds),
-                "body": self._body.fingerprint,
+                "body": self._fingerprint,
             },
             "made_from": {
                 "distribution": digest(scored.probability.tobytes()),
-                "canonical": is_canonical(scored),
+                "canonical": scored.canonical,
                 "test_set": digest(table.read_bytes()),
             },
             "generated": _generated(tree, model, category),
@@ -222,8 +228,9 @@ class _Evaluator:
         self, category: str, fields: Sequence[Distribution], images: Sequence[LabelledImage]
     ) -> list[list[ImageScore]]:
         """Scores (fields, images); an image is prepared once for all fields of one grid."""
-        from chorus.evaluation.pap import is_canonical, prepare, score
+        from chorus.evaluation.pap import prepare, score
 
+        body = self._body
         bar = (
             self._progress(total=len(images), desc=f"evaluate {category}", unit="image")
             if self._progress
@@ -233,11 +240,9 @@ class _Evaluator:
         def one(image: LabelledImage) -> list[ImageScore]:
             ready, scores = {}, []
             for each in fields:
-                kind = each.grid, is_canonical(each)
+                kind = each.grid, each.canonical
                 if kind not in ready:
-                    ready[kind] = prepare(
-                        image, self._body, each.grid, self._settings, canonical=kind[1]
-                    )
+                    ready[kind] = prepare(image, body, each.grid, self._settings, canonical=kind[1])
                 scores.append(score(each.probability, ready[kind], self._settings))
             if bar is not None:
                 bar.update(1)

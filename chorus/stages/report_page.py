@@ -153,16 +153,16 @@ class _Gatherer:
         )
 
     def _examples(self, section: Section, record: dict[str, Any]) -> list[pap_page.Example]:
-        from chorus.evaluation.pap import check_body, is_canonical, prepare, score
+        from chorus.evaluation.pap import prepare, score
         from chorus.evaluation.pap_settings import PapSettings
-        from chorus.evaluation.test_set import check_one_body, labelled_image
+        from chorus.evaluation.test_set import check_field, check_one_body, labelled_image
         from chorus.viewing.pap_page import Example
 
         options, settings = self._options, section.settings
         field = scored_field(options.tree, options.models.model_key, record)
         table, rows = scored_rows(options.tree, record)
         body = self._load_body()
-        check_body(field, body)
+        check_field(field, body.fingerprint)
         check_one_body(rows, body.fingerprint)
         by_index = {row["index"]: row for row in rows}
         places = table, options.imports_dir, options.coco_images
@@ -175,7 +175,7 @@ class _Gatherer:
             rank, image = ranked
             row = by_index[image["index"]]
             labelled = labelled_image(row)
-            ready = prepare(labelled, body, field.grid, how, canonical=is_canonical(field))
+            ready = prepare(labelled, body, field.grid, how, canonical=field.canonical)
             found = score(field.probability, ready, how)
             path = folder / row["image"]
             if self._bar is not None:

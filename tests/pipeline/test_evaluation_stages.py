@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from small_tree import AGGREGATION, command, files
+from small_tree import AGGREGATION, STAGES, command, files
 
 import chorus
 from chorus.cli import main
@@ -52,6 +52,23 @@ def spoiled(scored, tmp_path) -> Path:
     """A copy that a test may spoil."""
     shutil.copytree(scored, tmp_path, dirs_exist_ok=True)
     return tmp_path
+
+
+def test_nothing_to_do_is_found_out_without_torch(scored):
+    commands = [command(scored, stage) for stage in (*STAGES, "evaluate")]
+    script = """
+        import sys
+        from chorus.cli import main
+        for command in {commands}:
+            assert main(command) == 0, command
+            slow = {slow} & sys.modules.keys()
+            assert not slow, (command[0], slow)
+        """.format(commands=commands, slow={"torch", "transformers", "diffusers", "numba"})
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("already") >= 1, ran.stdout
 
 
 def test_test_images_are_whole_and_not_those_of_training(scored):
