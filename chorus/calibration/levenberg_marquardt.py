@@ -25,6 +25,7 @@ NEAR = 0.05
 
 _GAIN_FLOOR = 1e-8  # squared pixels: a smaller predicted gain is none
 _DAMPING = (1e-3, 1e-9, 1e12)  # start, least, most
+_LEFT = 0.5  # part of the persons still active below which the others are left out of the work
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,12 @@ class Problem:
     focal_weight: float
     rotation_weight: float
 
+    def take(self, persons: Int[Tensor, " P"]) -> Problem:
+        """The same for some of the persons."""
+        given = {name: v[persons] for name, v in vars(self).items() if isinstance(v, Tensor)}
+        low, high = self.bounds
+        return replace(self, **given, bounds=(low[persons], high[persons]))
+
 
 @dataclass(frozen=True)
 class State:
@@ -68,6 +75,15 @@ class State:
             for name in mine
         }
         return State(**pick)
+
+    def take(self, persons: Int[Tensor, " P"]) -> State:
+        """The same for some of the persons."""
+        return State(**{name: value[persons] for name, value in vars(self).items()})
+
+    def put(self, persons: Int[Tensor, " P"], others: State) -> State:
+        """This state with that of some persons replaced."""
+        new = vars(others)
+        return State(**{n: v.index_copy(0, persons, new[n]) for n, v in vars(self).items()})
 
 
 def translation(state: State) -> Float[Tensor, "B 3"]:
@@ -200,13 +216,22 @@ def refine(
     A person has converged when the next step promises to lower its cost by no more than
     `tolerance` of it. A person whose start is infinitely bad stays there, not converged.
     """
-    state = replace(state, converged=state.converged & ~active)
+    whole = replace(state, converged=state.converged & ~active)
+    persons = active.nonzero()[:, 0]
+    problem, state = problem.take(persons), whole.take(persons)
     cost = _cost(problem, state)
-    active = active & cost.isfinite()
+    active = cost.isfinite()
     damping = torch.full_like(cost, _DAMPING[0])
     growth = torch.full_like(cost, 2.0)
     for _ in range(max_iterations):
-        if not active.any():
+        left = int(active.sum())
+        if left <= _LEFT * len(active):
+            # Whoever has ended leaves, so that the last few do not cost as much as all.
+            whole = whole.put(persons, state)
+            keep = active.nonzero()[:, 0]
+            persons, problem, state = persons[keep], problem.take(keep), state.take(keep)
+            cost, damping, growth, active = (x[keep] for x in (cost, damping, growth, active))
+        if not left:
             break
         H, g = _hold_focal(problem, state, *_normal_equations(problem, state), free_focal)
         step, promised = _damped_step(H, g, damping)
@@ -226,4 +251,4 @@ def refine(
         )
         cost = torch.where(better, trial_cost, cost)
         active = active & ~done
-    return state
+    return whole.put(persons, state)

@@ -189,11 +189,14 @@ def test_a_joint_of_weight_zero_is_not_looked_at(people):
 
 
 def test_persons_do_not_depend_on_their_batch(people):
-    whole = solve(people)
-    for i in (0, 5, 11):
-        one = [x[i : i + 1] for x in (people.joints3d, people.joints2d, people.rotation)]
-        single = calibrate(*one, people.size[:1])
-        assert torch.allclose(single.t[0], whole.t[i], atol=1e-9)
+    given = (people.joints3d, people.joints2d, people.rotation, people.size)
+    given = [one.float() for one in given]
+    whole = calibrate(*given)
+    for size in (1, 5, len(given[0]) - 1):
+        parts = [calibrate(*some) for some in zip(*(x.split(size) for x in given), strict=True)]
+        for name in ("R", "t", "K", "residual", "converged", "iterations"):
+            joined = torch.cat([getattr(part, name) for part in parts])
+            assert torch.equal(joined, getattr(whole, name)), (size, name)
     empty = calibrate(
         torch.zeros(0, 24, 3), torch.zeros(0, 24, 2), torch.zeros(0, 3, 3), torch.zeros(0, 2)
     )
