@@ -10,16 +10,22 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chorus.errors import BadInput
 from chorus.files import replacing
 from chorus.samples import ShardKey
 
+if TYPE_CHECKING:
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
+
 _METADATA = b"chorus"
+_COMMON = {"index": "int32", "status": "string", "reason": "string"}
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 
 # Column types in a small notation, read by `_arrow_type`: "float32[72]" is a list of 72 numbers,
@@ -68,7 +74,7 @@ class Schema:
     @property
     def fields(self) -> dict[str, Any]:
         """All columns, the common ones first."""
-        return {"index": "int32", "status": "string", "reason": "string", **self.columns}
+        return {**_COMMON, **self.columns}
 
 
 SCHEMAS = {
@@ -169,7 +175,7 @@ def write_table(path: Path, name: str, table: Table) -> None:
         "settings": table.settings,
     }
     rows = [table.rows[index] for index in sorted(table.rows)]
-    check_rows(rows, name, str(path))
+    check_rows(rows, name, str(path), SCHEMAS[name].columns)
     try:
         content = pyarrow.Table.from_pylist(rows, schema=schema)
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
@@ -179,60 +185,69 @@ def write_table(path: Path, name: str, table: Table) -> None:
         pyarrow.parquet.write_table(content, temporary, compression="zstd")
 
 
-def read_table(path: Path, name: str) -> Table:
+def read_table(path: Path, name: str, columns: Collection[str] | None = None) -> Table:
     """Read and check a table.
 
-    Raises BadInput naming the file and what is wrong: not a Parquet file, no CHORUS table, another
-    schema or version, columns missing or of another type, rows that break the schema's rules.
+    columns: read only these and the common ones; a pass over many tables is quick without masks
+    and poses. Raises BadInput naming the file and what is wrong: not a Parquet file, no CHORUS
+    table, another schema or version, columns missing or of another type, rows that break the
+    schema's rules.
     """
-    import pyarrow.parquet
-
-    metadata = _metadata(path)
     expected = SCHEMAS[name]
-    if (metadata["schema"], metadata["version"]) != (name, expected.version):
-        raise BadInput(
-            f"{path} holds a table {metadata['schema']!r} version {metadata['version']}, expected "
-            f"{name!r} version {expected.version}; make it again with --overwrite."
-        )
-    try:
-        content = pyarrow.parquet.read_table(path)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise BadInput(
-            f"{path} is damaged ({error}); delete it and run the stage again."
-        ) from error
     wanted = _arrow_schema(name)
-    if not content.schema.equals(wanted):
-        found = {f.name: str(f.type) for f in content.schema}
-        odd = [
-            f"{f.name} ({found.get(f.name, 'missing')}, expected {f.type})"
-            for f in wanted
-            if found.get(f.name) != str(f.type)
-        ] or [f"{n} (not expected)" for n in found if n not in wanted.names]
-        raise BadInput(f"{path} has a foreign schema: {', '.join(odd)}; make it with --overwrite.")
-    rows = content.to_pylist()
-    check_rows(rows, name, str(path))
+    with _opened(path) as (file, metadata):
+        if (metadata["schema"], metadata["version"]) != (name, expected.version):
+            raise BadInput(
+                f"{path} holds a table {metadata['schema']!r} version {metadata['version']}, "
+                f"expected {name!r} version {expected.version}; make it again with --overwrite."
+            )
+        if not file.schema_arrow.equals(wanted):
+            found = {f.name: str(f.type) for f in file.schema_arrow}
+            odd = [
+                f"{f.name} ({found.get(f.name, 'missing')}, expected {f.type})"
+                for f in wanted
+                if found.get(f.name) != str(f.type)
+            ] or [f"{n} (not expected)" for n in found if n not in wanted.names]
+            raise BadInput(
+                f"{path} has a foreign schema: {', '.join(odd)}; make it with --overwrite."
+            )
+        rows = _content(file, path, None if columns is None else [*_COMMON, *columns]).to_pylist()
+    check_rows(rows, name, str(path), expected.columns if columns is None else columns)
     shard = ShardKey(*metadata["shard"])
     return Table(shard, metadata["settings"], {row["index"]: row for row in rows})
 
 
+def _content(file: ParquetFile, path: Path, columns: list[str] | None) -> pyarrow.Table:
+    import pyarrow
+
+    try:
+        return file.read(columns)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise BadInput(
+            f"{path} is damaged ({error}); delete it and run the stage again."
+        ) from error
+
+
 def read_settings(path: Path) -> dict:
     """The settings a table was made with, without reading its rows."""
-    return _metadata(path)["settings"]
+    with _opened(path) as (_, metadata):
+        return metadata["settings"]
 
 
 def read_key(path: Path) -> ShardKey:
     """The shard a table belongs to, without reading its rows."""
-    return ShardKey(*_metadata(path)["shard"])
+    with _opened(path) as (_, metadata):
+        return ShardKey(*metadata["shard"])
 
 
-def check_rows(rows: Iterable[dict], name: str, where: str) -> None:
+def check_rows(rows: Iterable[dict], name: str, where: str, columns: Iterable[str]) -> None:
     """Raise BadInput at the first row that breaks its schema's rules.
 
     Checked: indexes unique and not negative, a known status, a reason exactly where a sample is
-    not done, and the length of every fixed-length list of a done row.
+    not done, and the length of every fixed-length list in the given columns of a done row.
     """
     seen: set[int] = set()
-    columns = SCHEMAS[name].columns
+    kinds = {column: SCHEMAS[name].columns[column] for column in columns}
     for row in rows:
         index, status = row["index"], row["status"]
         if index is None or index < 0 or index in seen:
@@ -245,7 +260,7 @@ def check_rows(rows: Iterable[dict], name: str, where: str) -> None:
         if (status == DONE) == bool(row["reason"]):
             raise BadInput(f"{where}: row {index} is {status} with reason {row['reason']!r}.")
         if status == DONE:
-            for column, kind in columns.items():
+            for column, kind in kinds.items():
                 _check_value(row.get(column), kind, f"{where}: row {index}, {column}")
 
 
@@ -291,28 +306,31 @@ def _arrow_schema(name: str):
     return pyarrow.schema([(n, _arrow_type(kind)) for n, kind in SCHEMAS[name].fields.items()])
 
 
-def _metadata(path: Path) -> dict:
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[ParquetFile, dict]]:
+    """A table's file and its checked metadata; BadInput if it is no CHORUS table."""
     import pyarrow
     import pyarrow.parquet
 
     try:
-        raw = pyarrow.parquet.read_schema(path).metadata or {}
+        file = pyarrow.parquet.ParquetFile(path)
     except FileNotFoundError as error:
         raise BadInput(f"{path} does not exist; run the stage that makes it first.") from error
     except (OSError, pyarrow.ArrowException) as error:
         raise BadInput(
             f"{path} is not a readable Parquet table ({error}); delete it and run the stage again."
         ) from error
-    try:
-        metadata = json.loads(raw[_METADATA])
-        if len(metadata["shard"]) != 4 or {"schema", "version", "settings"} - metadata.keys():
-            raise ValueError("incomplete metadata")
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"{path} is a Parquet file but not a CHORUS table (no valid {_METADATA.decode()!r} "
-            "metadata); move it out of the results tree."
-        ) from error
-    return metadata
+    with file:
+        try:
+            metadata = json.loads((file.schema_arrow.metadata or {})[_METADATA])
+            if len(metadata["shard"]) != 4 or {"schema", "version", "settings"} - metadata.keys():
+                raise ValueError("incomplete metadata")
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadInput(
+                f"{path} is a Parquet file but not a CHORUS table (no valid "
+                f"{_METADATA.decode()!r} metadata); move it out of the results tree."
+            ) from error
+        yield file, metadata
 
 
 def _json(value: Any) -> bytes:

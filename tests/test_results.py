@@ -102,6 +102,18 @@ def test_a_table_comes_back_as_written(tmp_path):
     assert path.read_bytes() == first, "writing must be deterministic"
 
 
+def test_some_columns_are_read_without_the_others(tmp_path):
+    path = tmp_path / "t.parquet"
+    write_table(path, "humans", Table(SHARD, {"threshold": 0.8}, _human_rows()))
+    common = read_table(path, "humans", columns=())
+    assert (common.shard, common.settings) == (SHARD, {"threshold": 0.8})
+    whole = read_table(path, "humans")
+    names = ("index", "status", "reason")
+    assert common.rows == {i: {n: row[n] for n in names} for i, row in whole.rows.items()}
+    assert common.finished() == whole.finished()
+    assert read_table(path, "humans", columns=("persons",)) == whole
+
+
 def test_tables_that_are_not_ours_are_refused(tmp_path):
     path = tmp_path / "t.parquet"
     with pytest.raises(BadInput, match="does not exist"):

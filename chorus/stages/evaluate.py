@@ -286,8 +286,8 @@ def _generated(tree: ResultsTree, model: str, category: str) -> int | None:
     tables = [path for path in sorted(root.glob("*/*.parquet")) if not path.name.startswith(".")]
     if not tables:
         return None
-    rows = (row for path in tables for row in read_table(path, "images").rows.values())
-    return sum(row["status"] == DONE for row in rows)
+    read = (read_table(path, "images", columns=()) for path in tables)
+    return sum(row["status"] == DONE for table in read for row in table.rows.values())
 
 
 def _number(value: float) -> float | None:

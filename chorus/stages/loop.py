@@ -56,8 +56,7 @@ def run(
     plans, total = [], Summary()
     for shard in shards:
         try:
-            settings = _expected_settings(stage, tree, shard)
-            missing, kept, changed = _survey(stage, tree, shard, settings, overwrite)
+            settings, missing, kept, changed = _survey(stage, tree, shard, overwrite)
         except StaleResults:
             raise
         except ChorusError as error:
@@ -89,8 +88,15 @@ def run(
     return total
 
 
-def _expected_settings(stage: Stage, tree: ResultsTree, shard: ShardKey) -> dict:
-    settings = dict(stage.settings)
+def _survey(
+    stage: Stage, tree: ResultsTree, shard: ShardKey, overwrite: bool
+) -> tuple[dict, int, int, bool]:
+    """Settings that a shard's table must have, how many of its samples are missing, how many
+    finished, and whether some must go.
+
+    Of every table only what this needs is read: a large tree is looked through in little time.
+    """
+    settings, rows = dict(stage.settings), {}
     for name in stage.inputs:
         path = tree.table(name, shard)
         if not path.is_file():
@@ -98,21 +104,18 @@ def _expected_settings(stage: Stage, tree: ResultsTree, shard: ShardKey) -> dict
                 f"{stage.name}: no {name} of {shard} ({path} is missing); run the stage that makes "
                 f"{name} first."
             )
-        settings[f"from {name}"] = read_settings(path)
-    return settings
-
-
-def _survey(
-    stage: Stage, tree: ResultsTree, shard: ShardKey, settings: dict, overwrite: bool
-) -> tuple[int, int, bool]:
-    """How many samples of a shard are missing, how many finished, and whether some must go."""
-    wanted = wanted_samples(stage, tree, shard)
+        if name == stage.inputs[0]:
+            table = read_table(path, name, columns=())
+            settings[f"from {name}"], rows = table.settings, table.rows
+        else:
+            settings[f"from {name}"] = read_settings(path)
+    wanted = wanted_samples(stage, rows)
     path = tree.table(stage.output, shard)
     if overwrite or not path.is_file():
-        return len(wanted), 0, False
-    check_settings(path, settings)
-    table = read_table(path, stage.output)
+        return settings, len(wanted), 0, False
+    table = read_table(path, stage.output, columns=())
+    check_settings(path, table.settings, settings)
     finished = table.finished()
     gone = bool(stage.inputs) and not table.rows.keys() <= set(wanted)
     missing = [index for index in wanted if index not in finished]
-    return len(missing), len(finished.intersection(wanted)), gone
+    return settings, len(missing), len(finished.intersection(wanted)), gone

@@ -105,7 +105,7 @@ def _check_seen(tree: ResultsTree, shard: ShardKey, images: Table) -> None:
     """BadInput if a network has yet to see an image of the shard."""
     for name, stage in _SEEN_BY.items():
         path = tree.table(name, shard)
-        seen = read_table(path, name).finished() if path.is_file() else set()
+        seen = read_table(path, name, columns=()).finished() if path.is_file() else set()
         unseen = images.rows.keys() - seen
         if unseen:
             raise BadInput(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -23,7 +23,6 @@ from chorus.tables import (
     SCHEMAS,
     SKIPPED,
     Table,
-    read_settings,
     read_table,
     write_table,
 )
@@ -135,9 +134,9 @@ def difference(made_with: dict, asked_for: dict, prefix: str = "") -> list[str]:
     return found
 
 
-def check_settings(path: Path, settings: dict) -> None:
+def check_settings(path: Path, made_with: dict, settings: dict) -> None:
     """StaleResults, naming the differences, if a table was made with other settings."""
-    changes = difference(read_settings(path), settings)
+    changes = difference(made_with, settings)
     if changes:
         raise StaleResults(
             f"{path} was made with other settings ({'; '.join(changes[:6])}). Run again with "
@@ -145,11 +144,10 @@ def check_settings(path: Path, settings: dict) -> None:
         )
 
 
-def wanted_samples(stage: Stage, tree: ResultsTree, shard: ShardKey) -> list[int]:
-    """Indices of the samples that a shard's table shall have, rising."""
-    if stage.count is not None:
-        return list(range(stage.count))
-    return sorted(read_table(tree.table(stage.inputs[0], shard), stage.inputs[0]).rows)
+def wanted_samples(stage: Stage, rows: Collection[int]) -> list[int]:
+    """Indices of the samples that a shard's table shall have, rising; rows: those of its first
+    input, if it has one."""
+    return sorted(rows) if stage.count is None else list(range(stage.count))
 
 
 def run_shard(
@@ -179,12 +177,13 @@ def _locked_shard(stage, tree, shard, settings, overwrite, worker, tick, stopped
     side_path = tree.table(stage.side_output, shard) if stage.side_output else None
     side = Table(shard, settings)
     if path.is_file() and not overwrite:
-        check_settings(path, settings)  # another run may have written it meanwhile
         table = read_table(path, stage.output)
+        check_settings(path, table.settings, settings)  # another run may have written it meanwhile
         if side_path is not None and side_path.is_file():
             side = read_table(side_path, stage.side_output)
     inputs = {name: read_table(tree.table(name, shard), name).rows for name in stage.inputs}
-    finished, wanted = table.finished(), wanted_samples(stage, tree, shard)
+    finished = table.finished()
+    wanted = wanted_samples(stage, inputs[stage.inputs[0]] if stage.inputs else ())
     if stage.inputs:  # samples that are gone from the inputs
         for index in table.rows.keys() - set(wanted):
             del table.rows[index]
