@@ -13,6 +13,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from benchmarks.measuring import Row, in_child, load, machine, measure, save, settle_on
 
@@ -81,7 +82,8 @@ def _one(options: argparse.Namespace) -> dict:
     """One row, in this process."""
     if options.row == _ITSELF:
         return machine(options.device)
-    from benchmarks.operations import ROWS, Setting
+    from benchmarks.inputs import Setting
+    from benchmarks.operations import ROWS
 
     setting = Setting(str(options.imports), options.device, options.quick)
     budget = 1.0 if options.quick else 5.0
@@ -105,11 +107,12 @@ def amount(number: float) -> str:
     return f"{number:.3g} "
 
 
-def table(rows: list[Row], found: dict[str, float]) -> str:
+def table(rows: list[Row], found: dict[str, Any]) -> str:
     """The Markdown table, after a line about the machine."""
     lines = [
-        f"This machine: {found['threads']} threads, copies at {amount(found['bandwidth'])}B/s, "
+        f"{found['name']}: {found['threads']} threads, copies at {amount(found['bandwidth'])}B/s, "
         f"multiplies float32 matrices at {amount(found['float32_rate'])}flop/s.",
+        "Versions: " + ", ".join(" ".join(one) for one in found["versions"].items()) + ".",
         "",
         "| operation | size | median | spread | memory | work | attained | reference | ratio "
         "| agreement |",

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import gc
 import json
+import platform
 import resource
 import statistics
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -154,9 +156,10 @@ def within(what: str, found: float, tolerance: float) -> str:
     return text
 
 
-def machine(device: str) -> dict[str, float]:
+def machine(device: str) -> dict[str, Any]:
     """This machine's memory bandwidth, bytes/s (copy of a large array: read and write), and its
-    float32 rate, flop/s (a matrix product), each the best of several."""
+    float32 rate, flop/s (a matrix product), each the best of several; its name, its threads, and
+    the versions of what computes."""
     import torch
 
     settle = settle_on(device)
@@ -170,7 +173,25 @@ def machine(device: str) -> dict[str, float]:
         "bandwidth": 2 * source.numel() * source.element_size() / copied,
         "float32_rate": 2 * side**3 / multiplied,
         "threads": torch.get_num_threads(),
+        "name": _name(device),
+        "versions": {
+            "Python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "numpy", "numba")},
+        },
     }
+
+
+def _name(device: str) -> str:
+    """The model of the GPU, or of the processor, as far as the system tells it."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def settle_on(device: str) -> Callable[[], None]:

@@ -2,105 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 
-from benchmarks import references
-from benchmarks.measuring import Disagreement, Job, Work, within
-from chorus.body.loading import load_body
-from chorus.body.model import star_body
-from chorus.geometry.cameras import intrinsics, look_at
-from chorus.geometry.masks import decode, encode
-from chorus.occupancy.accumulate import accumulate, empty_counts
-from chorus.occupancy.canonical import canonical_space
+from benchmarks import per_sample, references
+from benchmarks.inputs import PIXELS, Samples, Setting
+from benchmarks.measuring import Job, Work, within
+from chorus.geometry.masks import decode
 from chorus.occupancy.distribution import Distribution
 from chorus.occupancy.grid import VoxelGrid
-from chorus.occupancy.mask_bits import of_counts
-from chorus.occupancy.presets import FieldSettings, preset
-from chorus.occupancy.regions import PARTS, Part, interaction_region, parts
+from chorus.occupancy.presets import FieldSettings
+from chorus.occupancy.regions import PARTS, interaction_region
 from chorus.occupancy.skinning_field import skinning_field
-from chorus.occupancy.views import Views
-
-SIDE, PIXELS, POOL = 3.0, 512, 1024
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all rows share: where the body is, the device, and whether to be quick."""
-
-    imports: str = "imports"
-    device: str = "cpu"
-    quick: bool = False
-    threads: int = os.cpu_count() or 1
-
-    @cached_property
-    def body(self):
-        """The free body, built at first use."""
-        return load_body(imports=self.imports)
-
-    @cached_property
-    def star(self):
-        """The body in the canonical pose."""
-        return star_body(self.body)
-
-    def grid(self, resolution: int) -> VoxelGrid:
-        """A grid of the usual side."""
-        return VoxelGrid(resolution, SIDE)
-
-    @property
-    def compared(self) -> int:
-        """Resolution at which slow references are run."""
-        return 24 if self.quick else 48
-
-    def space(self, name: str, resolution: int = 48):
-        """The canonical space of a preset as `chorus aggregate` makes it."""
-        settings = replace(preset(name), resolution=resolution)
-        clusters = (Part("all"), *parts(settings.parts))
-        cache = Path(self.imports) / "cache"
-        return canonical_space(self.body, settings, cache, clusters, self.threads)
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Synthetic samples: poses, cameras all around and elliptic objects as compressed counts."""
-
-    pose: np.ndarray
-    R: np.ndarray
-    t: np.ndarray
-    K: np.ndarray
-    counts: list[bytes]
-
-    @classmethod
-    def random(cls, number: int, seed: int = 0) -> Samples:
-        """Bodies within the picture, seen from 2.5 to 4 m, with an object near the person."""
-        rng = np.random.default_rng(seed)
-        pose = rng.normal(0, 0.3, (number, 24, 3)).astype(np.float32)
-        angle = rng.uniform(0, 2 * np.pi, number)
-        eye = np.stack([np.sin(angle), rng.uniform(-0.1, 0.3, number), np.cos(angle)], axis=1)
-        eye = torch.tensor(eye * rng.uniform(2.5, 4, (number, 1)), dtype=torch.float32)
-        R, t = look_at(eye, torch.zeros(3).expand(number, 3))
-        K = intrinsics(torch.full((number,), 1.17), PIXELS, PIXELS)
-        rows, columns = np.ogrid[:PIXELS, :PIXELS]
-        counts = []
-        for _ in range(number):
-            y, x = rng.uniform(150, 360, 2)
-            a, b = rng.uniform(40, 140, 2)
-            counts.append(encode(((rows - y) / a) ** 2 + ((columns - x) / b) ** 2 < 1))
-        return cls(pose, R.numpy(), t.numpy(), K.float().numpy(), counts)
-
-    def views(self, number: int) -> Views:
-        """The first samples as aggregation takes them, from their compressed masks."""
-        masks = [of_counts([one], PIXELS, PIXELS) for one in self.counts[:number]]
-        return Views.of(
-            self.pose[:number], self.R[:number], self.t[:number], self.K[:number], masks
-        )
 
 
 def field(setting: Setting, resolution: int = 48, compare: bool = True) -> Job:
@@ -138,122 +55,6 @@ def field(setting: Setting, resolution: int = 48, compare: bool = True) -> Job:
         if compare
         else None,
         reference_size=f"{small.resolution}^3",
-    )
-
-
-def calibration(setting: Setting, persons: int = 256) -> Job:
-    """Cameras of persons whose joints a regressor saw under weak perspective."""
-    from chorus.calibration.settings import CalibrationSettings
-    from chorus.calibration.weak_to_perspective import calibrate
-    from chorus.geometry.cameras import project
-
-    people = references.from_tests("references/people.py")
-    adam = references.from_tests("references/adam.py").calibrate_one
-    compared = 2 if setting.quick else 4
-    samples = Samples.random(persons)
-    pose = torch.from_numpy(samples.pose).clone()
-    pose[:, 0] = 0
-    seen = people.photograph(setting.body.posed_joints(pose).double())
-    settings = CalibrationSettings()
-
-    def run(number: int):
-        torch.set_num_threads(1)  # as the stage does, whose processes share the cores
-        given = (seen.joints3d, seen.joints2d, seen.rotation, seen.size)
-        given = (one[:number].float().to(setting.device) for one in given)
-        return calibrate(*given, settings=settings)
-
-    def reference() -> list[float]:
-        return [
-            adam(
-                seen.joints3d[one].float(),
-                seen.joints2d[one].float(),
-                seen.rotation[one].float(),
-                seen.weak[one].float(),
-                people.SIZE,
-                people.SIZE,
-            )[3]
-            for one in range(compared)
-        ]
-
-    def check(found, expected) -> str:
-        if not bool(found.converged.all()):
-            raise Disagreement(f"{int((~found.converged).sum())} persons did not converge")
-        # Both may stop at 0.7 px; below that neither is better than the other.
-        camera = (one[:compared].cpu().double() for one in (found.R, found.t, found.K))
-        pixels, _ = project(seen.joints3d[:compared], *camera)
-        missed = (pixels - seen.joints2d[:compared]).flatten(1).norm(dim=1)
-        residual = missed.numpy() / seen.joints2d.shape[1]
-        excess = residual - np.maximum(expected, 0.7)
-        return within("residual above the loop's, px", float(max(excess.max(), 0)), 0.05)
-
-    # Per step and person 24 joints: projection, 2 x 7 derivatives, their products (about 400
-    # operations a joint), and a 7 x 7 system (about 500).
-    return Job(
-        size=f"{persons} persons",
-        fast=partial(run, persons),
-        warm=partial(run, 2),
-        work=lambda found: Work(float(found.iterations.sum()) * (24 * 400 + 500), "flop"),
-        check=check,
-        unit="person",
-        units=persons,
-        reference=reference,
-        reference_units=compared,
-        reference_size=f"{compared} persons",
-    )
-
-
-def aggregation(
-    setting: Setting, name: str, images: int, resolution: int = 48, compare: bool = True
-) -> Job:
-    """Counting samples from run-length masks, `images` a call, at most POOL held at a time."""
-    space = setting.space(name, resolution)
-    samples = Samples.random(min(images, POOL))
-    compared = 2 if setting.quick else 8
-    path = "device" if setting.device == "cuda" else None
-
-    def run(number: int):
-        counts, members = empty_counts(space), []
-        for start in range(0, number, POOL):
-            batch = min(POOL, number - start)
-            done = accumulate(
-                space, samples.views(batch), counts, setting.threads, setting.device, path
-            )
-            members.append(done.members)
-        return counts, np.concatenate(members, axis=1)
-
-    def reference():
-        masks = [decode(one, PIXELS, PIXELS) for one in samples.counts[:compared]]
-        given = (one[:compared] for one in (samples.pose, samples.R, samples.t, samples.K))
-        return references.aggregate(space, *given, masks)
-
-    def check(found, expected) -> str:
-        if expected is None:
-            total = int(found[0]["all"].samples.sum())
-            return within("samples not counted", float(images - total), 0)
-        counts, members = run(compared)
-        if not np.array_equal(members, expected[2]):
-            raise Disagreement("the samples joined other clusters than in the plain reference")
-        differing = 0
-        for number, part in enumerate(space.parts):
-            for which, name in enumerate(("image", "mask")):
-                mine = getattr(counts[part.name], name).reshape(12, -1).astype(np.int64)
-                differing += int(np.abs(mine - expected[which][number]).sum())
-        share = differing / (2 * compared * len(space.parts) * space.grid.count)
-        return within("share of voxels counted otherwise (rounding)", share, 1e-4)
-
-    # A blend of 12 numbers by the non-zero weights, then place, division, bounds and look-up.
-    flops = 24 * np.count_nonzero(space.weights) + 30 * space.grid.count
-    return Job(
-        size=f"{name}, {images:,} images of {PIXELS}^2, {resolution}^3 voxels",
-        fast=partial(run, images),
-        warm=partial(run, 2),
-        work=lambda _: Work(float(images * flops), "flop"),
-        check=check,
-        unit="image",
-        units=images,
-        reference=reference if compare else None,
-        reference_units=compared,
-        reference_size=f"{compared} images",
     )
 
 
@@ -371,67 +172,6 @@ def regions(setting: Setting, resolution: int = 48) -> Job:
     )
 
 
-def table(setting: Setting, rows: int = 1000) -> Job:
-    """Reading and checking a table of segmentations."""
-    from chorus.samples import ShardKey
-    from chorus.tables import Table, read_table, write_table
-
-    counts = Samples.random(rows).counts
-    written = Table(ShardKey("model", "chair", "A person sits on a chair", "original"), {})
-    for index in range(rows):
-        detections = [
-            {"label": label, "score": 0.5, "box": [0.0, 1.0, 2.0, 3.0], "mask": mask}
-            for label, mask in (("chair", counts[index]), ("person", counts[index - 1]))
-        ]
-        size = {"width": PIXELS, "height": PIXELS, "detections": detections}
-        written.rows[index] = {"index": index, "status": "done", "reason": "", **size}
-    folder = tempfile.TemporaryDirectory()
-    path = Path(folder.name) / "table.parquet"
-    write_table(path, "segmentations", written)
-
-    def check(found, _) -> str:
-        if found.rows != written.rows:
-            raise Disagreement("the table read is not the one written")
-        folder.cleanup()
-        return "every value as written"
-
-    return Job(
-        size=f"{rows:,} rows of two masks, {path.stat().st_size / 1e3:,.0f} kB",
-        fast=partial(read_table, path, "segmentations"),
-        warm=partial(read_table, path, "segmentations"),
-        work=lambda _: Work(float(path.stat().st_size), "B"),
-        check=check,
-    )
-
-
-def mask(setting: Setting, masks: int = 1024) -> Job:
-    """Run-length masks to bits."""
-    counts = Samples.random(masks).counts
-
-    def run(number: int):
-        return [of_counts([one], PIXELS, PIXELS) for one in counts[:number]]
-
-    def check(found, expected) -> str:
-        for one, other in zip(found, expected, strict=False):
-            if not np.array_equal(one.dense(), other):
-                raise Disagreement("a mask decoded otherwise than by the plain decoder")
-        return "every pixel equal"
-
-    moved = sum(map(len, counts)) + masks * PIXELS * PIXELS / 8
-    return Job(
-        size=f"{masks:,} masks of {PIXELS}^2",
-        fast=partial(run, masks),
-        warm=partial(run, 1),
-        work=lambda _: Work(moved, "B"),
-        check=check,
-        unit="mask",
-        units=masks,
-        reference=lambda: [decode(one, PIXELS, PIXELS) for one in counts[:64]],
-        reference_units=min(64, masks),
-        reference_size=f"{min(64, masks)} masks",
-    )
-
-
 def pose_body(setting: Setting, poses: int = 64) -> Job:
     """Posing the body: kinematics and linear blend skinning of every vertex."""
     pose = torch.from_numpy(Samples.random(poses).pose).to(setting.device)
@@ -459,15 +199,15 @@ def pose_body(setting: Setting, poses: int = 64) -> Job:
 
 ROWS: dict[str, Callable[[Setting], Job]] = {
     "skinning-field": field,
-    "calibration": calibration,
-    "aggregation-quant-64": partial(aggregation, name="quant:full", images=64),
-    "aggregation-quant-1024": partial(aggregation, name="quant:full", images=1024),
-    "aggregation-qual-64": partial(aggregation, name="qual:demo", images=64),
-    "aggregation-qual-1024": partial(aggregation, name="qual:demo", images=1024),
+    "calibration": per_sample.calibration,
+    "aggregation-quant-64": partial(per_sample.aggregation, name="quant:full", images=64),
+    "aggregation-quant-1024": partial(per_sample.aggregation, name="quant:full", images=1024),
+    "aggregation-qual-64": partial(per_sample.aggregation, name="qual:demo", images=64),
+    "aggregation-qual-1024": partial(per_sample.aggregation, name="qual:demo", images=1024),
     "pap": pap,
     "interaction-regions": regions,
-    "read-table": table,
-    "mask-decoding": mask,
+    "read-table": per_sample.table,
+    "mask-decoding": per_sample.mask,
     "posing-bodies": pose_body,
     "posing-a-distribution": pose_distribution,
 }

@@ -114,3 +114,12 @@ def pose_body(body, poses):
         blended = (body.weights.double().numpy() @ chain.reshape(24, 16)).reshape(-1, 4, 4)
         posed[number] = np.einsum("vij,vj->vi", blended, rest)[:, :3]
     return posed
+
+
+def read_rows(path: Path) -> list[dict]:
+    """A table's rows, value by value."""
+    import pyarrow.parquet
+
+    content = pyarrow.parquet.read_table(path)
+    names = content.column_names
+    return [{name: content[name][at].as_py() for name in names} for at in range(len(content))]

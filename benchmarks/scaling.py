@@ -50,7 +50,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _one(name: str, imports: str) -> Row:
     """One measurement, in this process; large ones are run as rarely as `measure` allows."""
-    from benchmarks.operations import Setting, aggregation, field
+    from benchmarks.inputs import Setting
+    from benchmarks.operations import field
+    from benchmarks.per_sample import aggregation
 
     kind, size = name.split(":")
     setting, number = Setting(imports), int(size)
