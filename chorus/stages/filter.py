@@ -74,8 +74,10 @@ def run(options: Options, progress: Progress = None) -> Report:
     )
     report = run_table_stage(stage, options, shards, progress)
     paths = [path for shard in shards if (path := tree.table("filtered", shard)).is_file()]
-    tables = (read_table(path, "filtered", columns=("verdicts",)) for path in paths)
-    rows = [row for table in tables for row in table.rows.values()]
-    kept = sum(retained(row, [DEFAULT_RULE]) for row in rows)
-    report.line += f"; rule {DEFAULT_RULE} retains {kept} of {len(rows)}"
+    kept = total = 0
+    for path in paths:
+        rows = read_table(path, "filtered", columns=("verdicts",)).rows.values()
+        kept += sum(retained(row, [DEFAULT_RULE]) for row in rows)
+        total += len(rows)
+    report.line += f"; rule {DEFAULT_RULE} retains {kept} of {total}"
     return report
