@@ -53,7 +53,7 @@ def write_sheet(
         path,
         tiles,
         title=category,
-        subtitle="generated images and verdicts",
+        subtitle="images and verdicts",
         columns=COLUMNS,
         kind=renderer,
     )

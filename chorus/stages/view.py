@@ -86,7 +86,8 @@ def run(options: Options, progress: Progress = None) -> Report:
     already = f", {total - drawn} already there" if drawn < total else ""
     seconds = time.monotonic() - started
     where = ", ".join(map(str, pages))
-    report.line = f"view: {drawn} distributions drawn{already} in {seconds:.1f} s → {where}"
+    many = "distribution" if drawn == 1 else "distributions"
+    report.line = f"view: {drawn} {many} drawn{already} in {seconds:.1f} s → {where}"
     report.ok = not report.problems
     return report
 
@@ -136,12 +137,18 @@ def _prompts(options: Options) -> dict[str, list[str]]:
 
 
 def _is_drawn(drawing: Drawing) -> bool:
-    try:
-        record = json.loads((drawing.folder / _RECORD).read_text())
-    except (OSError, ValueError):
-        return False
+    record = _drawn_before(drawing.folder)
     whole = all(drawing.file(suffix).is_file() for suffix in (".png", ".mp4"))
     return whole and record.get(drawing.part) == _fingerprint(drawing)
+
+
+def _drawn_before(folder: Path) -> dict[str, str]:
+    """What each part's pictures were drawn of; nothing if the record is missing or damaged."""
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _fingerprint(drawing: Drawing) -> str:
@@ -160,10 +167,8 @@ def _draw_all(options: Options, drawings: Sequence[Drawing]) -> Iterator[Drawing
 
 
 def _remember(drawing: Drawing) -> None:
-    path = drawing.folder / _RECORD
-    record = json.loads(path.read_text()) if path.is_file() else {}
-    record[drawing.part] = _fingerprint(drawing)
-    atomic_write(path, json.dumps(record, sort_keys=True).encode())
+    record = {**_drawn_before(drawing.folder), drawing.part: _fingerprint(drawing)}
+    atomic_write(drawing.folder / _RECORD, json.dumps(record, sort_keys=True).encode())
 
 
 def _draw(options: Options, drawing: Drawing) -> None:

@@ -1,4 +1,4 @@
-"""Contact sheets: generated images with masks, fitted bodies and verdicts, in one tidy grid."""
+"""Contact sheets: images with masks, fitted bodies and verdicts, in one tidy grid."""
 
 from __future__ import annotations
 

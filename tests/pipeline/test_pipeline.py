@@ -23,6 +23,7 @@ from chorus.cli import main
 from chorus.results import ResultsTree
 from chorus.samples import ShardKey
 from chorus.settings import RunOptions
+from chorus.stages import view
 from chorus.stages.sheet import write_sheet
 from chorus.tables import read_table, write_table
 
@@ -356,13 +357,31 @@ def test_truth_scores_the_stored_aggregation(base, capsys):
     assert 0 < full["soft_ap"] <= full["soft_ap_ceiling"] <= 1
 
 
-def test_view_draws_once_and_collects(tree, capsys):
+def test_view_draws_once_and_collects_also_if_it_was_killed(tree):
     only = ["--prompts", PROMPTS[0], "--aggr_setting_names", "quant:full", "--workers", "2"]
-    shutil.rmtree(tree / "results/aggregations/synthetic-v1/surfboard/total-aggregation")
+    aggregations = tree / "results/aggregations/synthetic-v1/surfboard"
+    shutil.rmtree(aggregations / "total-aggregation")
     arguments = command(tree, "view", *only, "--save_dir", str(tree / "shown"))
+    code = f"""
+        import os, signal
+        from pathlib import Path
+        rename = os.replace
+        def replace(source, target):
+            rename(source, target)
+            if Path(target).suffix == ".json":  # the record of what is drawn
+                os.kill(os.getpid(), signal.SIGKILL)
+        os.replace = replace
+        from chorus.cli import main
+        main({[*arguments, "--workers", "1"]!r})
+    """
+    script = [sys.executable, "-c", textwrap.dedent(code)]
+    assert subprocess.run(script, check=False, cwd=REPOSITORY).returncode == -9
+    drawn = {path: path.read_bytes() for path in aggregations.rglob("*.mp4")}
+    assert len(drawn) == 1
     run = [sys.executable, "-m", "chorus.cli", *arguments]
     first = subprocess.run(run, check=True, cwd=REPOSITORY, capture_output=True, text=True)
-    assert "2 distributions drawn" in first.stdout
+    assert "1 distribution drawn, 1 already there" in first.stdout
+    assert all(path.read_bytes() == content for path, content in drawn.items())
     names = {path.name for path in (tree / "shown").iterdir()}
     expected = {
         f"{PROMPTS[0]} - {part}.{end}" for part in ("all", "fullbody") for end in ("png", "mp4")
@@ -370,6 +389,13 @@ def test_view_draws_once_and_collects(tree, capsys):
     assert names == expected | {"index.html", "contact_sheet.png"}
     again = subprocess.run(run, check=True, cwd=REPOSITORY, capture_output=True, text=True)
     assert "0 distributions drawn, 2 already there" in again.stdout
+
+
+def test_a_damaged_record_of_pictures_is_begun_anew(tmp_path):
+    (tmp_path / "all.npz").write_bytes(b"a distribution")
+    (tmp_path / "pictures.json").write_text('{"all": ')
+    view._remember(view.Drawing(tmp_path, "all"))
+    assert list(json.loads((tmp_path / "pictures.json").read_text())) == ["all"]
 
 
 def _shards(root: Path) -> list[ShardKey]:
