@@ -88,6 +88,7 @@ def aggregation(
     path = "device" if setting.device == "cuda" else None
 
     def run(number: int):
+        torch.set_num_threads(1)  # as the stage does, whose kernels have threads of their own
         counts, members = empty_counts(space), []
         for start in range(0, number, POOL):
             batch = min(POOL, number - start)

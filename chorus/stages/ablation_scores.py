@@ -18,10 +18,10 @@ from chorus.samples import ShardKey
 from chorus.settings import RunOptions
 from chorus.stages.ablations import ABLATIONS, FULL
 from chorus.stages.aggregations import WHOLE, load
-from chorus.stages.evaluate import one_torch_thread
 from chorus.stages.report import Progress
 from chorus.stages.scores import MAKES
 from chorus.stages.testset import shard_of
+from chorus.stages.torch_threads import one_torch_thread
 from chorus.stages.truth import known_scenes
 
 if TYPE_CHECKING:

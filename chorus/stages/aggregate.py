@@ -36,6 +36,7 @@ from chorus.stages.aggregations import (
 from chorus.stages.gather import Retained, gather
 from chorus.stages.loop import difference
 from chorus.stages.report import Progress, Report
+from chorus.stages.torch_threads import one_torch_thread
 
 if TYPE_CHECKING:
     from chorus.occupancy.canonical import CanonicalSpace
@@ -228,9 +229,10 @@ class Aggregator:
         refused: Counter[str] = Counter()
         device = resolve_device(self._options.device)
         for batch in batches:
-            into = accumulate(
-                space, views(found, batch), counts, self._options.worker_count, device
-            )
+            with one_torch_thread():
+                into = accumulate(
+                    space, views(found, batch), counts, self._options.worker_count, device
+                )
             refused.update(filter(None, into.refused))
             tick(len(batch))
         return counts, refused

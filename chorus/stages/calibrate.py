@@ -18,6 +18,7 @@ from chorus.settings import RunOptions, resolve_device
 from chorus.stages.filter import retained
 from chorus.stages.loop import Outcome, Sample, Stage
 from chorus.stages.report import Progress, Report, run_table_stage
+from chorus.stages.torch_threads import one_torch_thread
 from chorus.tables import read_settings
 
 if TYPE_CHECKING:
@@ -97,9 +98,7 @@ class CalibrationWorker:
         pose = tensor([p["pose"] for p in persons]).view(-1, 24, 3)
         rotation = roma.rotvec_to_rotmat(pose[:, 0])
         pose[:, 0] = 0
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # systems of 7 unknowns: more threads only wait for each other
-        try:
+        with one_torch_thread():
             found = calibrate(
                 source.posed_joints(pose),
                 tensor([p["joints"] for p in persons]).view(-1, 24, 2),
@@ -107,8 +106,6 @@ class CalibrationWorker:
                 tensor([[image["width"], image["height"]] for image in images]),
                 settings=self._settings,
             )
-        finally:
-            torch.set_num_threads(threads)
         numbers = {n: getattr(found, n).cpu().numpy() for n in ("R", "t", "K", "residual")}
         return [
             Outcome(skipped=f"camera: {failure}")

@@ -12,9 +12,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +41,7 @@ from chorus.stages.loop import difference
 from chorus.stages.report import Progress, Report
 from chorus.stages.scores import MAKES, RESULTS, VERSION, digest, read_scores
 from chorus.stages.testset import shard_of
+from chorus.stages.torch_threads import one_torch_thread
 from chorus.tables import DONE, read_table
 
 if TYPE_CHECKING:
@@ -293,16 +293,3 @@ def _generated(tree: ResultsTree, model: str, category: str) -> int | None:
 def _number(value: float) -> float | None:
     """JSON has no NaN; an image without a target has no figure."""
     return None if math.isnan(value) else float(value)
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """The images share the cores; threads inside each image would only get in their way."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from chorus.errors import ChorusError
 from chorus.files import atomic_write
-from chorus.stages.evaluate import one_torch_thread
 from chorus.stages.photographs import image_folder, read_photograph
 from chorus.stages.scores import scored_field, scored_rows
+from chorus.stages.torch_threads import one_torch_thread
 
 if TYPE_CHECKING:
     import numpy as np
