@@ -99,21 +99,7 @@ class BodyModel:
         betas: (..., S) with S up to the model's number of shape components (the others count as
         zero); None is the zero shape. Metres. BadInput if there are more betas than components.
         """
-        if betas is None:
-            return self.v_template, self._template_joints
-        betas = self._tensor(betas)
-        count = betas.shape[-1] if betas.ndim else 0
-        if not 1 <= count <= self.shapedirs.shape[2]:
-            raise BadInput(
-                f"shape parameters have the shape {tuple(betas.shape)}; the body {self.name!r} "
-                f"expects (..., S) with S from 1 to {self.shapedirs.shape[2]}."
-            )
-        offsets = betas @ self.shapedirs[..., :count].flatten(0, 1).T
-        joint_offsets = betas @ self._joint_shapedirs[..., :count].flatten(0, 1).T
-        return (
-            self.v_template + offsets.unflatten(-1, (-1, 3)),
-            self._template_joints + joint_offsets.unflatten(-1, (-1, 3)),
-        )
+        return self._rest_vertices(betas), self._rest_joints(betas)
 
     def skinning_transforms(
         self,
@@ -152,7 +138,7 @@ class BodyModel:
         """
         rotations = self._rotations(pose)
         transforms, joints = self._kinematics(rotations, betas, translation)
-        vertices = self.rest(betas)[0]
+        vertices = self._rest_vertices(betas)
         if self.posedirs is not None:
             identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
             feature = (rotations[..., 1:, :, :] - identity).flatten(-3)
@@ -164,7 +150,7 @@ class BodyModel:
 
     def _kinematics(self, rotations: Tensor, betas: Any, translation: Any) -> tuple[Tensor, Tensor]:
         """Transforms A (..., 24, 4, 4) and posed joints (..., 24, 3) of rotation matrices."""
-        joints = self._template_joints if betas is None else self.rest(betas)[1]
+        joints = self._rest_joints(betas)
         batch = torch.broadcast_shapes(rotations.shape[:-3], joints.shape[:-2])
         rotations = rotations.expand(*batch, JOINT_COUNT, 3, 3)
         joints = joints.expand(*batch, JOINT_COUNT, 3)
@@ -184,6 +170,31 @@ class BodyModel:
         upper = torch.cat([turn, shift[..., None]], dim=-1)
         bottom = upper.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*upper.shape[:-2], 1, 4)
         return torch.cat([upper, bottom], dim=-2), posed
+
+    def _rest_vertices(self, betas: Any) -> Tensor:
+        return self._shaped(self.v_template, self.shapedirs, betas)
+
+    def _rest_joints(self, betas: Any) -> Tensor:
+        return self._shaped(self._template_joints, self._joint_shapedirs, betas)
+
+    def _shaped(self, points: Tensor, directions: Tensor, betas: Any) -> Tensor:
+        """Points (P, 3) moved by betas along their directions (P, 3, S): (..., P, 3).
+
+        Added up component by component: a matrix product sums in an order that depends on how many
+        bodies and threads there are, and a body must not depend on its batch.
+        """
+        if betas is None:
+            return points
+        betas = self._tensor(betas)
+        count = betas.shape[-1] if betas.ndim else 0
+        if not 1 <= count <= directions.shape[2]:
+            raise BadInput(
+                f"shape parameters have the shape {tuple(betas.shape)}; the body {self.name!r} "
+                f"expects (..., S) with S from 1 to {directions.shape[2]}."
+            )
+        for beta, direction in zip(betas.unbind(-1), directions.unbind(-1), strict=False):
+            points = points + beta[..., None, None] * direction
+        return points
 
     def _rotations(self, pose: Any) -> Tensor:
         """Rotation matrices (..., 24, 3, 3) of a pose in either form."""

@@ -239,7 +239,5 @@ def body_joints(body: BodyModel, pose: np.ndarray, betas: np.ndarray) -> np.ndar
     count = min(betas.shape[-1], body.shapedirs.shape[2])
     shape = torch.from_numpy(np.ascontiguousarray(betas[:, :count]))
     with torch.no_grad():
-        transforms = body.skinning_transforms(torch.from_numpy(pose), shape)
-        rest = body.rest(shape)[1]
-        joints = (transforms[..., :3, :3] @ rest[..., None])[..., 0] + transforms[..., :3, 3]
+        joints = body.posed_joints(torch.from_numpy(pose), shape)
     return joints.numpy().astype(np.float32)

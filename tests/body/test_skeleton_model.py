@@ -122,6 +122,22 @@ def test_fewer_betas_count_as_zero():
     )
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_body_does_not_depend_on_its_batch(threads):
+    body, pose = stick_body(torch.float32), random_pose(1, 33).float()
+    betas = torch.randn(33, 4, generator=torch.Generator().manual_seed(2))
+    together = body.posed_joints(pose, betas), body.rest(betas)[0]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for count in (1, 2, 5, 7, 16):
+            some = body.posed_joints(pose[:count], betas[:count]), body.rest(betas[:count])[0]
+            for one, all_ in zip(some, together, strict=True):
+                assert torch.equal(one, all_[:count]), count
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_joints_follow_the_shape():
     body, betas = stick_body(), torch.randn(5, 4, dtype=torch.float64)
     vertices, joints = body.rest(betas)
