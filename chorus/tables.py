@@ -21,7 +21,6 @@ from chorus.files import replacing
 from chorus.samples import ShardKey
 
 if TYPE_CHECKING:
-    import pyarrow
     from pyarrow.parquet import ParquetFile
 
 _METADATA = b"chorus"
@@ -182,7 +181,9 @@ def write_table(path: Path, name: str, table: Table) -> None:
         raise BadInput(f"{path}: a row does not fit the schema {name!r}: {error}") from error
     content = content.replace_schema_metadata({_METADATA: _json(metadata)})
     with replacing(path) as temporary:
-        pyarrow.parquet.write_table(content, temporary, compression="zstd")
+        pyarrow.parquet.write_table(
+            content, temporary, compression="zstd", write_page_checksum=True
+        )
 
 
 def read_table(path: Path, name: str, columns: Collection[str] | None = None) -> Table:
@@ -211,18 +212,18 @@ def read_table(path: Path, name: str, columns: Collection[str] | None = None) ->
             raise BadInput(
                 f"{path} has a foreign schema: {', '.join(odd)}; make it with --overwrite."
             )
-        rows = _content(file, path, None if columns is None else [*_COMMON, *columns]).to_pylist()
+        rows = _content(file, path, None if columns is None else [*_COMMON, *columns])
     check_rows(rows, name, str(path), expected.columns if columns is None else columns)
     shard = ShardKey(*metadata["shard"])
     return Table(shard, metadata["settings"], {row["index"]: row for row in rows})
 
 
-def _content(file: ParquetFile, path: Path, columns: list[str] | None) -> pyarrow.Table:
+def _content(file: ParquetFile, path: Path, columns: list[str] | None) -> list[dict]:
     import pyarrow
 
     try:
-        return file.read(columns)
-    except (OSError, pyarrow.ArrowException) as error:
+        return file.read(columns).to_pylist()
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
         raise BadInput(
             f"{path} is damaged ({error}); delete it and run the stage again."
         ) from error
@@ -313,10 +314,10 @@ def _opened(path: Path) -> Iterator[tuple[ParquetFile, dict]]:
     import pyarrow.parquet
 
     try:
-        file = pyarrow.parquet.ParquetFile(path)
+        file = pyarrow.parquet.ParquetFile(path, page_checksum_verification=True)
     except FileNotFoundError as error:
         raise BadInput(f"{path} does not exist; run the stage that makes it first.") from error
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
         raise BadInput(
             f"{path} is not a readable Parquet table ({error}); delete it and run the stage again."
         ) from error

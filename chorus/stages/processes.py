@@ -60,8 +60,8 @@ def in_processes(
                 "finished is kept; run the same command again, perhaps with fewer --workers."
             ) from error
         finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # first, so that none begins stopped
             stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager

@@ -216,7 +216,9 @@ def _locked_shard(stage, tree, shard, settings, overwrite, worker, tick, stopped
         if worked:
             write()
         raise
-    write()
+    # Nothing is written over a whole table by a run that was stopped before it made anything.
+    if worked or not stopped():
+        write()
     return summary
 
 

@@ -19,6 +19,7 @@ from chorus.files import DiskFull
 from chorus.results import ResultsTree
 from chorus.samples import ShardKey
 from chorus.stages.loop import Outcome, Stage, difference, run
+from chorus.stages.shard_work import Job, run_shard
 from chorus.tables import read_table
 
 SHARDS = [ShardKey("m", "chair", "A person sits on a chair", f"view {n}") for n in range(6)]
@@ -116,6 +117,18 @@ def test_a_missing_or_damaged_input_stops_only_its_shard(tmp_path):
     assert summary.done == 3 and len(summary.errors) == 2
     assert "not a readable Parquet table" in summary.errors[0]
     assert "run the stage that makes images first" in summary.errors[1]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_shard_that_is_stopped_before_it_began_stays_as_it_was(tmp_path, overwrite):
+    tree = ResultsTree(tmp_path)
+    run(pictures(), tree, SHARDS[:1])
+    before = tree.table("images", SHARDS[0]).read_bytes()
+    for shard in SHARDS[:2]:
+        job = Job(pictures(count=9), tree, shard, {"model": "m"}, overwrite)
+        assert run_shard(job, PictureWorker(), stopped=lambda: True).done == 0
+    assert tree.table("images", SHARDS[0]).read_bytes() == before
+    assert not tree.table("images", SHARDS[1]).exists()
 
 
 def test_errors_that_concern_all_samples_end_the_run(tmp_path):
