@@ -48,6 +48,15 @@ COMMANDS = {
 # `import` cannot be a module.
 _MODULES = {"report": "report_pap", "import": "import_images"}
 
+# What the packages that setup.py always installs are imported as.
+# fmt: off
+_CORE = frozenset({
+    "anny", "embreex", "filelock", "imageio", "imageio_ffmpeg", "jaxtyping", "matplotlib",
+    "numba", "numpy", "cv2", "PIL", "pyarrow", "pycocotools", "yaml", "roma", "rtree", "skimage",
+    "scipy", "torch", "tqdm", "trimesh", "tyro",
+})
+# fmt: on
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
@@ -72,6 +81,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.filename is None:
             raise
         print(f"error: {error.filename}: {error.strerror}.", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name not in _CORE:
+            raise
+        print(
+            f"error: the package {error.name} is missing; activate the environment "
+            "(. .venv/bin/activate) or run sh scripts/setup_venv.sh.",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("interrupted; what is finished is kept, run the command again.", file=sys.stderr)

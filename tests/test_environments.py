@@ -7,6 +7,7 @@ import re
 import runpy
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,31 @@ def test_doctor_names_packages_of_their_extras(packaging):
         if group == "generation":
             own |= {"huggingface-hub", "safetensors"}  # which those two bring
         assert {plain(name) for name in packages} <= own
+
+
+def test_a_command_without_the_environment_names_what_is_missing(packaging, monkeypatch, capsys):
+    from importlib.metadata import packages_distributions
+
+    from chorus import cli
+
+    made_by = packages_distributions()
+    core = {plain(name) for name in packaging["install_requires"]}
+    assert {plain(one) for name in cli._CORE for one in made_by.get(name, [])} <= core
+    assert len(cli._CORE) == len(core)
+
+    monkeypatch.setitem(sys.modules, "tyro", None)
+    assert cli.main(["status"]) == 2
+    said = capsys.readouterr().err
+    assert "the package tyro is missing; activate the environment" in said
+    assert "setup_venv.sh" in said
+
+
+def test_a_missing_module_of_our_own_is_not_taken_for_a_package(monkeypatch):
+    from chorus import cli
+
+    monkeypatch.setitem(sys.modules, "chorus.stages.status", None)
+    with pytest.raises(ModuleNotFoundError, match=r"chorus\.stages\.status"):
+        cli.main(["status"])
 
 
 @pytest.fixture
