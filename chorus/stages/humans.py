@@ -17,6 +17,7 @@ from chorus.settings import RunOptions
 from chorus.stages import adapters
 from chorus.stages.loop import Outcome, Stage
 from chorus.stages.person_worker import PersonWorker
+from chorus.stages.reading import check_images_are_kept
 from chorus.stages.report import Progress, Report, run_table_stage
 from chorus.synthetic.noise_settings import NoiseSettings
 
@@ -82,5 +83,6 @@ def run(options: Options, progress: Progress = None) -> Report:
         },
         make_worker=functools.partial(make_worker, options),
         processes=synthetic,
+        check_overwrite=check_images_are_kept,
     )
     return run_table_stage(stage, options, shards, progress)

@@ -11,6 +11,7 @@ from chorus.settings import RunOptions
 from chorus.stages import adapters
 from chorus.stages.loop import Outcome, Stage
 from chorus.stages.person_worker import PersonWorker
+from chorus.stages.reading import check_images_are_kept
 from chorus.stages.report import Progress, Report, run_table_stage
 from chorus.synthetic.noise_settings import NoiseSettings
 
@@ -50,5 +51,6 @@ def run(options: Options, progress: Progress = None) -> Report:
         settings=adapters.settings_of("keypoint_model", options),
         make_worker=functools.partial(make_worker, options),
         processes=adapters.is_synthetic("keypoint_model", options),
+        check_overwrite=check_images_are_kept,
     )
     return run_table_stage(stage, options, shards, progress)

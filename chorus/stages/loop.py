@@ -111,7 +111,11 @@ def _survey(
             settings[f"from {name}"] = read_settings(path)
     wanted = wanted_samples(stage, rows)
     path = tree.table(stage.output, shard)
-    if overwrite or not path.is_file():
+    if not path.is_file():
+        return settings, len(wanted), 0, False
+    if overwrite:
+        if stage.check_overwrite is not None:
+            stage.check_overwrite(tree, shard)
         return settings, len(wanted), 0, False
     table = read_table(path, stage.output, columns=())
     check_settings(path, table.settings, settings)

@@ -7,8 +7,9 @@ import numpy as np
 from chorus.errors import BadInput
 from chorus.perception.protocols import Image
 from chorus.results import ResultsTree
+from chorus.samples import ShardKey
 from chorus.stages.loop import Sample
-from chorus.tables import DONE
+from chorus.tables import DONE, read_table
 
 THUMBNAIL = ".thumbnail.jpg"
 """How the name of a file ends that `chorus prune` left of an image; it leaves no name of none."""
@@ -28,6 +29,17 @@ def read_image(tree: ResultsTree, sample: Sample) -> Image:
             f"the image of {sample.key} was not kept (chorus prune); run images --overwrite."
         )
     return _read(tree, sample)
+
+
+def check_images_are_kept(tree: ResultsTree, shard: ShardKey) -> None:
+    """BadInput if images of the shard were pruned, so that no network can look at them again."""
+    rows = read_table(tree.table("images", shard), "images", columns=("file",)).rows.values()
+    gone = sum(row["status"] == DONE and is_pruned(row) for row in rows)
+    if gone:
+        raise BadInput(
+            f"{shard} stays as it is: {gone} of its {len(rows)} images were not kept (chorus "
+            "prune); to overwrite, run images --overwrite first."
+        )
 
 
 def read_what_is_kept(tree: ResultsTree, sample: Sample) -> Image | None:

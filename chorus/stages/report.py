@@ -54,4 +54,5 @@ def run_table_stage(
     for reason, count in sorted(summary.reasons.items(), key=lambda item: -item[1])[:5]:
         problems.append(f"{count} x {reason}")
     line = summary.line(stage.name, where, time.monotonic() - started)
-    return Report(line, problems, ok=not summary.errors)
+    nothing = summary.failed and not (summary.done or summary.skipped or summary.already)
+    return Report(line, problems, ok=not summary.errors and not nothing)

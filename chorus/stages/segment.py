@@ -16,6 +16,7 @@ from chorus.settings import RunOptions
 from chorus.stages import adapters
 from chorus.stages.image_reader import ImageReader
 from chorus.stages.loop import Outcome, Sample, Stage
+from chorus.stages.reading import check_images_are_kept
 from chorus.stages.report import Progress, Report, run_table_stage
 from chorus.synthetic.noise_settings import NoiseSettings
 from chorus.vocabulary import resolve_category
@@ -122,5 +123,6 @@ def run(options: Options, progress: Progress = None) -> Report:
         },
         make_worker=functools.partial(SegmentWorker, options),
         processes=adapters.is_synthetic("segmenter", options),
+        check_overwrite=check_images_are_kept,
     )
     return run_table_stage(stage, options, shards, progress)

@@ -76,6 +76,8 @@ class Stage:
     count: int | None = None  # number of samples a shard shall have; None: those of inputs[0]
     batch_size: int = 32
     processes: bool = True  # False for stages too light to be worth starting processes
+    check_overwrite: Callable[[ResultsTree, ShardKey], None] | None = None
+    """Raises BadInput for a shard whose table could not be made again if it were replaced."""
 
 
 Batch = tuple[list[Sample], list[tuple[int, dict, None]]]

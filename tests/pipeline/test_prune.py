@@ -60,8 +60,16 @@ def test_a_thumbnail_stands_for_its_image(tree):
 
 def test_a_network_that_needs_the_image_is_told(tree, capsys):
     assert main(command(tree, "prune")) == 0
-    main(command(tree, "segment", "--overwrite"))
-    assert "was not kept (chorus prune); run images --overwrite" in capsys.readouterr().err
+    before = files(tree)
+    for stage in ("segment", "humans", "keypoints"):
+        assert main(command(tree, stage, "--overwrite")) == 1
+        told = capsys.readouterr().err
+        assert "3 of its 3 images were not kept (chorus prune); to overwrite, run images" in told
+    assert files(tree) == before
+    for path in (tree / "results/segmentations").rglob("*.parquet"):
+        path.unlink()
+    assert main(command(tree, "segment")) == 1, "nothing could be done"
+    assert "kept (chorus prune); run images --overwrite" in capsys.readouterr().err
 
 
 def test_unseen_images_stay(tree, capsys):
