@@ -68,7 +68,13 @@ class Summary:
     categories: tuple[CategoryFigures, ...]
     """Every category given, by name."""
     overall: Figures
-    """Mean over the evaluated categories."""
+    """Mean over the evaluated categories; each figure over those of `averaged`."""
+
+    @property
+    def averaged(self) -> Int[np.ndarray, " 4"]:
+        """Categories in each figure's mean: the evaluated ones in which any image has a target."""
+        counted = [one.counted > 0 for one in self.categories if one.evaluated]
+        return np.sum(counted, axis=0, dtype=int) if counted else np.zeros(len(VARIANTS), int)
 
     @property
     def left_out(self) -> tuple[str, ...]:

@@ -78,7 +78,11 @@ class Section:
         return [*_FIRST, *self.summary.names]
 
     def rows(self) -> list[tuple[list[str], Figures, str]]:
-        """First cells, figures and kind ("", "outside", "mean") of every line; the mean last."""
+        """First cells, figures and kind ("", "outside", "mean") of every line; the mean last.
+
+        The mean's first cell says of how many categories it is: one number, or one per figure where
+        some have no target for the `hoa` figures.
+        """
         rows = []
         for one in self.summary.categories:
             record = self.records[one.category]
@@ -89,9 +93,9 @@ class Section:
             rows.append(([name, *counts], one, kind))
         evaluated = [one for one in self.summary.categories if one.evaluated]
         if evaluated:
-            many = f"{len(evaluated)} categor{'ies' if len(evaluated) > 1 else 'y'}"
             images = str(sum(one.images for one in evaluated))
-            rows.append(([f"mean of {many}", images, "", ""], self.summary.overall, "mean"))
+            name = f"mean of {_many(self.summary.averaged.tolist())}"
+            rows.append(([name, images, "", ""], self.summary.overall, "mean"))
         return rows
 
 
@@ -191,6 +195,13 @@ def _sections(options: Options) -> list[Section]:
     ]
 
 
+def _many(categories: Sequence[int]) -> str:
+    """Over how many categories the figures' means are, in words: one number if they agree."""
+    if len(set(categories)) > 1:
+        return f"{', '.join(map(str, categories))} categories"
+    return f"{categories[0]} categor{'y' if categories[0] == 1 else 'ies'}"
+
+
 def _lines(section: Section) -> tuple[list[str], list[list[str]]]:
     return section.header, [[*first, *_cells(figures)] for first, figures, _ in section.rows()]
 
@@ -282,6 +293,10 @@ def _json(sections: Sequence[Section]) -> str:
                 for one in section.summary.categories
             },
             "mean": figures(section.summary.overall),
+            "categories_in_mean": {
+                f"m{name}": int(number)
+                for name, number in zip(VARIANTS, section.summary.averaged, strict=True)
+            },
         }
         for section in sections
     ]

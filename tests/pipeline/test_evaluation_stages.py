@@ -171,6 +171,23 @@ def test_every_format_carries_the_version(scored, capsys, form):
         assert first["mean"]["mPAP"] == first["categories"]["surfboard"]["mPAP"]
 
 
+def test_the_mean_says_of_how_many_categories_each_figure_is(spoiled, capsys):
+    path = spoiled / SCORES / "pap-v2.json"
+    record = json.loads(path.read_text())
+    other = path.parents[2] / "tie" / path.parent.name / path.name
+    other.parent.mkdir(parents=True)
+    covered = [{**image, "PAP_hoa": None, "PAP_strict_hoa": None} for image in record["images"]]
+    other.write_text(json.dumps({**record, "category": "tie", "images": covered}))
+    arguments = ["--metric", "pap/v2", "--no-html", "--num_multiview_thres", "4", "--format"]
+    assert main(command(spoiled, "report", *arguments, "markdown")) == 0
+    printed = capsys.readouterr()
+    assert "| mean of 2, 2, 1, 1 categories | 8 |" in printed.out
+    assert "tie: no test image has a target for mPAP_hoa (pap/v2)" in printed.err
+    assert main(command(spoiled, "report", *arguments, "json")) == 0
+    (table,) = json.loads(capsys.readouterr().out)
+    assert list(table["categories_in_mean"].values()) == [2, 2, 1, 1]
+
+
 def test_small_categories_are_told_and_left_out(scored, capsys):
     arguments = ["--metric", "pap/v2", "--format", "json", "--no-html"]
     assert main(command(scored, "report", *arguments)) == 0
