@@ -8,10 +8,14 @@ the results are the same to the bit as those of one process.
 from __future__ import annotations
 
 import copy
+import os
+import socket
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from chorus.errors import ChorusError, Unavailable
 from chorus.stages.shard_work import Job, Summary, Worker, run_shard
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
 _RETRIES = 3
 """How often a task is run again whose process was lost."""
 
+_KNOCK_SECONDS = 5.0
+"""How long a port may take to answer before Ray, which waits for minutes, is asked to connect."""
+
 _workers: dict[str, Worker] = {}  # in a process of Ray's: the worker of the run it works for
 
 
@@ -35,9 +42,10 @@ class Counted(NamedTuple):
 
 
 def connect(address: str | None) -> Any:
-    """The `ray` package, connected to the cluster at `address`, or to one of this machine's own.
+    """The `ray` package, connected to the cluster at `address`, or to that of RAY_ADDRESS, or to
+    the one that runs on this machine, or to one that is started here.
 
-    Raises Unavailable if the package is missing or no cluster answers there.
+    Raises Unavailable if the package is missing or no cluster answers.
     """
     try:
         import ray
@@ -46,14 +54,49 @@ def connect(address: str | None) -> Any:
             "--engine ray needs the package ray: pip install -c constraints.txt -e '.[cluster]'"
         ) from error
     if not ray.is_initialized():
+        if address in (None, "auto"):
+            address = os.environ.get("RAY_ADDRESS") or address
+        try:
+            _knock(address)
+        except (OSError, ValueError) as error:
+            raise Unavailable(_no_answer(address, error)) from error
         try:
             ray.init(address=address, log_to_driver=False, include_dashboard=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise Unavailable(
-                f"no Ray cluster answers at {address!r} ({error}); start one with `ray start "
-                "--head` and give the address that it prints as --ray_address."
-            ) from error
+        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+            raise Unavailable(_no_answer(address, error) + _about_token()) from error
     return ray
+
+
+def _knock(address: str | None) -> None:
+    """Raise OSError unless something listens at HOST:PORT or ray://HOST:PORT; other addresses are
+    left to Ray."""
+    if address is None:
+        return
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    if parts.hostname and parts.port is not None:
+        socket.create_connection((parts.hostname, parts.port), timeout=_KNOCK_SECONDS).close()
+
+
+def _no_answer(address: str | None, error: Exception) -> str:
+    where = f"at {address!r}" if address is not None else "that was last started on this machine"
+    return (
+        f"no Ray cluster answers {where} ({error}); start one with `ray start --head` and give the "
+        "address that it prints as --ray_address."
+    )
+
+
+def _about_token() -> str:
+    """What to try if a cluster listens and refuses: `ray start` asks for a token as soon as it
+    finds one, and a driver that is given an address sends it only if told to."""
+    kept = (Path.home() / ".ray" / "auth_token").is_file()
+    if "RAY_AUTH_MODE" in os.environ or not (
+        kept or "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
+    ):
+        return ""
+    return (
+        " If it runs there, it may ask for Ray's token, which is sent with RAY_AUTH_MODE=token in "
+        "the environment."
+    )
 
 
 def pooled(jobs: Sequence[Job], address: str | None) -> Iterator[Summary]:

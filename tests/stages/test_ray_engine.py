@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import socket
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ def cluster():
     here = Path(__file__).resolve()
     environment = {"PYTHONPATH": f"{here.parent}:{here.parents[2]}"}  # for the workers below
     ray.init(
+        address="local",
         num_cpus=3,
         log_to_driver=False,
         include_dashboard=False,
@@ -127,12 +129,55 @@ def test_paths_are_made_absolute_for_other_machines(tmp_path, monkeypatch):
     assert options.results_dir == tmp_path / "results" and options.image_dir is None
 
 
-def test_a_cluster_that_does_not_answer(monkeypatch):
+@pytest.fixture
+def silent_port(monkeypatch):
+    """A port of this machine that nobody listens on, for a process without a Ray cluster."""
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_a_cluster_that_does_not_answer(silent_port, scheme):
+    address = f"{scheme}127.0.0.1:{silent_port}"
+    with pytest.raises(Unavailable, match=f"no Ray cluster answers at '{address}'.*ray start"):
+        ray_engine.connect(address)
+
+
+def test_the_address_in_rays_own_variable(silent_port, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", f"localhost:{silent_port}")
+    with pytest.raises(Unavailable, match=f"no Ray cluster answers at 'localhost:{silent_port}'"):
+        ray_engine.connect(None)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:port", "127.0.0.1:99999", ":", ""])
+def test_an_address_that_is_none(silent_port, address):
+    with pytest.raises(Unavailable, match="no Ray cluster answers"):
+        ray_engine.connect(address)
+
+
+def test_a_token_that_is_not_sent_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
 
     def refuse(**_):
-        raise ConnectionError("Could not find any running Ray instance.")
+        raise ConnectionError("Failed to connect to Ray cluster")
 
     monkeypatch.setattr(ray, "init", refuse)
-    with pytest.raises(Unavailable, match=r"no Ray cluster answers at '10.0.0.9:6379'"):
-        ray_engine.connect("10.0.0.9:6379")
+
+    def told():
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            address = "{}:{}".format(*listening.getsockname())
+            with pytest.raises(Unavailable, match=f"answers at '{address}' .Failed") as error:
+                ray_engine.connect(address)
+        return "RAY_AUTH_MODE=token" in str(error.value)
+
+    assert not told()
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("secret")
+    assert told()
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    assert not told()
