@@ -49,6 +49,10 @@ def main(arguments: list[str] | None = None) -> None:
     unknown = set(options.only) - set(NAMES)
     if unknown:
         parser.error(f"no row is called {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    if options.json and not options.json.resolve().parent.is_dir():
+        parser.error(f"the folder of --json {options.json} does not exist")
+    if options.device == "cuda":
+        _check_gpu(parser)
     names = options.only or [n for n in NAMES if not (options.quick and n in NOT_QUICK)]
     given = ["--device", options.device, "--imports", str(options.imports)]
     given += ["--quick"] if options.quick else []
@@ -76,6 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--imports", type=Path, default=Path("imports"), help="where the body is")
     parser.add_argument("--row", help=argparse.SUPPRESS)
     return parser
+
+
+def _check_gpu(parser: argparse.ArgumentParser) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        parser.error("--device cuda: torch finds no CUDA device here")
 
 
 def _one(options: argparse.Namespace) -> dict:

@@ -37,6 +37,8 @@ def main(arguments: list[str] | None = None) -> None:
     if options.row:
         sys.stdout.write(json.dumps(asdict(_one(options.row, str(options.imports)))))
         return
+    if options.json and not options.json.resolve().parent.is_dir():
+        parser.error(f"the folder of --json {options.json} does not exist")
     names = [f"{kind}:{size}" for kind in ("field", "aggregation") for size in RESOLUTIONS]
     names += [f"images:{count}" for count in (*IMAGES, *([_MANY] if options.full else []))]
     given = ["--imports", str(options.imports)]

@@ -2,7 +2,8 @@
 
 Options are the fields of each stage's `Options` dataclass, their docstrings are the help. Errors a
 user can mend end in one sentence and status 2. A run that left out whole tables or categories has
-status 1; single samples that failed are reported and do not change the status.
+status 1, as does a stage whose every sample failed; single samples that failed are reported and do
+not change the status.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 from chorus import __version__
@@ -114,7 +118,8 @@ def _run(command: str, arguments: Sequence[str]) -> int:
     options = tyro.cli(
         stage.Options, prog=f"chorus {command}", args=arguments, use_underscores=True
     )
-    report = stage.run(options, partial(tqdm, disable=None, dynamic_ncols=True))
+    with _termination_interrupts():
+        report = stage.run(options, partial(tqdm, disable=None, dynamic_ncols=True))
     if report.text:
         print(report.text)
     for problem in report.problems:
@@ -123,6 +128,23 @@ def _run(command: str, arguments: Sequence[str]) -> int:
         print(report.line)
     sys.stdout.flush()
     return 0 if report.ok else 1
+
+
+@contextmanager
+def _termination_interrupts() -> Iterator[None]:
+    """SIGTERM, which SLURM sends before it kills, ends a run as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _overview() -> str:

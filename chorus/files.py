@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,7 +62,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{_mark(path.stem)}.{os.getpid()}.tmp{path.suffix}")
+    # not the process's number: two machines, or containers, that share the disk may have the same
+    own = secrets.token_hex(6)
+    temporary = path.with_name(f".{_mark(path.stem)}.{own}.tmp{path.suffix}")
     try:
         yield temporary
         with open(temporary, "rb") as written:

@@ -19,6 +19,8 @@ shapes; the file holds zeros, as other readers of SMPL's format expect the key.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -75,8 +77,27 @@ def free_body_file(imports: Path | str) -> Path:
     """The SMPL-format file of the free body under the imports folder; built if it is missing."""
     path = free_body_path(imports)
     if not path.is_file():
-        write_free_body(path)
+        with _alone(path):  # many workers may begin at once, and building takes 1.5 GB
+            if not path.is_file():
+                write_free_body(path)
     return path
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock on building the file; Unavailable if its folder cannot be written."""
+    from filelock import FileLock
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_suffix(".lock"))
+        lock.acquire()
+    except OSError as error:
+        raise _cannot_store(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_free_body(path: Path) -> None:
@@ -90,11 +111,15 @@ def write_free_body(path: Path) -> None:
         with replacing(path) as part, part.open("wb") as stream:
             np.savez_compressed(stream, **arrays)
     except (OSError, DiskFull) as error:
-        cause = error.__cause__ or error
-        raise Unavailable(
-            f"the free body cannot be stored at {path} ({getattr(cause, 'strerror', cause)}); "
-            "free 2 MB there or choose another imports folder."
-        ) from error
+        raise _cannot_store(path, error) from error
+
+
+def _cannot_store(path: Path, error: Exception) -> Unavailable:
+    cause = error.__cause__ or error
+    return Unavailable(
+        f"the free body cannot be stored at {path} ({getattr(cause, 'strerror', cause)}); "
+        "free 2 MB there or choose another imports folder."
+    )
 
 
 def _shape_space(vertices: np.ndarray, mirror: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

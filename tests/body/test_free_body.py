@@ -8,6 +8,8 @@ import logging
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -207,7 +209,21 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(np, "savez_compressed", fail)
     with pytest.raises(Unavailable, match=r"free_body_v\d.*No space left.*another imports folder"):
         load_body(imports=tmp_path)
-    assert list((tmp_path / "free_body").iterdir()) == []
+    assert {path.suffix for path in (tmp_path / "free_body").iterdir()} <= {".lock"}
+
+
+def test_workers_that_begin_at_once_build_it_once(tmp_path, monkeypatch):
+    built = []
+
+    def build(path):
+        built.append(path)
+        time.sleep(0.2)
+        path.write_bytes(b"a body")
+
+    monkeypatch.setattr(free_body, "write_free_body", build)
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(free_body.free_body_file, [tmp_path] * 4))
+    assert built == list(found) and len(built) == 1
 
 
 def test_an_interrupted_build_leaves_the_good_file_alone(tmp_path, monkeypatch):

@@ -339,7 +339,8 @@ def test_two_aggregations_at_once(base, tree):
     assert files(tree) == files(base)
 
 
-def test_an_interrupt_keeps_what_is_finished_and_ends_soon(tree):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_what_is_finished_and_ends_soon(tree, sent):
     shutil.rmtree(tree / "results")
     arguments = command(tree, "images", "--workers", "2", "--num_batch_per_augprompt", "40")
     # A test run in the background may ignore interrupts, which its children would inherit.
@@ -350,7 +351,7 @@ def test_an_interrupt_keeps_what_is_finished_and_ends_soon(tree):
     end = time.monotonic() + 60
     while not list((tree / "results").rglob("*.jpg")) and time.monotonic() < end:
         time.sleep(0.1)
-    run.send_signal(signal.SIGINT)
+    run.send_signal(sent)
     assert run.wait(timeout=90) == 130
     rows = [
         row
