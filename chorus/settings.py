@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -105,12 +105,13 @@ class RunOptions:
     overwrite: bool = False
     """Make everything again, whatever is there."""
     workers: int = 0
-    """Processes that share the work; 0 takes one per core."""
+    """Processes that share the work; 0 takes one per core that this run may use."""
     engine: Literal["local", "ray"] = field(default_factory=_engine_from_environment)
     """Where table-making stages and `aggregate` work: processes here, or a Ray cluster; the
     variable CHORUS_ENGINE changes the default."""
     ray_address: str | None = field(default_factory=lambda: os.environ.get("CHORUS_RAY_ADDRESS"))
-    """Address of the Ray cluster (CHORUS_RAY_ADDRESS); one is started here if left out."""
+    """Address of the Ray cluster, HOST:PORT (CHORUS_RAY_ADDRESS). Left out, that in RAY_ADDRESS,
+    else the cluster last started on this machine with `ray start`, else one just for this run."""
     shard: str | None = field(default_factory=lambda: os.environ.get("CHORUS_SHARD"))
     """i/n: only the i-th of n parts of the work, for array jobs: of the shards of a table-making
     stage, the same ones in every stage, or of the categories of `aggregate` (CHORUS_SHARD)."""
@@ -135,15 +136,16 @@ class RunOptions:
                 raise BadInput(f"{option} {path} is a file; give a folder.")
 
         if self.body is not None and not self.body.is_file():
+            found = "a folder" if self.body.is_dir() else "not there"
             raise BadInput(
-                f"--body {self.body} is not there; give an SMPL-family model file, .npz or .pkl."
+                f"--body {self.body} is {found}; give an SMPL-family model file, .npz or .pkl."
             )
 
         if self.engine == "ray":  # other machines have other working directories
-            for name in ("results_dir", "image_dir", "imports_dir", "body"):
-                path = getattr(self, name)
-                if path is not None:
-                    object.__setattr__(self, name, path.absolute())
+            for option in fields(self):
+                path = getattr(self, option.name)
+                if isinstance(path, Path):
+                    object.__setattr__(self, option.name, path.absolute())
 
     def mine(self, work: Sequence[Work]) -> Sequence[Work]:
         """The part of some work that --shard leaves to this run: every n-th of it."""
@@ -197,7 +199,14 @@ class RunOptions:
     @property
     def worker_count(self) -> int:
         """The number of processes to use."""
-        return self.workers or os.cpu_count() or 1
+        return self.workers or usable_cores()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, which on a cluster can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def resolve_device(name: str) -> str:

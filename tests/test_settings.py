@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
 import pytest
 
 from chorus.errors import BadInput
@@ -37,3 +41,39 @@ def test_a_shard_stays_in_its_part_whichever_others_are_there():
 def test_a_shard_that_is_none(shard):
     with pytest.raises(BadInput, match="i/n"):
         RunOptions(shard=shard)
+
+
+@dataclass(frozen=True)
+class MoreOptions(RunOptions):
+    """A stage's options with paths of its own."""
+
+    save_dir: Path | None = None
+    out: Path = Path("export")
+    model: str = "some/relative"
+
+
+def test_every_path_is_absolute_for_other_machines(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = MoreOptions(results_dir=Path("results"), save_dir=Path("pictures"), engine="ray")
+    assert options.results_dir == tmp_path / "results" and options.image_dir is None
+    assert options.save_dir == tmp_path / "pictures" and options.out == tmp_path / "export"
+    assert options.model == "some/relative"
+
+
+def test_paths_stay_as_they_are_given_on_this_machine():
+    assert MoreOptions(engine="local", save_dir=Path("pictures")).save_dir == Path("pictures")
+
+
+def test_one_worker_for_each_core_that_may_be_used(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 8}, raising=False)
+    assert RunOptions().worker_count == 3 and RunOptions(workers=7).worker_count == 7
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert RunOptions().worker_count == 64
+
+
+def test_a_body_that_is_no_file(tmp_path):
+    with pytest.raises(BadInput, match=f"--body {tmp_path} is a folder; give an SMPL-family"):
+        RunOptions(body=tmp_path)
+    with pytest.raises(BadInput, match="is not there; give an SMPL-family"):
+        RunOptions(body=tmp_path / "smpl.npz")

@@ -108,7 +108,8 @@ def pooled(jobs: Sequence[Job], address: str | None) -> Iterator[Summary]:
     on_gpu = not jobs[0].stage.processes and ray.cluster_resources().get("GPU", 0) >= 1
     work = ray.remote(num_cpus=1, num_gpus=int(on_gpu), max_retries=_RETRIES)(_work)
     run = uuid.uuid4().hex
-    yield from _finished(ray, [work.remote(run, job) for job in jobs], jobs[0].stage.name)
+    running = [work.remote(run, Path.cwd(), job) for job in jobs]
+    yield from _finished(ray, running, jobs[0].stage.name)
 
 
 def counted(
@@ -165,7 +166,9 @@ def _result(ray: Any, ref: Any, name: str) -> Any:
         ) from error
 
 
-def _work(run: str, job: Job) -> Summary:
+def _work(run: str, folder: Path, job: Job) -> Summary:
+    if folder.is_dir():  # where the run was started: weights may be named by a path from there
+        os.chdir(folder)
     if run not in _workers:
         _workers.clear()
         _workers[run] = job.stage.make_worker()

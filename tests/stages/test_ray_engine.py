@@ -16,7 +16,6 @@ import pytest
 from chorus.errors import ChorusError, Unavailable
 from chorus.results import ResultsTree
 from chorus.samples import ShardKey
-from chorus.settings import RunOptions
 from chorus.stages import loop
 from chorus.stages.loop import Outcome, Stage
 
@@ -48,10 +47,13 @@ class PictureWorker:
 
     die_unless: Path | None = None
     error: str = ""
+    weights: str = ""
 
     def process(self, samples):
         if self.error:
             raise Unavailable(self.error)
+        if self.weights:
+            Path(self.weights).read_bytes()
         if self.die_unless is not None and not self.die_unless.exists():
             if self.die_unless.parent.exists():
                 self.die_unless.touch()
@@ -97,6 +99,13 @@ def test_an_error_keeps_its_sentence(tmp_path):
         run(tmp_path, "ray", ON_RAY, error="the weights are missing")
 
 
+def test_weights_are_found_from_where_the_run_was_started(tmp_path, monkeypatch):
+    (tmp_path / "weights.pth").touch()
+    monkeypatch.chdir(tmp_path)
+    summary, _ = run(tmp_path, "ray", ON_RAY, weights="weights.pth")
+    assert summary.done == 120
+
+
 @dataclass
 class Chunk:
     """Stands for some retained samples."""
@@ -121,12 +130,6 @@ def count_numbers(space, chunk):
     odd = sum(number % 2 for number in chunk.numbers)
     numbers = np.array([sum(chunk.numbers), len(chunk.numbers)])
     return ray_engine.Counted({"all": numbers}, Counter({"odd": odd}))
-
-
-def test_paths_are_made_absolute_for_other_machines(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    options = RunOptions(results_dir=Path("results"), engine="ray")
-    assert options.results_dir == tmp_path / "results" and options.image_dir is None
 
 
 @pytest.fixture
