@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from chorus.occupancy.counts import BinCounts
 
 _BATCH = 1024  # samples whose masks, as bits, are held at a time: 32 MB at 512 x 512
+_REASONS_TOLD = 5  # a network's failures may name each sample, so there may be very many
 
 
 @dataclass(frozen=True)
@@ -310,8 +311,12 @@ def views(found: Retained, batch: Sequence[int]):
 
 def _nothing_retained(label: str, rules: Sequence[int], samples: Iterable[Retained]) -> str:
     dropped = sum((one.dropped for one in samples), start=Counter())
-    counted = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
+    common = dropped.most_common(_REASONS_TOLD)
+    counted = ", ".join(f"{count} {reason}" for reason, count in common)
+    others = dropped.total() - sum(count for _, count in common)
+    more = f", and {others} others" if others else ""
     return (
         f"{label}: no sample is retained by filter {','.join(map(str, rules))} "
-        f"({counted or 'no samples'}); generate more images, or choose other --filter_setting_nums."
+        f"({counted or 'no samples'}{more}); generate more images, or choose other "
+        "--filter_setting_nums."
     )

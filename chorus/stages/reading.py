@@ -25,9 +25,8 @@ def read_image(tree: ResultsTree, sample: Sample) -> Image:
     size."""
     row = sample.inputs["images"]
     if row["status"] == DONE and is_pruned(row):
-        raise BadInput(
-            f"the image of {sample.key} was not kept (chorus prune); run images --overwrite."
-        )
+        # One text for all samples, since tables keep it as a reason and reasons are counted.
+        raise BadInput("the image was not kept (chorus prune); run images --overwrite.")
     return _read(tree, sample)
 
 

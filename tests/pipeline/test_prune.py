@@ -69,7 +69,7 @@ def test_a_network_that_needs_the_image_is_told(tree, capsys):
     for path in (tree / "results/segmentations").rglob("*.parquet"):
         path.unlink()
     assert main(command(tree, "segment")) == 1, "nothing could be done"
-    assert "kept (chorus prune); run images --overwrite" in capsys.readouterr().err
+    assert "18 x the image was not kept (chorus prune); run images" in capsys.readouterr().err
 
 
 def test_unseen_images_stay(tree, capsys):
