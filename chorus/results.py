@@ -30,6 +30,18 @@ log = logging.getLogger(__name__)
 
 _BASE = "base.json"
 
+_MADE_BY = {
+    "images": "chorus images",
+    "synthetic_truth": "chorus images --profile synthetic",
+    "segmentations": "chorus segment",
+    "humans": "chorus humans",
+    "human_kps": "chorus keypoints",
+    "filtered": "chorus filter",
+    "filtered_cameras": "chorus calibrate",
+    "test_set": "chorus testset or chorus extend_eft",
+}
+"""The tables of a tree and the commands that make them."""
+
 
 @dataclass(frozen=True)
 class ResultsTree:
@@ -121,7 +133,10 @@ class ResultsTree:
         present = {shard.category for shard in found}
         if not found and required:
             where = self.folder(name) / portable_name(model)
-            raise BadInput(f"no {name} in {where}: run the stage that makes them first.")
+            raise BadInput(
+                f"no {name} in {where}: run {_MADE_BY[name]} first, or give the --results_dir and "
+                "--profile they were made with."
+            )
         for category in categories:
             if category not in present:
                 where = self.folder(name) / portable_name(model)

@@ -18,7 +18,7 @@ from chorus.errors import BadInput
 from chorus.files import DiskFull, atomic_write, display_name, portable_name
 from chorus.results import ResultsTree
 from chorus.samples import SampleKey, ShardKey, sample_seed
-from chorus.tables import Table, read_key, read_settings, read_table, write_table
+from chorus.tables import SCHEMAS, Table, read_key, read_settings, read_table, write_table
 
 SHARD = ShardKey("synthetic-v1", "surfboard-demo", "A person carries a surfboard", ", side view")
 
@@ -215,3 +215,11 @@ def _human_rows() -> dict[int, dict]:
         0: {"index": 0, "status": "done", "reason": "", "persons": [person]},
         3: {"index": 3, "status": "failed", "reason": "unreadable", "persons": None},
     }
+
+
+def test_a_table_that_is_not_there_names_the_command_that_makes_it(tmp_path):
+    for name in SCHEMAS:
+        with pytest.raises(BadInput, match=f"no {name} in .* run chorus .*, or give the --results"):
+            ResultsTree(tmp_path).shards(name, "synthetic-v1")
+    with pytest.raises(BadInput, match="run chorus filter first"):
+        ResultsTree(tmp_path).shards("filtered", "synthetic-v1")
