@@ -50,6 +50,15 @@ def read_archive(path: str | Path, schema: str) -> tuple[dict[str, np.ndarray], 
     FileNotFoundError if there is none; BadInput if it is damaged, foreign or of another version.
     """
     path = Path(path)
+    kind = schema.split("/")[0]
+    if path.is_dir():
+        raise BadInput(f"{path} is a folder where a {kind} file (.npz) was expected; name a file.")
+    # np.load would take any file that is no archive for a pickle, and advise to trust it.
+    if path.is_file() and path.stat().st_size and not zipfile.is_zipfile(path):
+        raise BadInput(
+            f"{path} is not a {kind} file, which is an .npz archive, or is cut off; correct the "
+            "path, or make it again."
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -68,7 +77,7 @@ def read_archive(path: str | Path, schema: str) -> tuple[dict[str, np.ndarray], 
         zlib.error,
     ) as problem:
         raise BadInput(
-            f"{path} is not a {schema.split('/')[0]} file or is damaged ({problem}); make it again."
+            f"{path} is not a {kind} file or is damaged ({problem}); make it again."
         ) from problem
     if found != schema:
         raise BadInput(

@@ -61,6 +61,16 @@ class Distribution:
         if not ((self.probability >= 0) & (self.probability <= 1)).all():
             raise BadInput("a distribution's probabilities must lie between 0 and 1.")
 
+    def __repr__(self) -> str:
+        names = ", ".join(
+            f"{name}={value!r}"
+            for name in ("category", "prompt", "part")
+            if (value := getattr(self, name))
+        )
+        largest = self.probability.max(initial=0)
+        about = f"{self.grid.resolution}³ voxels, {self.grid.side:g} m, at most {largest:.3g}"
+        return f"Distribution({names + ': ' if names else ''}{about})"
+
     @property
     def canonical(self) -> bool:
         """Whether it lives in canonical space, so that posing a body moves it."""

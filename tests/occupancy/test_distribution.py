@@ -10,6 +10,7 @@ import trimesh
 import chorus
 from chorus.body.model import star_pose
 from chorus.errors import BadInput
+from chorus.evaluation.voxel_field import read_field
 from chorus.occupancy.counts import BinCounts
 from chorus.occupancy.distribution import Distribution
 from chorus.occupancy.grid import VoxelGrid
@@ -137,6 +138,22 @@ def test_files_without_counts_and_foreign_files(tmp_path):
         Distribution.load(path)
     with pytest.raises(BadInput, match="there is no distribution"):
         Distribution.load(tmp_path / "absent.npz")
+
+
+def test_what_is_no_distribution_is_named_without_advice_to_trust_it(tmp_path):
+    words = tmp_path / "words.md"
+    words.write_text("# words\n")
+    for read in (Distribution.load, read_field):
+        with pytest.raises(BadInput, match=r"words\.md is not a chorus\.distribution") as refused:
+            read(words)
+        assert "pickle" not in str(refused.value)
+        with pytest.raises(BadInput, match="is a folder"):
+            read(tmp_path)
+
+
+def test_a_distribution_is_shown_in_one_line():
+    assert repr(ball()) == "Distribution(category='ball': 20³ voxels, 2 m, at most 0.8)"
+    assert "array" not in repr(counted())
 
 
 def test_impossible_values_are_refused(tmp_path):
