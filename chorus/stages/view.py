@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from chorus.viewing.exhibit import Exhibit, ShownBody
 
 _RECORD = "pictures.json"
-_RECORD_VERSION = 3
+_RECORD_VERSION = 4
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,9 @@ SUPPORT = 0.2
 """Voxels inside fewer than this share of a cluster's images are not drawn: what a handful of
 close-ups says of places that all other images leave out is mostly noise."""
 
+FEW_SAMPLES = 20
+"""A cluster of fewer shows silhouettes rather than a distribution, and its picture says so."""
+
 
 @dataclass(frozen=True)
 class Exhibit:
@@ -112,10 +115,11 @@ class Exhibit:
 
     @property
     def samples_label(self) -> str:
-        """Number of samples in words, empty if unknown."""
+        """Number of samples in words, empty if unknown; says so if they are few."""
         if self.samples is None:
             return ""
-        return f"{self.samples:,} retained sample{'' if self.samples == 1 else 's'}"
+        few = ", too few to rely on" if self.samples < FEW_SAMPLES else ""
+        return f"{self.samples:,} retained sample{'' if self.samples == 1 else 's'}{few}"
 
     @property
     def peak(self) -> float:

@@ -92,7 +92,8 @@ def figure(
 
 def _heading(draw: ImageDraw.ImageDraw, exhibit: Exhibit, width: int) -> None:
     write(draw, (SIDE, 40), exhibit.title, 50, width=width, bold=True)
-    details = [exhibit.category, exhibit.part_label, exhibit.samples_label]
+    named = "" if exhibit.is_total else exhibit.category  # the total's title has it already
+    details = [named, exhibit.part_label, exhibit.samples_label]
     line = "  ·  ".join(part for part in details if part)
     write(draw, (SIDE, 112), line, 30, width=width, ink=FAINT_INK)
 
@@ -114,8 +115,12 @@ def _scale_bar(page: Image.Image, draw: ImageDraw.ImageDraw, exhibit: Exhibit, l
         y = top + height - 1 - tick / scale.top * (height - 1)
         draw.line((left + width, y, left + width + 8, y), fill=INK, width=2)
         write(draw, (left + width + 14, y), f"{tick:g}", 24, width=90, anchor="lm")
-    y = top + height - 1 - low / scale.top * (height - 1)
-    draw.polygon([(left - 4, y), (left - 16, y - 8), (left - 16, y + 8)], fill=INK)
+    level = top + height - 1 - low / scale.top * (height - 1)
+    below = top + height + 34
+    for x, y in ((left, level), (left + 12, below)):
+        draw.polygon([(x - 4, y), (x - 16, y - 8), (x - 16, y + 8)], fill=INK)
+    write(draw, (left + 16, below), "outermost", 22, width=150, ink=FAINT_INK, anchor="lm")
+    write(draw, (left + 16, below + 26), "surface", 22, width=150, ink=FAINT_INK, anchor="lm")
 
 
 def save_png(picture: np.ndarray, path: str | os.PathLike) -> Path:

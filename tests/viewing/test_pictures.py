@@ -122,7 +122,8 @@ def test_exhibit_of_a_distribution():
 def test_names_in_words():
     assert exhibit(part="rightArm").label == "A person balances on a surfboard (right arm)"
     assert exhibit(prompt="total-aggregation").title == "surfboard: all prompts"
-    assert exhibit(samples=1).samples_label == "1 retained sample"
+    assert exhibit(samples=1).samples_label == "1 retained sample, too few to rely on"
+    assert exhibit(samples=20).samples_label == "20 retained samples"
     assert exhibit(samples=None).samples_label == ""
 
 
