@@ -242,7 +242,8 @@ class Aggregator:
         from chorus.stages import ray_engine
 
         chunks = [found.take(batch) for batch in batches]
-        return ray_engine.counted(self.space(), chunks, tick, self._options.ray_address)
+        options = self._options
+        return ray_engine.counted(self.space(), chunks, tick, options.ray_address, options.device)
 
     def space(self) -> CanonicalSpace:
         """The canonical space of the preset, with the whole-body cluster before its parts."""

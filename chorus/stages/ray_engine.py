@@ -8,6 +8,7 @@ the results are the same to the bit as those of one process.
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import socket
 import uuid
@@ -57,7 +58,7 @@ def connect(address: str | None) -> Any:
         if address in (None, "auto"):
             address = os.environ.get("RAY_ADDRESS") or address
         try:
-            _knock(address)
+            _knock(address or _started_here())
         except (OSError, ValueError) as error:
             raise Unavailable(_no_answer(address, error)) from error
         try:
@@ -77,11 +78,24 @@ def _knock(address: str | None) -> None:
         socket.create_connection((parts.hostname, parts.port), timeout=_KNOCK_SECONDS).close()
 
 
+def _started_here() -> str | None:
+    """The address of the cluster that `ray start` began here last and `ray stop` did not end."""
+    folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    file = Path(folder, "ray", "ray_current_cluster")
+    return file.read_text().strip() if file.is_file() else None
+
+
 def _no_answer(address: str | None, error: Exception) -> str:
-    where = f"at {address!r}" if address is not None else "that was last started on this machine"
+    if address is None and _started_here() is None:
+        return f"Ray cannot start a cluster on this machine ({error})."
+    if address is None:
+        return (
+            f"the Ray cluster that was last started on this machine does not answer ({error}); end "
+            "it with `ray stop`, which also forgets it, or give another one's --ray_address."
+        )
     return (
-        f"no Ray cluster answers {where} ({error}); start one with `ray start --head` and give the "
-        "address that it prints as --ray_address."
+        f"no Ray cluster answers at {address!r} ({error}); start one with `ray start --head` and "
+        "give the address that it prints as --ray_address."
     )
 
 
@@ -117,25 +131,33 @@ def counted(
     chunks: Sequence[Retained],
     tick: Callable[[int], None],
     address: str | None,
+    device: str,
 ) -> Counted:
     """The counts of all chunks (one or more) together.
 
     Counts are added pair by pair where they lie, as soon as two are there. `tick` is called with
-    the number of samples of each chunk that is counted.
+    the number of samples of each chunk that is counted. On `device` "auto" a chunk takes a GPU if
+    the cluster has any. Raises the first error, and Unavailable for GPUs that are not there.
     """
     ray = connect(address)
-    count = ray.remote(num_cpus=1, max_retries=_RETRIES)(_count)
-    add = ray.remote(num_cpus=1, max_retries=_RETRIES)(_add)
+    on_gpu = device != "cpu" and ray.cluster_resources().get("GPU", 0) >= 1
+    if device.startswith("cuda") and not on_gpu:
+        raise Unavailable(f"--device {device}: the Ray cluster has no GPU; use --device cpu.")
+    # Each returns first the number of its samples, so that errors are seen before counts are moved.
+    task = functools.partial(ray.remote, num_cpus=1, num_returns=2, max_retries=_RETRIES)
+    count, add = task(num_gpus=int(on_gpu))(_count), task()(_add)
     where = ray.put(space)
-    running = {count.remote(where, chunk): len(chunk) for chunk in chunks}
+    on = "cuda" if on_gpu else "cpu"  # Ray shows a task the one GPU that it may use
+    running = dict(count.remote(where, chunk, on) for chunk in chunks)
     ready: list[Any] = []
     try:
         while running or len(ready) > 1:
             while len(ready) > 1:
-                running[add.remote(ready.pop(), ready.pop())] = 0
+                running.update([add.remote(ready.pop(), ready.pop())])
             (done, *_), _ = ray.wait(list(running), num_returns=1)
-            tick(running.pop(done))
-            ready.append(done)
+            counts = running.pop(done)
+            tick(_result(ray, done, "aggregate"))
+            ready.append(counts)
         # What Ray hands out is read-only memory that all processes share.
         return copy.deepcopy(_result(ray, ready[0], "aggregate"))
     finally:
@@ -175,14 +197,14 @@ def _work(run: str, folder: Path, job: Job) -> Summary:
     return run_shard(job, _workers[run])
 
 
-def _count(space: CanonicalSpace, chunk: Retained) -> Counted:
+def _count(space: CanonicalSpace, chunk: Retained, device: str) -> tuple[int, Counted]:
     from chorus.occupancy.accumulate import accumulate
     from chorus.stages.aggregate import views
 
-    found = accumulate(space, views(chunk, range(len(chunk))))
-    return Counted(found.counts, Counter(filter(None, found.refused)))
+    found = accumulate(space, views(chunk, range(len(chunk))), device=device)
+    return len(chunk), Counted(found.counts, Counter(filter(None, found.refused)))
 
 
-def _add(one: Counted, other: Counted) -> Counted:
+def _add(one: Counted, other: Counted) -> tuple[int, Counted]:
     counts = {part: counts + other.counts[part] for part, counts in one.counts.items()}
-    return Counted(counts, one.refused + other.refused)
+    return 0, Counted(counts, one.refused + other.refused)

@@ -6,6 +6,7 @@ import functools
 import os
 import signal
 import socket
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chorus.errors import ChorusError, Unavailable
+from chorus.errors import BadInput, ChorusError, Unavailable
 from chorus.results import ResultsTree
 from chorus.samples import ShardKey
 from chorus.stages import loop
@@ -23,6 +24,7 @@ ray = pytest.importorskip("ray")
 
 from chorus.stages import ray_engine  # noqa: E402
 
+BROKEN = -1  # among the numbers of a chunk
 SHARDS = [ShardKey("m", "chair", "A person sits on a chair", f"view {n}") for n in range(6)]
 
 
@@ -33,6 +35,7 @@ def cluster():
     ray.init(
         address="local",
         num_cpus=3,
+        num_gpus=1,
         log_to_driver=False,
         include_dashboard=False,
         runtime_env={"env_vars": environment},
@@ -120,16 +123,49 @@ def test_counts_are_merged_as_a_tree(monkeypatch):
     monkeypatch.setattr(ray_engine, "_count", count_numbers)
     chunks = [Chunk(list(range(n, n + 5))) for n in range(0, 55, 5)]
     ticks = []
-    found = ray_engine.counted(None, chunks, ticks.append, None)
+    found = ray_engine.counted(None, chunks, ticks.append, None, "cpu")
     assert found.counts["all"].tolist() == [sum(range(55)), 55]
     assert found.refused == Counter({"odd": 27})
     assert sum(ticks) == 55
 
 
-def count_numbers(space, chunk):
+def count_numbers(space, chunk, device):
+    if chunk.numbers[0] == BROKEN:
+        raise BadInput("a chunk that cannot be counted")
+    if BROKEN in chunk.numbers:
+        time.sleep(300)
     odd = sum(number % 2 for number in chunk.numbers)
     numbers = np.array([sum(chunk.numbers), len(chunk.numbers)])
-    return ray_engine.Counted({"all": numbers}, Counter({"odd": odd}))
+    return len(chunk), ray_engine.Counted({"all": numbers}, Counter({"odd": odd}))
+
+
+def test_an_error_of_a_count_ends_the_others_at_once(monkeypatch):
+    monkeypatch.setattr(ray_engine, "_count", count_numbers)
+    chunks = [Chunk([n, BROKEN]) for n in (1, BROKEN, 2)]
+    started = time.monotonic()
+    with pytest.raises(BadInput, match="cannot be counted"):
+        ray_engine.counted(None, chunks, lambda _: None, None, "cpu")
+    assert time.monotonic() - started < 60
+
+
+def test_gpus_that_the_cluster_has_not(monkeypatch):
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 3.0})
+    with pytest.raises(Unavailable, match="--device cuda: the Ray cluster has no GPU"):
+        ray_engine.counted(None, [Chunk([1])], lambda _: None, None, "cuda")
+
+
+@pytest.mark.parametrize(("device", "gpus"), [("auto", 1), ("cuda", 1), ("cpu", 0)])
+def test_a_count_takes_a_gpu_where_the_cluster_has_any(monkeypatch, device, gpus):
+    monkeypatch.setattr(ray_engine, "_count", count_gpus)
+    found = ray_engine.counted(None, [Chunk([1]), Chunk([2])], lambda _: None, None, device)
+    assert found.counts["gpus"] == 2 * gpus
+    assert found.refused == {"cuda" if gpus else "cpu": 2}
+
+
+def count_gpus(space, chunk, device):
+    """The GPUs that Ray lends to the task; nothing runs on them, so they need not exist."""
+    given = np.array(len(ray.get_gpu_ids()))
+    return len(chunk), ray_engine.Counted({"gpus": given}, Counter({device: 1}))
 
 
 @pytest.fixture
@@ -151,6 +187,15 @@ def test_a_cluster_that_does_not_answer(silent_port, scheme):
 def test_the_address_in_rays_own_variable(silent_port, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", f"localhost:{silent_port}")
     with pytest.raises(Unavailable, match=f"no Ray cluster answers at 'localhost:{silent_port}'"):
+        ray_engine.connect(None)
+
+
+def test_a_cluster_that_ended_without_ray_stop(silent_port, monkeypatch, tmp_path):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text(f"127.0.0.1:{silent_port}\n")
+    with pytest.raises(Unavailable, match="last started on this machine does not answer"):
         ray_engine.connect(None)
 
 
