@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chorus.errors import BadInput, ChorusError
+from chorus.errors import BadInput, ChorusError, unknown_name
 from chorus.files import atomic_write
 from chorus.generation.augprompts import AugpromptTable, full_text, read_augprompts
 from chorus.generation.diffusion_settings import DiffusionSettings
@@ -126,6 +126,11 @@ def _truth_columns(truth: dict | None) -> dict | None:
 
 def plan(options: Options) -> tuple[list[ShardKey], list[str], list[str]]:
     """The shards to fill, problems of categories left out, and notes on prompts left out."""
+    if options.prompt_dir.exists() and not options.prompt_dir.is_dir():
+        raise BadInput(
+            f"--prompt_dir {options.prompt_dir} is not a folder; name the folder that holds the "
+            "prompt files, <category>.txt."
+        )
     categories = options.categories or prompt_categories(options.prompt_dir)
     if not categories:
         raise BadInput(
@@ -135,10 +140,11 @@ def plan(options: Options) -> tuple[list[ShardKey], list[str], list[str]]:
     path = options.augprompts_path
     augprompts = read_augprompts(path) if path else AugpromptTable()
     augprompts = augprompts.without(options.augprompts_not_to_use)
-    shards, problems, notes = [], [], []
+    shards, problems, notes, found = [], [], [], set()
     for category in categories:
         try:
             for prompt in read_prompts(find_prompt_file(options.prompt_dir, category)):
+                found.add(prompt)
                 if options.prompts and prompt not in options.prompts:
                     continue
                 if note := adapters.unusable_prompt(options, category, prompt):
@@ -152,11 +158,13 @@ def plan(options: Options) -> tuple[list[ShardKey], list[str], list[str]]:
             if len(categories) == 1:
                 raise
             problems.append(str(error))
+    notes = list(dict.fromkeys(notes))  # all prompts of a category may have the same
+    if not problems:
+        for prompt in options.prompts:
+            if prompt not in found:
+                raise unknown_name(f"prompt in {options.prompt_dir}:", prompt, found)
     if not shards:
-        raise BadInput(
-            " ".join(problems + notes)
-            or f"no prompt of {', '.join(categories)} is among --prompts {options.prompts}."
-        )
+        raise BadInput(" ".join(problems + notes))
     return shards, problems, notes
 
 

@@ -194,3 +194,25 @@ def test_a_file_that_says_nothing(tmp_path):
     (tmp_path / "b.png").write_bytes(b"no image")
     with pytest.raises(BadInput, match="cannot be read as an image"):
         description(tmp_path / "b.png")
+
+
+def test_an_unknown_prompt_is_told_with_the_nearest(root, tiny, capsys):
+    assert images(root, tiny, "--prompts", "A person sit on a chair") == 2
+    told = capsys.readouterr().err
+    assert "unknown prompt in" in told and f"did you mean {PROMPT!r}?" in told
+    assert images(root, tiny, "--prompts", PROMPT, "nonsense") == 2
+    assert f"'nonsense'; known: {PROMPT}." in capsys.readouterr().err
+    assert not (root / "results").exists()
+
+
+def test_a_file_is_no_folder_of_prompts(root, capsys):
+    path = root / "prompts" / "chair.txt"
+    assert main(["images", "--prompt_dir", str(path), "--results_dir", str(root / "results")]) == 2
+    assert f"--prompt_dir {path} is not a folder; name the folder" in capsys.readouterr().err
+
+
+def test_what_is_wrong_with_all_prompts_of_a_category_is_told_once(root, capsys):
+    (root / "prompts" / "ukulele.txt").write_text("A man holds a ukulele\nA man plays a ukulele\n")
+    arguments = ["--prompt_dir", str(root / "prompts"), "--results_dir", str(root / "results")]
+    assert main(["images", "--categories", "ukulele", *arguments]) == 2
+    assert capsys.readouterr().err.count("unknown category of the synthetic world") == 1
