@@ -19,7 +19,7 @@ from chorus.stages.loop import Sample, difference
 from chorus.stages.reading import read_what_is_kept
 from chorus.stages.report import Progress, Report
 from chorus.stages.scores import parsed_name
-from chorus.tables import DONE, Table, read_key, read_table
+from chorus.tables import DONE, FAILED, Table, read_key, read_table
 from chorus.vocabulary import strip_demo
 
 # Each table, the tables it is made from, and the command that makes it.
@@ -171,6 +171,10 @@ def _against(table: Table, name: str, source: Table | None) -> Iterator[str]:
     dangling = sorted(table.rows.keys() - source.rows.keys())
     if dangling:
         yield f"has rows that {name} lacks (first: {dangling[0]:06d}, {len(dangling)} in all)"
+    failed = {index for index, row in source.rows.items() if row["status"] == FAILED}
+    outlived = sorted(failed & table.finished())
+    if outlived:
+        yield f"has rows that failed in {name} (first: {outlived[0]:06d}, {len(outlived)} in all)"
     changes = difference(table.settings.get(f"from {name}", {}), source.settings)
     if changes:
         yield f"was made from {name} of other settings ({'; '.join(changes[:3])})"

@@ -146,7 +146,9 @@ def test_an_unreadable_image_fails_alone_and_is_tried_again(tree, capsys):
     row = read_table(table(tree, "segmentations"), "segmentations").rows[1]
     assert row["status"] == "failed" and "000001.jpg" in row["reason"]
     assert main(command(tree, "verify")) == 1
-    assert "not a whole image" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "not a whole image" in told
+    assert "humans" in told and "rows that failed in segmentations (first: 000001, 1 in" in told
     image.write_bytes(whole)
     assert main(command(tree, "segment")) == 0
     assert "1 done" in capsys.readouterr().out
