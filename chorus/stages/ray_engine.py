@@ -180,7 +180,13 @@ def _result(ray: Any, ref: Any, name: str) -> Any:
     try:
         return ray.get(ref)
     except ray.exceptions.RayTaskError as error:
-        raise error.cause from None
+        if not isinstance(error.cause, ray.exceptions.RaySystemError):
+            raise error.cause from None
+        raise Unavailable(
+            f"{name}: a worker of the Ray cluster cannot read its work "
+            f"({str(error.cause).splitlines()[0]}); `ray start` must be given in an environment "
+            "that can import chorus, the same on all machines (docs/scaling.md)."
+        ) from error
     except ray.exceptions.RayError as error:
         raise ChorusError(
             f"{name}: a worker was lost {_RETRIES + 1} times over the same work ({error}). What is "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import signal
 import socket
@@ -146,6 +147,18 @@ def test_an_error_of_a_count_ends_the_others_at_once(monkeypatch):
     with pytest.raises(BadInput, match="cannot be counted"):
         ray_engine.counted(None, chunks, lambda _: None, None, "cpu")
     assert time.monotonic() - started < 60
+
+
+class Elsewhere(Chunk):
+    """A chunk of a package that the workers do not have."""
+
+    def __reduce__(self):
+        return importlib.import_module, ("only_on_this_machine",)
+
+
+def test_workers_without_our_packages():
+    with pytest.raises(Unavailable, match=r"No module named 'only_on_this_machine'.*same on all"):
+        ray_engine.counted(None, [Elsewhere([1])], lambda _: None, None, "cpu")
 
 
 def test_gpus_that_the_cluster_has_not(monkeypatch):
