@@ -33,12 +33,17 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "dev": ("pytest", "hypothesis", "ruff", "smplx"),
 }
 """By what brings them: the installation itself, or an extra of setup.py. Of `paper`, all but gdown
-are installed by the steps in INSTALL.md."""
+are installed by scripts/install_published_networks.sh."""
 
 _OF_BUILDS = ("torchvision", "detectron2", "mmcv", "mmpose")  # must fit the build of torch
-_ON_BUILDS = ("pointrend-r50", "hrnet-w48-dark")
+_ON_BUILDS = {
+    "pointrend-r50": ("detectron2", "torchvision"),
+    "hrnet-w48-dark": ("mmpose", "mmcv", "mmdet", "torchvision"),
+}
+"""Models on packages that pip alone does not install; the first names what the script builds."""
 
 _SCRIPT = "sh scripts/download_off_the_shelf.sh"
+_BUILD = "sh scripts/install_published_networks.sh"
 
 CHOICES: dict[str, dict[str, str]] = {
     "image_model": {
@@ -190,7 +195,10 @@ def _stage(
     try:
         adapters.check(stage, options)
     except ChorusError as error:
-        return {**result, "told": str(error)}
+        packages = _ON_BUILDS.get(name, ())
+        lacks = any(importlib.util.find_spec(package) is None for package in packages)
+        builds = f" Build it with: {_BUILD} {packages[0]}" if lacks else ""
+        return {**result, "told": f"{error}{builds}"}
     except ImportError as error:
         told = f"the package {error.name} is missing: pip install -c constraints.txt -e ."
         return {**result, "told": told}
@@ -281,7 +289,7 @@ def _table(found: dict[str, Any]) -> str:
 
 def _brought_by(group: str) -> str:
     extra = "" if group == "core" else f"[{group}]"
-    more = ", and the steps in INSTALL.md, 'The published networks'" if group == "paper" else ""
+    more = f"; {_BUILD} (INSTALL.md, 'The published networks')" if group == "paper" else ""
     return f"pip install -c constraints.txt -e '.{extra}'{more}"
 
 

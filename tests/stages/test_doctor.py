@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import struct
 from dataclasses import fields
@@ -72,6 +73,22 @@ def test_a_missing_weight_and_how_to_get_it(told, tmp_path):
     status, found = told(*modern)
     assert status == 1
     assert "is damaged: it is empty" in found["chosen"]["stages"]["human_model"]["told"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "package"), [("segmenter", "detectron2"), ("keypoint_model", "mmpose")]
+)
+def test_a_package_that_pip_does_not_bring_and_the_script_that_builds_it(
+    told, monkeypatch, stage, package
+):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == package else find(name)
+    )
+    _, found = told("--profile", "paper")
+    sentence = found["chosen"]["stages"][stage]["told"]
+    assert f"needs the package {package}" in sentence
+    assert sentence.endswith(f"sh scripts/install_published_networks.sh {package}")
 
 
 def test_a_file_that_is_not_the_published_one(told, tmp_path):
