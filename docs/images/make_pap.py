@@ -1,8 +1,9 @@
-"""Makes pap.jpg of docs/evaluation.md: one test image on its way to PAP.
+"""Makes the picture of docs/evaluation.md: one test image on its way to PAP.
 
-python docs/images/make_pap.py FIELD.npz TEST_SET.parquet INDEX [IMPORTS]
+python docs/images/make_pap.py FIELD.npz TEST_SET.parquet INDEX [--output PICTURE.jpg]
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -14,16 +15,20 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 import chorus
+from chorus.errors import BadInput, ChorusError
 from chorus.evaluation.pap import prepare, score
 from chorus.evaluation.pap_settings import PapSettings
 from chorus.evaluation.test_set import labelled_image
 from chorus.evaluation.voxel_field import read_field
-from chorus.tables import read_table
+from chorus.tables import DONE, read_table
 
 
-def main(field_path: Path, table: Path, index: int, imports: str) -> None:
+def main(field_path: Path, table: Path, index: int, output: Path, imports: Path) -> None:
     """Image, target cells, largest probability per cell, and the curve with its area."""
-    row = read_table(table, "test_set").rows[index]
+    rows = read_table(table, "test_set").rows
+    if index not in rows or rows[index]["status"] != DONE:
+        raise BadInput(f"{table} has no test image {index}; it has {len(rows)} rows, from 0.")
+    row = rows[index]
     field, body, settings = read_field(field_path), chorus.load_body(imports=imports), PapSettings()
     ready = prepare(labelled_image(row), body, field.grid, settings)
     result = score(field.probability, ready, settings)
@@ -49,13 +54,20 @@ def main(field_path: Path, table: Path, index: int, imports: str) -> None:
     axes[3].set(xlim=(0, 1), ylim=(0, 1), xlabel="recall", ylabel="precision")
     axes[3].set_title(f"PAP {result.pap[0]:.2f} ({settings.metric}): the area")
     axes[3].legend(loc="lower left")
-    figure.savefig(Path(__file__).with_name("pap.jpg"), dpi=90, pil_kwargs={"quality": 90})
+    output.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(output, dpi=90, pil_kwargs={"quality": 90})
 
 
 if __name__ == "__main__":
-    main(
-        Path(sys.argv[1]),
-        Path(sys.argv[2]),
-        int(sys.argv[3]),
-        sys.argv[4] if len(sys.argv) > 4 else "imports",
-    )
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("field", type=Path, help="a distribution")
+    parser.add_argument("test_set", type=Path, help="the table of a category's test images")
+    parser.add_argument("index", type=int, help="the test image's number in the table")
+    parser.add_argument("--output", type=Path, default=Path("results_demo/pap.jpg"))
+    parser.add_argument("--imports_dir", type=Path, default=Path("imports"))
+    given = parser.parse_args()
+    try:
+        main(given.field, given.test_set, given.index, given.output, given.imports_dir)
+    except (ChorusError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(given.output)
