@@ -70,4 +70,3 @@ if __name__ == "__main__":
         main(given.field, given.test_set, given.index, given.output, given.imports_dir)
     except (ChorusError, OSError) as error:
         sys.exit(f"error: {error}")
-    print(given.output)
