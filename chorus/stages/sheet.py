@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 COLUMNS = 6
 _RETAINED_PER_PROMPT, _DROPPED_PER_PROMPT = 8, 4  # two rows a prompt
-_TABLES = ("images", "segmentations", "humans", "filtered", "filtered_cameras")
+_TABLES = ("images", "segmentations", "humans", "filtered_cameras")
 
 
 def write_sheet(
@@ -43,10 +43,8 @@ def write_sheet(
     prompts = list(dict.fromkeys(shard.prompt for shard in shards))
     shared = _shared_words(prompts)
     for prompt in prompts:
-        samples = [
-            s for shard in shards if shard.prompt == prompt for s in _samples(options, shard)
-        ]
-        for sample in choose(samples, rules):
+        samples = [s for shard in shards if shard.prompt == prompt for s in _judged(options, shard)]
+        for sample in _completed(options, choose(samples, rules)):
             caption = _caption(sample, shared)
             tiles.append(_tile(options, sample, rules, caption, body))
     write_contact_sheet(
@@ -82,20 +80,25 @@ def _spread(samples: Sequence[Sample], count: int) -> Iterable[Sample]:
     return [samples[at] for at in dict.fromkeys(places.tolist())]
 
 
-def _samples(options: RunOptions, shard: ShardKey) -> list[Sample]:
-    """Samples of a shard with their rows in all tables that have one."""
-    tables = {
-        name: read_table(path, name).rows
-        for name in _TABLES
-        if (path := options.tree.table(name, shard)).is_file()
-    }
-    return [
-        Sample(
-            SampleKey(*shard, index),
-            {name: rows[index] for name, rows in tables.items() if index in rows},
-        )
-        for index in sorted(tables["filtered"])
-    ]
+def _judged(options: RunOptions, shard: ShardKey) -> list[Sample]:
+    """Samples of a shard with their verdicts, which is all that choosing among many needs."""
+    rows = read_table(options.tree.table("filtered", shard), "filtered", ("verdicts",)).rows
+    return [Sample(SampleKey(*shard, index), {"filtered": rows[index]}) for index in sorted(rows)]
+
+
+def _completed(options: RunOptions, samples: Sequence[Sample]) -> list[Sample]:
+    """The samples with their rows in all other tables that have one."""
+    completed: dict[SampleKey, Sample] = {}
+    for shard in dict.fromkeys(sample.key.shard for sample in samples):
+        tables = {
+            name: read_table(path, name).rows
+            for name in _TABLES
+            if (path := options.tree.table(name, shard)).is_file()
+        }
+        for key, inputs in ((s.key, s.inputs) for s in samples if s.key.shard == shard):
+            found = {name: rows[key.index] for name, rows in tables.items() if key.index in rows}
+            completed[key] = Sample(key, {**inputs, **found})
+    return [completed[sample.key] for sample in samples]
 
 
 def _shared_words(prompts: Sequence[str]) -> tuple[int, int]:
