@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +19,7 @@ from chorus.occupancy.mask_bits import of_counts
 from chorus.occupancy.presets import preset
 from chorus.occupancy.regions import Part, parts
 from chorus.occupancy.views import Views
+from chorus.settings import usable_cores
 
 SIDE, PIXELS, POOL = 3.0, 512, 1024
 
@@ -31,7 +31,7 @@ class Setting:
     imports: str = "imports"
     device: str = "cpu"
     quick: bool = False
-    threads: int = os.cpu_count() or 1
+    threads: int = usable_cores()
 
     @cached_property
     def body(self):

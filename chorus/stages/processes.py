@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from chorus.errors import ChorusError
+from chorus.settings import usable_cores
 from chorus.stages.shard_work import Job, Summary, Worker, run_shard
 
 Result = TypeVar("Result")
@@ -45,7 +46,7 @@ def in_processes(
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     with (
-        _threads_per_process(max(1, (os.cpu_count() or 1) // workers)),
+        _threads_per_process(max(1, usable_cores() // workers)),
         ProcessPoolExecutor(
             workers, mp_context=context, initializer=_start_process, initargs=(stop,)
         ) as pool,
