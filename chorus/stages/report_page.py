@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from chorus.stages.report_pap import Options, Section
     from chorus.viewing import pap_page
 
-_VERSION = 1
+_VERSION = 2
 """To be raised when the page looks different, so that it is written again."""
 _TITLE = "Projective average precision of learned distributions"
 
