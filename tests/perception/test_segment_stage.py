@@ -114,7 +114,7 @@ def test_a_closed_vocabulary_names_the_ways_out(tree, models, capsys):
     told = capsys.readouterr().err
     assert told.startswith("error: unknown COCO category 'garden gnome'")
     assert "--mode lvis" in told and "--segmenter open-vocabulary" in told
-    assert run(results, "segment", "--segmenter", segmenter, "--mode", "lvis") == 0
+    assert run(results, "segment", "--segmenter", segmenter, "--mode", "lvis") == 1
     (row,) = read_table(
         results.table("segmentations", shard("garden gnome")), "segmentations"
     ).rows.values()
