@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from chorus.files import atomic_write
 from chorus.stages.photographs import image_folder, read_photograph
 from chorus.stages.scores import scored_field, scored_rows
 from chorus.stages.torch_threads import one_torch_thread
+from chorus.viewing.made_from import remembered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,7 @@ def write_page(
     from chorus.viewing.pap_page import pap_page
 
     made_from = _made_from(options, sections)
-    if not options.overwrite and options.skip_done and _remembered(path) == made_from:
+    if not options.overwrite and options.skip_done and remembered(path) == made_from:
         return []
     chosen = {id(record): _ranked(record) for one in sections for record in one.records.values()}
     bar = (
@@ -72,16 +72,6 @@ def _made_from(options: Options, sections: Sequence[Section]) -> str:
     records = [record for section in sections for record in section.records.values()]
     content = json.dumps([_VERSION, places, records], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
-
-
-def _remembered(path: Path) -> str | None:
-    """What a page of an earlier run was made from."""
-    try:
-        with path.open(encoding="utf-8") as page:
-            found = re.search('<meta name="made-from" content="([0-9a-f]+)">', page.read(4096))
-    except (OSError, UnicodeDecodeError):
-        return None
-    return found and found[1]
 
 
 def _ranked(record: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 COLUMNS = 6
 _RETAINED_PER_PROMPT, _DROPPED_PER_PROMPT = 8, 4  # two rows a prompt
 _TABLES = ("images", "segmentations", "humans", "filtered_cameras")
+SHEET_TABLES = ("filtered", *_TABLES)
+"""Where a contact sheet gets what it shows."""
 
 
 def write_sheet(

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from chorus.errors import BadInput
 from chorus.files import atomic_write, display_name, portable_name, replacing
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
-from chorus.samples import TOTAL
+from chorus.samples import TOTAL, ShardKey
 from chorus.settings import RunOptions
 from chorus.stages import aggregations
 from chorus.stages.processes import in_processes
 from chorus.stages.report import Progress, Report
+from chorus.stages.sheet import SHEET_TABLES, write_sheet
+from chorus.viewing.made_from import remembered
 
 if TYPE_CHECKING:
     from chorus.occupancy.distribution import Distribution
@@ -207,10 +209,9 @@ def shown_body(body: Path | None, imports_dir: Path) -> ShownBody:
 def _page(
     options: Options, category: str, name: str, group: Sequence[Drawing], several: bool
 ) -> Path:
-    """Collect a category's pictures and write its page and contact sheet; the page's path."""
+    """Collect a category's pictures and write its page and contact sheet, unless they are there and
+    nothing that they show has changed; the page's path."""
     from chorus.occupancy.distribution import Distribution
-    from chorus.stages.sheet import write_sheet
-    from chorus.viewing.report import Gallery, write_report
 
     rules = parse_combination(name[len("filter(") : name.index(")")])
     folder = options.save_dir or group[-1].folder
@@ -218,30 +219,56 @@ def _page(
         folder = options.save_dir / portable_name(category) / portable_name(name)
     folder.mkdir(parents=True, exist_ok=True)
     distributions = [Distribution.load(drawing.file(".npz")) for drawing in group]
-    stills, turntables = [], []
+    stills, turntables, copies = [], [], []
     for drawing, distribution in zip(group, distributions, strict=True):
         files = [drawing.file(suffix) for suffix in (".png", ".mp4")]
         if options.save_dir is not None:
             prompt = "total" if distribution.prompt == TOTAL else distribution.prompt
             stem = portable_name(f"{prompt} - {drawing.part}")
-            copies = [folder / f"{stem}{file.suffix}" for file in files]
-            for file, copy in zip(files, copies, strict=True):
-                with replacing(copy) as temporary:
-                    shutil.copyfile(file, temporary)
-            files = copies
+            places = [folder / f"{stem}{file.suffix}" for file in files]
+            copies += zip(files, places, strict=True)
+            files = places
         stills.append(files[0])
         turntables.append(files[1])
-    sheets = []
-    if category in {
-        s.category
-        for s in options.tree.shards("filtered", options.models.model_key, required=False)
-    }:
-        sheets.append(("Generated images and verdicts", folder / "contact_sheet.png"))
+    page, sheets = folder / "index.html", []
+    shards = options.tree.shards("filtered", options.models.model_key, required=False)
+    shown = [shard for shard in shards if shard.category == category]
+    if shown:
+        sheets.append(("Images and verdicts", folder / "contact_sheet.png"))
+    made_from = _made_from(options, group, shown)
+    whole = all(path.is_file() for path in (*stills, *turntables, *(file for _, file in sheets)))
+    if whole and not options.overwrite and remembered(page) == made_from:
+        return page
+    from chorus.viewing.report import Gallery, write_report
+
+    for file, copy in copies:
+        with replacing(copy) as temporary:
+            shutil.copyfile(file, temporary)
+    if sheets:
         write_sheet(options, category, rules, sheets[0][1], options.renderer)
     return write_report(
-        folder / "index.html",
+        page,
         [as_exhibit(distribution) for distribution in distributions],
         shown_body(options.body, options.imports_dir),
         title=f"{category}: where it is around the person who uses it",
         gallery=Gallery(stills, turntables, sheets),
+        made_from=made_from,
     )
+
+
+def _made_from(options: Options, group: Sequence[Drawing], shards: Sequence[ShardKey]) -> str:
+    """A digest of what a page and its contact sheet show; of tables, whether they were written
+    since, which is quick to tell of many."""
+    import hashlib
+
+    tables = [
+        (str(path), state.st_size, state.st_mtime_ns)
+        for shard in shards
+        for name in SHEET_TABLES
+        if (path := options.tree.table(name, shard)).is_file() and (state := path.stat())
+    ]
+    drawn = [(str(drawing.folder), drawing.part, _fingerprint(drawing)) for drawing in group]
+    content = json.dumps(
+        [_RECORD_VERSION, options.renderer, options.body_name, options.prompts, drawn, tables]
+    )
+    return hashlib.sha256(content.encode()).hexdigest()

@@ -62,10 +62,12 @@ def write_report(
     title: str = "",
     facts: Sequence[tuple[str, str]] = (),
     gallery: Gallery | None = None,
+    made_from: str = "",
 ) -> Path:
     """Write the report on `exhibits` around `body` as one HTML file and return its path.
 
-    `facts` are (name, value) pairs shown for every cluster. Raises `BadInput` without exhibits.
+    `facts` are (name, value) pairs shown for every cluster; `made_from` is kept for `remembered`.
+    Raises `BadInput` without exhibits.
     """
     if not exhibits:
         raise BadInput(
@@ -83,7 +85,7 @@ def write_report(
         "pictures": _pictures(exhibits, gallery or Gallery(), path.parent),
         **_framing(exhibits, body),
     }
-    text = fill_template(title, data)
+    text = fill_template(title, data, made_from)
     size = len(text.encode())
     if size > LARGE:
         log.warning("%s is %.1f MB; fewer clusters a report open quicker.", path, size / 1e6)
@@ -92,7 +94,7 @@ def write_report(
     return path
 
 
-def fill_template(title: str, data: dict) -> str:
+def fill_template(title: str, data: dict, made_from: str = "") -> str:
     """The page with title and data put in, both escaped for their place."""
     library, script = _asset("vendor/three.min.js"), _asset("template/report.js")
     hashes = " ".join(f"'sha256-{_sha256(code)}'" for code in (library, script))
@@ -103,6 +105,7 @@ def fill_template(title: str, data: dict) -> str:
     parts = {
         "policy": policy,
         "title": html.escape(title),
+        "origin": html.escape(made_from),
         "style": _asset("template/report.css"),
         "data": embed_json(data),
         "library": library,

@@ -373,7 +373,7 @@ def test_truth_scores_the_stored_aggregation(base, capsys):
     assert 0 < full["soft_ap"] <= full["soft_ap_ceiling"] <= 1
 
 
-def test_view_draws_once_and_collects_also_if_it_was_killed(tree):
+def test_view_draws_once_and_collects_also_if_it_was_killed(tree, capsys):
     only = ["--prompts", PROMPTS[0], "--aggr_setting_names", "quant:full", "--workers", "2"]
     aggregations = tree / "results/aggregations/synthetic-v1/surfboard"
     shutil.rmtree(aggregations / "total-aggregation")
@@ -403,8 +403,18 @@ def test_view_draws_once_and_collects_also_if_it_was_killed(tree):
         f"{PROMPTS[0]} - {part}.{end}" for part in ("all", "fullbody") for end in ("png", "mp4")
     }
     assert names == expected | {"index.html", "contact_sheet.png"}
-    again = subprocess.run(run, check=True, cwd=REPOSITORY, capture_output=True, text=True)
-    assert "0 distributions drawn, 2 already there" in again.stdout
+    page = tree / "shown/index.html"
+    made = page.stat().st_mtime_ns
+    assert main(arguments) == 0
+    assert "0 distributions drawn, 2 already there" in capsys.readouterr().out
+    assert page.stat().st_mtime_ns == made, "nothing that it shows has changed"
+    (tree / "shown/contact_sheet.png").unlink()
+    filtered = table(tree, "filtered", _shards(tree)[0])
+    for change in (lambda: None, lambda: os.utime(filtered)):
+        change()
+        assert main(arguments) == 0
+        assert page.stat().st_mtime_ns > made and (tree / "shown/contact_sheet.png").is_file()
+        made = page.stat().st_mtime_ns
 
 
 def test_a_damaged_record_of_pictures_is_begun_anew(tmp_path):
