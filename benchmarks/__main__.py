@@ -15,7 +15,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import Row, in_child, load, machine, measure, save, settle_on
+from benchmarks.measuring import (
+    Row,
+    check_can_save,
+    in_child,
+    load,
+    machine,
+    measure,
+    save,
+    settle_on,
+)
 
 NAMES = (
     "skinning-field",
@@ -49,8 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     unknown = set(options.only) - set(NAMES)
     if unknown:
         parser.error(f"no row is called {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    if options.json and not options.json.resolve().parent.is_dir():
-        parser.error(f"the folder of --json {options.json} does not exist")
+    check_can_save(parser, options.json)
     if options.device == "cuda":
         _check_gpu(parser)
     names = options.only or [n for n in NAMES if not (options.quick and n in NOT_QUICK)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import ctypes
 import gc
@@ -214,6 +215,12 @@ def in_child(module: str, arguments: Sequence[str]) -> dict:
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr.strip()[-2000:]}")
     return json.loads(done.stdout)
+
+
+def check_can_save(parser: argparse.ArgumentParser, path: Path | None) -> None:
+    """End with a sentence, before anything is measured, if `save` would find no folder there."""
+    if path and not path.resolve().parent.is_dir():
+        parser.error(f"the folder of --json {path} does not exist")
 
 
 def save(path: Path, results: dict, rows: Sequence[Row]) -> None:

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.__main__ import duration
-from benchmarks.measuring import Row, in_child, measure, save
+from benchmarks.measuring import Row, check_can_save, in_child, measure, save
 
 RESOLUTIONS = (24, 48, 96, 128)
 IMAGES = (100, 1000, 10_000)
@@ -37,8 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.row:
         sys.stdout.write(json.dumps(asdict(_one(options.row, str(options.imports)))))
         return
-    if options.json and not options.json.resolve().parent.is_dir():
-        parser.error(f"the folder of --json {options.json} does not exist")
+    check_can_save(parser, options.json)
     names = [f"{kind}:{size}" for kind in ("field", "aggregation") for size in RESOLUTIONS]
     names += [f"images:{count}" for count in (*IMAGES, *([_MANY] if options.full else []))]
     given = ["--imports", str(options.imports)]
