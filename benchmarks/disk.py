@@ -20,7 +20,7 @@ TABLES = ("segmentations", "humans", "human_kps", "filtered", "filtered_cameras"
 
 def sizes(root: Path) -> tuple[int, dict[str, int]]:
     """Number of generated images of a results tree, and bytes by folder, tables of images apart."""
-    from chorus.tables import DONE, read_table
+    from chorus.records.tables import DONE, read_table
 
     tables = [path for path in root.glob("images/*/*/*/*.parquet") if path.name[0] != "."]
     count = sum(

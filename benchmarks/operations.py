@@ -72,9 +72,9 @@ def _posing_work(setting: Setting, resolution: int) -> Work:
 
 def pap(setting: Setting, resolution: int = 48) -> Job:
     """One test image: pose and project the field, and its figures over all thresholds."""
+    from chorus.evaluation.labelled_images import LabelledImage
     from chorus.evaluation.pap import prepare, score
     from chorus.evaluation.pap_settings import PapSettings
-    from chorus.evaluation.test_set import LabelledImage
 
     samples, settings = Samples.random(1, seed=3), PapSettings()
     mask = decode(samples.counts[0], PIXELS, PIXELS)

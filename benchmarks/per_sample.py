@@ -164,8 +164,8 @@ def mask(setting: Setting, masks: int = 1024) -> Job:
 
 def table(setting: Setting, rows: int = 1000) -> Job:
     """Reading and checking a table of segmentations."""
-    from chorus.samples import ShardKey
-    from chorus.tables import Table, read_table, write_table
+    from chorus.records.keys import ShardKey
+    from chorus.records.tables import Table, read_table, write_table
 
     counts = Samples.random(rows).counts
     written = Table(ShardKey("model", "chair", "A person sits on a chair", "original"), {})

@@ -14,43 +14,45 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
 from chorus import __version__
 from chorus.errors import ChorusError, unknown_name
+from chorus.pipeline import STEPS
 
-COMMANDS = {
-    "prompts": "write prompts for categories",
-    "images": "generate images for every prompt and augprompt",
-    "segment": "find persons and objects in the images",
-    "humans": "fit a body to every person",
-    "keypoints": "find the 2D keypoints of every person",
-    "filter": "judge which images show one person using one object",
-    "calibrate": "anchor a perspective camera to every retained person",
-    "aggregate": "accumulate the 3D distributions",
-    "view": "make stills, turntables, the interactive page and the contact sheet",
-    "export": "write COCO JSON, npz and GLB for other programs",
-    "extend_eft": "build the test set from COCO val2014 and its EFT fits",
-    "import": "take images, masks, keypoints and poses of your own instead of our perception",
-    "import_published": "fetch and convert the results that the release published",
-    "truth": "compare distributions with the synthetic world's known 3D truth",
-    "testset": "make the synthetic test set",
-    "evaluate": "score distributions on test images: PAP",
-    "report": "print the PAP tables of what was evaluated",
-    "ablate": "measure what each part of the method is worth",
-    "score": "score one voxel field, of any method, on test images",
-    "download": "fetch the networks that are not ours to ship, with their licences",
-    "doctor": "say what is installed, which models can run, and what is missing",
-    "prune": "give back the space of images that all networks have seen",
-    "status": "count what is done, failed and retained",
-    "verify": "check a results tree and say what to rerun",
+_STEPS = {step.name: (step.module, step.about) for step in STEPS}
+_OTHERS = {
+    "run": ("run", "take all steps in order, from prompts to pictures"),
+    "evaluate": ("evaluate", "score distributions on test images: PAP"),
+    "report": ("report", "print the PAP tables of what was evaluated"),
+    "score": ("score", "score one voxel field, of any method, on test images"),
+    "truth": ("truth", "compare distributions with the synthetic world's known 3D truth"),
+    "ablate": ("ablate", "measure what each part of the method is worth"),
+    "testset": ("testset", "make the synthetic test set"),
+    "extend_eft": ("extend_eft", "build the test set from COCO val2014 and its EFT fits"),
+    "import": (
+        "import_images",
+        "take images, masks, keypoints and poses of your own instead of our perception",
+    ),
+    "import_published": (
+        "import_published",
+        "fetch and convert the results that the release published",
+    ),
+    "export": ("export", "write COCO JSON, npz and GLB for other programs"),
+    "status": ("status", "count what is done, failed and retained"),
+    "verify": ("verify", "check a results tree and say what to rerun"),
+    "prune": ("prune", "give back the space of images that all networks have seen"),
+    "doctor": ("doctor", "say what is installed, which models can run, and what is missing"),
+    "download": ("download", "fetch the networks that are not ours to ship, with their licences"),
 }
 
-# Commands whose module has another name: `stages.report` is what stages tell their user, and
-# `import` cannot be a module.
-_MODULES = {"report": "report_pap", "import": "import_images"}
+COMMANDS = {
+    **_STEPS,
+    **{name: (f"chorus.commands.{module}", about) for name, (module, about) in _OTHERS.items()},
+}
+"""Every command's module and what it does: the method's steps, then the others."""
 
 # What the packages that setup.py always installs are imported as.
 # fmt: off
@@ -114,12 +116,12 @@ def _run(command: str, arguments: Sequence[str]) -> int:
     import tyro
     from tqdm import tqdm
 
-    stage = importlib.import_module(f"chorus.stages.{_MODULES.get(command, command)}")
+    module = importlib.import_module(COMMANDS[command][0])
     options = tyro.cli(
-        stage.Options, prog=f"chorus {command}", args=arguments, use_underscores=True
+        module.Options, prog=f"chorus {command}", args=arguments, use_underscores=True
     )
     with _termination_interrupts():
-        report = stage.run(options, partial(tqdm, disable=None, dynamic_ncols=True))
+        report = module.run(options, partial(tqdm, disable=None, dynamic_ncols=True))
     if report.text:
         print(report.text)
     for problem in report.problems:
@@ -149,14 +151,21 @@ def _termination_interrupts() -> Iterator[None]:
 
 def _overview() -> str:
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {about}" for name, about in COMMANDS.items()]
+
+    def listed(names: Iterable[str]) -> list[str]:
+        return [f"  {name:<{width}}  {COMMANDS[name][1]}" for name in names]
+
     return "\n".join(
         [
             "chorus learns where objects are in 3D around the person who uses them.",
             "",
             "usage: chorus <command> [options]      chorus <command> --help",
             "",
-            *lines,
+            "the method, step by step",
+            *listed(_STEPS),
+            "",
+            "everything else",
+            *listed(_OTHERS),
         ]
     )
 

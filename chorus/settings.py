@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from chorus.errors import BadInput, Unavailable, unknown_name
-from chorus.results import ResultsTree
-from chorus.samples import GLOBAL_SEED, ShardKey
+from chorus.records.keys import GLOBAL_SEED, ShardKey
+from chorus.records.results_tree import ResultsTree
 
 Work = TypeVar("Work")
 ProfileName = Literal["synthetic", "paper", "modern"]

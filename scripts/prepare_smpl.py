@@ -11,9 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from chorus import weights
 from chorus.body.preparing import prepare
 from chorus.errors import ChorusError
+from chorus.models import weights
 
 
 def main(arguments: list[str]) -> int:

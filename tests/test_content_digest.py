@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 from chorus.files import content_digest
-from chorus.stages.adapters import model_settings
+from chorus.models.choice import model_settings
 from chorus.stages.keypoints import Options
 
 MEGABYTE = 1 << 20

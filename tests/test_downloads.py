@@ -18,10 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from chorus import cli, downloads, weights
+from chorus import cli
 from chorus.errors import BadInput, Unavailable
 from chorus.files import DiskFull
-from chorus.weights import WEIGHTS, Weight
+from chorus.models import downloads, weights
+from chorus.models.weights import WEIGHTS, Weight
 
 CONTENT = bytes(range(256)) * 400
 SUM = hashlib.sha256(CONTENT).hexdigest()
@@ -290,8 +291,8 @@ def test_the_script():
 
 
 def test_the_table_is_consistent():
+    from chorus.models.choice import ADAPTERS
     from chorus.settings import PROFILES
-    from chorus.stages.adapters import ADAPTERS
 
     places = [weight.destination for weight in WEIGHTS.values() if weight.destination]
     assert len(places) == len(set(places))

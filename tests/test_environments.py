@@ -82,7 +82,7 @@ def test_conda_environments(file, name, packaging, pins):
 
 
 def test_doctor_names_packages_of_their_extras(packaging):
-    from chorus.stages.doctor import PACKAGES
+    from chorus.commands.doctor import PACKAGES
 
     for group, packages in PACKAGES.items():
         if group in ("core", "paper"):
@@ -114,7 +114,7 @@ def test_a_command_without_the_environment_names_what_is_missing(packaging, monk
 def test_a_missing_module_of_our_own_is_not_taken_for_a_package(monkeypatch):
     from chorus import cli
 
-    monkeypatch.setitem(sys.modules, "chorus.stages.status", None)
+    monkeypatch.setitem(sys.modules, "chorus.commands.status", None)
     with pytest.raises(ModuleNotFoundError, match=r"chorus\.stages\.status"):
         cli.main(["status"])
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from chorus import hub
 from chorus.errors import BadInput, Unavailable
 from chorus.files import DiskFull
+from chorus.models import hub
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from chorus import hub_cache
+from chorus.models import hub_cache
 
 _HEADER = json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
 WHOLE = struct.pack("<Q", len(_HEADER)) + _HEADER + bytes(8)

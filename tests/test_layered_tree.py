@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from chorus.errors import BadInput, StaleResults
-from chorus.results import ResultsTree
-from chorus.samples import ShardKey
+from chorus.records.keys import ShardKey
+from chorus.records.results_tree import ResultsTree
 
 SHARD = ShardKey("synthetic-v1", "surfboard", "A person carries a surfboard", "original")
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from chorus.errors import BadInput
 from chorus.files import DiskFull, atomic_write, display_name, portable_name
-from chorus.results import ResultsTree
-from chorus.samples import SampleKey, ShardKey, sample_seed
-from chorus.tables import SCHEMAS, Table, read_key, read_settings, read_table, write_table
+from chorus.records.keys import SampleKey, ShardKey, sample_seed
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import SCHEMAS, Table, read_key, read_settings, read_table, write_table
 
 SHARD = ShardKey("synthetic-v1", "surfboard-demo", "A person carries a surfboard", ", side view")
 
@@ -186,8 +186,8 @@ def test_a_lock_dies_with_its_holder_and_its_leftovers_go(tmp_path):
         import os, signal
         from pathlib import Path
         from chorus.files import replacing
-        from chorus.results import ResultsTree
-        from chorus.samples import ShardKey
+        from chorus.records.results_tree import ResultsTree
+        from chorus.records.keys import ShardKey
         tree = ResultsTree(Path({str(tmp_path)!r}))
         path = tree.table("images", ShardKey(*{tuple(SHARD)!r}))
         with tree.lock(path), replacing(path) as temporary:

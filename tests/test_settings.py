@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chorus.errors import BadInput
-from chorus.samples import ShardKey
+from chorus.records.keys import ShardKey
 from chorus.settings import RunOptions
 
 SHARDS = sorted(ShardKey("m", "chair", "A person sits on a chair", f"view {n}") for n in range(30))

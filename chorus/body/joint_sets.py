@@ -17,10 +17,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from chorus import weights
 from chorus.body.model import BodyModel, PosedBody
 from chorus.body.skeleton import KINEMATIC, RELEASE_24
 from chorus.errors import BadInput, unknown_name
+from chorus.models import weights
 
 VERTICES = 6890
 EXTRA_JOINTS = 9

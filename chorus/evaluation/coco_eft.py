@@ -14,7 +14,7 @@ from chorus.calibration.settings import PAPER, CalibrationSettings
 from chorus.calibration.weak_to_perspective import NOT_CONVERGED
 from chorus.errors import BadInput, unknown_name
 from chorus.evaluation import coco, eft
-from chorus.evaluation.test_set import done_row, skipped_row
+from chorus.evaluation.labelled_images import done_row, skipped_row
 from chorus.geometry.boxes import intersection_over_smaller
 from chorus.geometry.coco_annotations import box_of, mask_of
 from chorus.vocabulary import PERSON, QUANTITATIVE_CATEGORIES

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 
 from chorus.body.model import BodyModel
-from chorus.evaluation.truth_test import body_scale
+from chorus.evaluation.truth_scores import body_scale
 
 
 class BodyCamera(NamedTuple):

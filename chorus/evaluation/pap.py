@@ -28,9 +28,9 @@ from jaxtyping import Bool, Float, Int
 
 from chorus.errors import BadInput
 from chorus.evaluation.curves import Curve, area, precision_recall
+from chorus.evaluation.labelled_images import LabelledImage, check_field
 from chorus.evaluation.pap_settings import PapSettings
 from chorus.evaluation.pixel_grid import cells_of, covered, highest, resize_area, small_shape
-from chorus.evaluation.test_set import LabelledImage, check_field
 from chorus.occupancy.grid import VoxelGrid
 from chorus.occupancy.posing import canonical_points
 

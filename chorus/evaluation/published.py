@@ -19,7 +19,7 @@ from chorus.errors import BadInput
 from chorus.evaluation.release_pickle import load_release_pickle
 from chorus.occupancy.distribution import Distribution
 from chorus.occupancy.grid import VoxelGrid
-from chorus.samples import TOTAL
+from chorus.records.keys import TOTAL
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel

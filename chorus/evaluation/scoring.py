@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chorus.errors import BadInput
-from chorus.evaluation.pap import ImageScore, score_images
-from chorus.evaluation.pap_settings import Metric, PapSettings
-from chorus.evaluation.summary import CategoryFigures, SummarySettings, summarise
-from chorus.evaluation.test_set import (
+from chorus.evaluation.labelled_images import (
     LabelledImage,
     check_one_body,
     labelled_image,
     warn_of_unknown_body,
 )
+from chorus.evaluation.pap import ImageScore, score_images
+from chorus.evaluation.pap_settings import Metric, PapSettings
+from chorus.evaluation.summary import CategoryFigures, SummarySettings, summarise
 from chorus.evaluation.voxel_field import read_field
-from chorus.tables import DONE, read_table
+from chorus.records.tables import DONE, read_table
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel

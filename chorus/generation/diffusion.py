@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from chorus import hub
 from chorus.errors import BadInput, Unavailable
 from chorus.generation.diffusion_memory import ShrinkingBatches, is_out_of_memory
 from chorus.generation.diffusion_samplers import published_plms, sampler
 from chorus.generation.diffusion_settings import DiffusionSettings
 from chorus.generation.protocols import GeneratedImage, ImageRequest
+from chorus.models import hub
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from chorus.samples import SampleKey
+from chorus.records.keys import SampleKey
 
 
 @dataclass(frozen=True)

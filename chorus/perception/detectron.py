@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from chorus import weights
 from chorus.body.restricted_pickle import RestrictedUnpickler, array_of, load_with
 from chorus.errors import BadInput, Unavailable, unknown_name
-from chorus.perception.checkpoints import read_state_dict
+from chorus.models import weights
+from chorus.models.checkpoints import read_state_dict
 from chorus.perception.frames import MOST_INSTANCES, Frame, alike, detections, frame_of
 from chorus.perception.protocols import Detection, Image
 from chorus.vocabulary import COCO_NAMES, PERSON, strip_demo

@@ -10,8 +10,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chorus import weights
 from chorus.errors import BadInput
+from chorus.models import weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +50,7 @@ def load(
 
 def load_network(path: Path) -> SpinNetwork:
     """The network of a checkpoint, on the CPU, ready to predict; its width is the checkpoint's."""
-    from chorus.perception import checkpoints
+    from chorus.models import checkpoints
     from chorus.perception.spin_network import HIDDEN, OWN_PREFIXES, WIDTH, SpinNetwork
 
     state = checkpoints.read_state_dict(path, _KEY)
@@ -68,7 +68,7 @@ def convert(source: Path, destination: Path) -> str:
     from safetensors.torch import save_file
 
     from chorus.files import replacing
-    from chorus.perception import checkpoints
+    from chorus.models import checkpoints
     from chorus.perception.spin_network import OWN_PREFIXES
 
     if destination.suffix != ".safetensors":
@@ -93,7 +93,7 @@ def published_shapes() -> dict[str, tuple[int, ...]]:
     """Names and shapes of the published network's weights."""
     import torch
 
-    from chorus.perception.checkpoints import shapes_of
+    from chorus.models.checkpoints import shapes_of
     from chorus.perception.spin_network import SpinNetwork
 
     with torch.device("meta"):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chorus import weights
 from chorus.errors import BadInput
+from chorus.models import weights
 
 if TYPE_CHECKING:
     from chorus.body.joint_sets import JointSource
@@ -45,7 +45,7 @@ def load(
 
 def load_network(path: Path) -> Hmr2Network:
     """The network of a checkpoint, on the CPU, ready to predict; its sizes are the checkpoint's."""
-    from chorus.perception import checkpoints
+    from chorus.models import checkpoints
     from chorus.perception.hmr2_network import OWN_PREFIXES, Hmr2Network, layout_of
 
     state = checkpoints.read_state_dict(path, _KEY)

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from chorus import weights
 from chorus.errors import BadInput, Unavailable
-from chorus.perception.checkpoints import fill, read_state_dict
+from chorus.models import weights
+from chorus.models.checkpoints import fill, read_state_dict
 from chorus.perception.protocols import Image
 
 _CONFIG = Path(

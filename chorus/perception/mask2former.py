@@ -14,11 +14,11 @@ import torch
 from torch.nn.functional import interpolate
 
 from chorus.errors import BadInput, unknown_name
+from chorus.models.weights import WEIGHTS
 from chorus.perception import pretrained
 from chorus.perception.frames import MOST_INSTANCES, alike, detections, frame_of
 from chorus.perception.protocols import Detection, Image
 from chorus.vocabulary import PERSON, strip_demo
-from chorus.weights import WEIGHTS
 
 DEFAULT = WEIGHTS["mask2former-swin-large"].repository
 

@@ -17,11 +17,11 @@ import torch
 from torch.nn.functional import interpolate
 
 from chorus.errors import BadInput, unknown_name
+from chorus.models.weights import WEIGHTS
 from chorus.perception import pretrained
 from chorus.perception.frames import MOST_INSTANCES, Frame, alike, detections, frame_of
 from chorus.perception.protocols import Detection, Image
 from chorus.vocabulary import PERSON, strip_demo
-from chorus.weights import WEIGHTS
 
 DETECTOR = WEIGHTS["grounding-dino-base"].repository
 MASK_MODEL = WEIGHTS["sam-vit-large"].repository

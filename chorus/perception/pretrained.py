@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from chorus import hub
 from chorus.errors import Unavailable
+from chorus.models import hub
 
 if TYPE_CHECKING:
     from torch import nn

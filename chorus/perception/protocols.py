@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from chorus.samples import SampleKey
+from chorus.records.keys import SampleKey
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from chorus.errors import BadInput
+from chorus.models.weights import WEIGHTS
 from chorus.perception import pretrained
 from chorus.perception.protocols import Image
-from chorus.weights import WEIGHTS
 
 DEFAULT = WEIGHTS["vitpose"].repository
 

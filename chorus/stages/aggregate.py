@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from chorus.engine.command_result import Progress, Report
+from chorus.engine.loop import difference
+from chorus.engine.torch_threads import one_torch_thread
 from chorus.errors import BadInput, ChorusError, StaleResults
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
 from chorus.occupancy.presets import AggregationSettings, preset
-from chorus.samples import TOTAL, ShardKey
-from chorus.settings import RunOptions, resolve_device
-from chorus.stages.aggregations import (
+from chorus.records.aggregations import (
     WHOLE,
     aggregation_name,
     category_lock,
@@ -33,10 +34,9 @@ from chorus.stages.aggregations import (
     same_samples,
     store,
 )
-from chorus.stages.gather import Retained, gather
-from chorus.stages.loop import difference
-from chorus.stages.report import Progress, Report
-from chorus.stages.torch_threads import one_torch_thread
+from chorus.records.gathering import Retained, gather
+from chorus.records.keys import TOTAL, ShardKey
+from chorus.settings import RunOptions, resolve_device
 
 if TYPE_CHECKING:
     from chorus.occupancy.canonical import CanonicalSpace
@@ -239,7 +239,7 @@ class Aggregator:
         return counts, refused
 
     def _count_on_ray(self, found: Retained, batches: Sequence[range], tick: Callable[[int], None]):
-        from chorus.stages import ray_engine
+        from chorus.engine import ray_cluster as ray_engine
 
         chunks = [found.take(batch) for batch in batches]
         options = self._options

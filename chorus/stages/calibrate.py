@@ -11,15 +11,15 @@ import numpy as np
 
 from chorus.body.skeleton import KINEMATIC
 from chorus.calibration.settings import CalibrationSettings
+from chorus.engine.command_result import Progress, Report, run_table_stage
+from chorus.engine.loop import Outcome, Sample, Stage
+from chorus.engine.torch_threads import one_torch_thread
 from chorus.errors import BadInput
 from chorus.filtering.rules import RULES
-from chorus.samples import ShardKey
+from chorus.records.keys import ShardKey
+from chorus.records.tables import read_settings
 from chorus.settings import RunOptions, resolve_device
 from chorus.stages.filter import retained
-from chorus.stages.loop import Outcome, Sample, Stage
-from chorus.stages.report import Progress, Report, run_table_stage
-from chorus.stages.torch_threads import one_torch_thread
-from chorus.tables import read_settings
 
 if TYPE_CHECKING:
     from chorus.body.joint_sets import JointSource

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from chorus.engine.command_result import Progress, Report, run_table_stage
+from chorus.engine.loop import Outcome, Sample, Stage
 from chorus.filtering.rules import DEFAULT_RULE
 from chorus.filtering.verdicts import RETAINED, FilterSettings, judge
+from chorus.records.tables import DONE, read_table
 from chorus.settings import RunOptions
-from chorus.stages.loop import Outcome, Sample, Stage
-from chorus.stages.report import Progress, Report, run_table_stage
-from chorus.tables import DONE, read_table
 from chorus.vocabulary import strip_demo
 
 

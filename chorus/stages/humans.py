@@ -9,17 +9,17 @@ from typing import Literal
 
 import numpy as np
 
-from chorus import weights
 from chorus.body.skeleton import KINEMATIC, RELEASE_24
+from chorus.engine.command_result import Progress, Report, run_table_stage
+from chorus.engine.loop import Outcome, Stage
+from chorus.engine.person_worker import PersonWorker
 from chorus.errors import BadInput
+from chorus.models import choice as adapters
+from chorus.models import weights
 from chorus.perception.protocols import Person
+from chorus.records.image_files import check_images_are_kept
 from chorus.settings import RunOptions
-from chorus.stages import adapters
-from chorus.stages.loop import Outcome, Stage
-from chorus.stages.person_worker import PersonWorker
-from chorus.stages.reading import check_images_are_kept
-from chorus.stages.report import Progress, Report, run_table_stage
-from chorus.synthetic.noise_settings import NoiseSettings
+from chorus.synthetic.perceive.noise_settings import NoiseSettings
 
 TOO_SMALL = "every person is too small to regress"
 

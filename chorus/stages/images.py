@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chorus.engine.command_result import Progress, Report, run_table_stage
+from chorus.engine.loop import Outcome, Sample, Stage
 from chorus.errors import BadInput, ChorusError, unknown_name
 from chorus.files import atomic_write
 from chorus.generation.augprompts import AugpromptTable, full_text, read_augprompts
 from chorus.generation.diffusion_settings import DiffusionSettings
 from chorus.generation.image_files import SUFFIXES, ImageFormat, encode
 from chorus.generation.prompts import find_prompt_file, prompt_categories, read_prompts
-from chorus.results import ResultsTree
-from chorus.samples import ShardKey, sample_seed
+from chorus.models import choice as adapters
+from chorus.records.keys import ShardKey, sample_seed
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import SCHEMAS
 from chorus.settings import RunOptions
-from chorus.stages import adapters
-from chorus.stages.loop import Outcome, Sample, Stage
-from chorus.stages.report import Progress, Report, run_table_stage
-from chorus.tables import SCHEMAS
 
 if TYPE_CHECKING:
     from chorus.generation.protocols import GeneratedImage, ImageRequest

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from chorus.engine.command_result import Progress, Report, run_table_stage
+from chorus.engine.loop import Outcome, Stage
+from chorus.engine.person_worker import PersonWorker
+from chorus.models import choice as adapters
+from chorus.records.image_files import check_images_are_kept
 from chorus.settings import RunOptions
-from chorus.stages import adapters
-from chorus.stages.loop import Outcome, Stage
-from chorus.stages.person_worker import PersonWorker
-from chorus.stages.reading import check_images_are_kept
-from chorus.stages.report import Progress, Report, run_table_stage
-from chorus.synthetic.noise_settings import NoiseSettings
+from chorus.synthetic.perceive.noise_settings import NoiseSettings
 
 
 @dataclass(frozen=True)

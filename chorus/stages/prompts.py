@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from chorus.engine.command_result import Progress, Report
 from chorus.errors import BadInput, ChorusError
 from chorus.generation import language_model
 from chorus.generation.openai_client import (
@@ -26,7 +27,6 @@ from chorus.generation.prompts import (
 from chorus.generation.replies import Replies, replies_file
 from chorus.generation.templates import sentences
 from chorus.settings import RunOptions
-from chorus.stages.report import Progress, Report
 from chorus.vocabulary import resolve_category, strip_demo
 
 log = logging.getLogger(__name__)
@@ -165,7 +165,7 @@ def _provider(options: Options) -> Callable[[str], Made]:
     if options.source == "template":
         known = sentences
     else:
-        from chorus.synthetic.interactions import known_prompts as known
+        from chorus.synthetic.world.interactions import known_prompts as known
 
     def offer(category: str) -> Made:
         noun = strip_demo(category)

@@ -9,16 +9,16 @@ from typing import Literal
 
 import numpy as np
 
+from chorus.engine.command_result import Progress, Report, run_table_stage
+from chorus.engine.image_reader import ImageReader
+from chorus.engine.loop import Outcome, Sample, Stage
 from chorus.errors import BadInput
 from chorus.geometry.boxes import suppress_overlaps
+from chorus.models import choice as adapters
 from chorus.perception.protocols import Detection
+from chorus.records.image_files import check_images_are_kept
 from chorus.settings import RunOptions
-from chorus.stages import adapters
-from chorus.stages.image_reader import ImageReader
-from chorus.stages.loop import Outcome, Sample, Stage
-from chorus.stages.reading import check_images_are_kept
-from chorus.stages.report import Progress, Report, run_table_stage
-from chorus.synthetic.noise_settings import NoiseSettings
+from chorus.synthetic.perceive.noise_settings import NoiseSettings
 from chorus.vocabulary import resolve_category
 
 MIN_OVERLAP = 0.8  # SPEC 3: the clean-up of overlapping boxes

@@ -15,20 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from chorus.engine.command_result import Progress, Report
+from chorus.engine.processes import in_processes
 from chorus.errors import BadInput
 from chorus.files import atomic_write, display_name, portable_name, replacing
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
-from chorus.samples import TOTAL, ShardKey
+from chorus.records import aggregations
+from chorus.records.keys import TOTAL, ShardKey
 from chorus.settings import RunOptions
-from chorus.stages import aggregations
-from chorus.stages.processes import in_processes
-from chorus.stages.report import Progress, Report
-from chorus.stages.sheet import SHEET_TABLES, write_sheet
 from chorus.viewing.made_from import remembered
+from chorus.viewing.sheet import SHEET_TABLES, write_sheet
 
 if TYPE_CHECKING:
     from chorus.occupancy.distribution import Distribution
-    from chorus.viewing.exhibit import Exhibit, ShownBody
+    from chorus.viewing.displayed import Exhibit, ShownBody
 
 _RECORD = "pictures.json"
 _RECORD_VERSION = 4
@@ -186,7 +186,7 @@ def _draw(options: Options, drawing: Drawing) -> None:
 
 def as_exhibit(distribution: Distribution) -> Exhibit:
     """A distribution with the facts that its page shows."""
-    from chorus.viewing.exhibit import Exhibit
+    from chorus.viewing.displayed import Exhibit
 
     metadata = distribution.metadata
     facts = {
@@ -201,7 +201,7 @@ def as_exhibit(distribution: Distribution) -> Exhibit:
 def shown_body(body: Path | None, imports_dir: Path) -> ShownBody:
     """The canonical body: zero shape, star pose."""
     from chorus.body.loading import load_body
-    from chorus.viewing.exhibit import ShownBody
+    from chorus.viewing.displayed import ShownBody
 
     return ShownBody.of(load_body(body, imports_dir))
 
@@ -239,7 +239,7 @@ def _page(
     whole = all(path.is_file() for path in (*stills, *turntables, *(file for _, file in sheets)))
     if whole and not options.overwrite and remembered(page) == made_from:
         return page
-    from chorus.viewing.report import Gallery, write_report
+    from chorus.viewing.distribution_page import Gallery, write_report
 
     for file, copy in copies:
         with replacing(copy) as temporary:

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from chorus.files import replacing
 from chorus.viewing import gl
-from chorus.viewing.exhibit import Exhibit, ShownBody
+from chorus.viewing.displayed import Exhibit, ShownBody
 from chorus.viewing.gl import Renderer
 from chorus.viewing.lettering import ALERT_INK, FAINT_INK, INK, write
 from chorus.viewing.rasterise import CpuRenderer

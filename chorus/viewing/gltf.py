@@ -8,7 +8,7 @@ import numpy as np
 
 from chorus.occupancy.grid import VoxelGrid
 from chorus.occupancy.surface import isosurface
-from chorus.viewing.exhibit import Exhibit, ShownBody
+from chorus.viewing.displayed import Exhibit, ShownBody
 from chorus.viewing.scene import BODY_COLOUR, ColourScale, default_threshold
 from chorus.viewing.surfaces import refine
 

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 
 from chorus.viewing import gl, rasterise
-from chorus.viewing.exhibit import vertex_normals
+from chorus.viewing.displayed import vertex_normals
 from chorus.viewing.gl import Renderer
 from chorus.viewing.scene import FILL_LIGHT, KEY_LIGHT
 

@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from chorus.viewing.exhibit import Exhibit, ShownBody, spread_directions
+from chorus.viewing.displayed import Exhibit, ShownBody, spread_directions
 from chorus.viewing.surfaces import Surface, isosurface, refine
 
 COLOUR_MAP = "plasma"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chorus.viewing.exhibit import vertex_normals
+from chorus.viewing.displayed import vertex_normals
 
 CUBIC = np.array([0.0026041667, 0.3151041667, 0.6119791667, 0.0703125], dtype=np.float32)
 """Cubic B-spline weights of four neighbours for a point a quarter of a cell off the third one.

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from chorus.errors import Unavailable
 from chorus.files import replacing
-from chorus.viewing.exhibit import Exhibit, ShownBody
+from chorus.viewing.displayed import Exhibit, ShownBody
 from chorus.viewing.figures import EMPTY_NOTE, renderer
 from chorus.viewing.gl import Renderer
 from chorus.viewing.lettering import ALERT_INK, FAINT_INK, write

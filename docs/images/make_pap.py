@@ -16,11 +16,11 @@ import matplotlib.pyplot as plt
 
 import chorus
 from chorus.errors import BadInput, ChorusError
+from chorus.evaluation.labelled_images import labelled_image
 from chorus.evaluation.pap import prepare, score
 from chorus.evaluation.pap_settings import PapSettings
-from chorus.evaluation.test_set import labelled_image
 from chorus.evaluation.voxel_field import read_field
-from chorus.tables import DONE, read_table
+from chorus.records.tables import DONE, read_table
 
 
 def main(field_path: Path, table: Path, index: int, output: Path, imports: Path) -> None:

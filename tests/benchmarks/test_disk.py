@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from benchmarks import disk
-from chorus.results import ResultsTree
-from chorus.samples import SampleKey, ShardKey
-from chorus.tables import Table, write_table
+from chorus.records.keys import SampleKey, ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import Table, write_table
 
 SHARD = ShardKey("m", "chair", "A person sits on a chair", "original")
 

@@ -13,13 +13,13 @@ from chorus.body.joint_sets import MESH_VERTICES, ORDER, joint_source, release_j
 from chorus.body.loading import load_body
 from chorus.body.skeleton import JOINT_NAMES
 from chorus.cli import main
+from chorus.engine.loop import Sample
 from chorus.errors import BadInput, Unavailable
 from chorus.filtering.rules import RULES
-from chorus.results import ResultsTree
-from chorus.samples import SampleKey
+from chorus.records.keys import SampleKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import Table, write_table
 from chorus.stages.calibrate import CalibrationWorker, Options
-from chorus.stages.loop import Sample
-from chorus.tables import Table, write_table
 
 VERTICES = 6890
 

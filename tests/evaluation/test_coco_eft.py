@@ -17,8 +17,8 @@ from chorus.calibration.settings import REGRESSOR
 from chorus.errors import BadInput
 from chorus.evaluation import eft
 from chorus.evaluation.coco_eft import ExtensionSettings, extend
+from chorus.evaluation.labelled_images import check_one_body, labelled_image, reasons
 from chorus.evaluation.pap import prepare
-from chorus.evaluation.test_set import check_one_body, labelled_image, reasons
 from chorus.geometry import cameras, masks
 from chorus.geometry.coco_annotations import mask_of
 from chorus.occupancy.grid import VoxelGrid

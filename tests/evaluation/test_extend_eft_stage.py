@@ -22,9 +22,9 @@ from PIL import Image
 
 from chorus.body.loading import load_body
 from chorus.cli import main
-from chorus.evaluation.test_set import labelled_image
-from chorus.stages.testset import shard_of
-from chorus.tables import read_table
+from chorus.commands.testset import shard_of
+from chorus.evaluation.labelled_images import labelled_image
+from chorus.records.tables import read_table
 
 NEAR, FAR = (250, 300, 120, 120), (600, 10, 20, 20)
 ANNOTATIONS = "imports/COCO/annotations/instances_val2014.json"

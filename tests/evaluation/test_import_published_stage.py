@@ -21,9 +21,9 @@ from release_files import export
 from chorus.body.loading import load_body
 from chorus.cli import main
 from chorus.evaluation.published_files import KINDS, drive_ids, published_rules
-from chorus.results import ResultsTree
-from chorus.samples import TOTAL
-from chorus.stages.aggregations import load, read_record, stored
+from chorus.records.aggregations import load, read_record, stored
+from chorus.records.keys import TOTAL
+from chorus.records.results_tree import ResultsTree
 from chorus.vocabulary import QUANTITATIVE_CATEGORIES
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from chorus.errors import BadInput
 from chorus.evaluation.curves import area, pooled, precision_recall
+from chorus.evaluation.labelled_images import LabelledImage
 from chorus.evaluation.pap import prepare, score, score_images
 from chorus.evaluation.pap_settings import THRESHOLDS, VARIANTS, PapSettings
 from chorus.evaluation.pixel_grid import cells_of, resize_area, small_shape
 from chorus.evaluation.summary import SummarySettings, summarise
-from chorus.evaluation.test_set import LabelledImage
 from chorus.geometry.cameras import intrinsics, look_at
 from chorus.occupancy.distribution import Distribution
 from chorus.occupancy.grid import VoxelGrid

@@ -17,12 +17,12 @@ from release_files import SIZE, export, volumes
 
 from chorus.body.restricted_pickle import array_of
 from chorus.errors import BadInput
+from chorus.evaluation.labelled_images import LabelledImage
 from chorus.evaluation.pap import score_images
 from chorus.evaluation.published import import_published
 from chorus.evaluation.release_pickle import load_release_pickle
-from chorus.evaluation.test_set import LabelledImage
 from chorus.occupancy.distribution import Distribution
-from chorus.samples import TOTAL
+from chorus.records.keys import TOTAL
 
 
 @pytest.fixture

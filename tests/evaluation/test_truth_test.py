@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chorus.body.model import BodyModel, star_pose
 from chorus.body.skeleton import PARENTS
 from chorus.errors import BadInput
-from chorus.evaluation.truth_test import (
+from chorus.evaluation.truth_scores import (
     KnownScene,
     TrueOccupancy,
     average_precision,

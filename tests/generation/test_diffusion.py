@@ -18,7 +18,7 @@ from chorus.generation import diffusion
 from chorus.generation.diffusion import check, load, precision, published
 from chorus.generation.diffusion_settings import DiffusionSettings
 from chorus.generation.protocols import ImageRequest
-from chorus.samples import SampleKey
+from chorus.records.keys import SampleKey
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers.*")
 IMPORTS = Path("imports")

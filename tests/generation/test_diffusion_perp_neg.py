@@ -17,7 +17,7 @@ from chorus.generation.diffusion import load
 from chorus.generation.diffusion_settings import DiffusionSettings
 from chorus.generation.perp_neg import combine, guided, opposing_prompts, perpendicular
 from chorus.generation.protocols import ImageRequest
-from chorus.samples import SampleKey
+from chorus.records.keys import SampleKey
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers.*")
 PROMPT = "A person sits on a chair"

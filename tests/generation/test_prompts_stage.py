@@ -10,7 +10,7 @@ from chat_server import KEY, Answer, completion, fault
 from chorus.cli import main
 from chorus.generation import openai_client
 from chorus.generation.prompts import read_prompts
-from chorus.synthetic.interactions import known_prompts
+from chorus.synthetic.world.interactions import known_prompts
 
 VERBS = ("flies", "holds", "folds", "throws", "drops", "carries")
 

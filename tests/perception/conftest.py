@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chorus.perception.protocols import Image
-from chorus.samples import SampleKey
+from chorus.records.keys import SampleKey
 
 
 @pytest.fixture

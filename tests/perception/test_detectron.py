@@ -13,11 +13,11 @@ import torch
 
 from chorus.errors import BadInput, Unavailable
 from chorus.geometry import masks
+from chorus.models.weights import WEIGHTS
 from chorus.perception import detectron
 from chorus.perception.detectron import Classes, DetectronSegmenter, Part, load_weights
 from chorus.perception.frames import frame_of
 from chorus.vocabulary import COCO_NAMES
-from chorus.weights import WEIGHTS
 
 COCO = Classes([(name,) for name in COCO_NAMES])
 LVIS = [

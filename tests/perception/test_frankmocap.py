@@ -15,16 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_humans import save_small_body, save_tiny_spin_checkpoint, spin_state
 
-from chorus import weights
 from chorus.body.loading import load_body
 from chorus.errors import BadInput, Unavailable
 from chorus.geometry.weak_perspective import project_weak
-from chorus.perception import checkpoints, frankmocap
+from chorus.models import checkpoints, weights
+from chorus.perception import frankmocap
 from chorus.perception.crop_regression import CropRegressor, Prediction
 from chorus.perception.person_crops import normalised, spin_crop
 from chorus.perception.protocols import Image
 from chorus.perception.spin_network import SpinNetwork
-from chorus.samples import SampleKey
+from chorus.records.keys import SampleKey
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KEY = SampleKey("m", "surfboard", "A person carries a surfboard", "original", 0)

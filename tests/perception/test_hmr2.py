@@ -11,14 +11,14 @@ import torch
 from scipy.ndimage import gaussian_filter
 from tiny_humans import TINY_HMR2, hmr2_state, save_small_body, save_tiny_hmr2
 
-from chorus import weights
 from chorus.body.loading import load_body
 from chorus.errors import BadInput, Unavailable
-from chorus.perception import checkpoints, hmr2
+from chorus.models import checkpoints, weights
+from chorus.perception import hmr2
 from chorus.perception.hmr2_network import Hmr2Network, Layout, layout_of
 from chorus.perception.person_crops import hmr2_crop
 from chorus.perception.protocols import Image
-from chorus.samples import SampleKey
+from chorus.records.keys import SampleKey
 
 KEY = SampleKey("m", "surfboard", "A person carries a surfboard", "original", 0)
 

@@ -19,10 +19,11 @@ from tiny_models import (
 
 from chorus.cli import main
 from chorus.geometry import masks
-from chorus.results import ResultsTree
-from chorus.samples import ShardKey
-from chorus.stages import adapters, segment
-from chorus.tables import DONE, Table, read_settings, read_table, write_table
+from chorus.models import choice as adapters
+from chorus.records.keys import ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import DONE, Table, read_settings, read_table, write_table
+from chorus.stages import segment
 
 KINDS = {
     "rgb": (60, 60, 3),

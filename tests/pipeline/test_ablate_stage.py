@@ -14,13 +14,13 @@ from small_tree import AGGREGATION, command, files
 
 import chorus
 from chorus.cli import main
-from chorus.results import ResultsTree
+from chorus.commands.ablation.definitions import ABLATIONS
+from chorus.commands.ablation.trees import ablation_tree, make_table, settings_of
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import DONE, read_table, write_table
 from chorus.settings import RunOptions
-from chorus.stages.ablation_trees import ablation_tree, make_table, settings_of
-from chorus.stages.ablations import ABLATIONS
 from chorus.stages.aggregate import Aggregator
 from chorus.stages.calibrate import CalibrationWorker
-from chorus.tables import DONE, read_table, write_table
 
 NAMES = ("no-view-weighting", "no-filtering", "data-1-percent", "keypoint-jitter-0", "miss-rate-0")
 TOTAL = "aggregations/synthetic-v1/surfboard/total-aggregation"

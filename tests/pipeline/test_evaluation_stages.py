@@ -19,15 +19,15 @@ from small_tree import AGGREGATION, STAGES, command, files
 
 import chorus
 from chorus.cli import main
+from chorus.commands import testset
+from chorus.engine.loop import Sample
 from chorus.evaluation.known_camera import body_camera
 from chorus.evaluation.voxel_field import read_field
 from chorus.geometry import masks
 from chorus.occupancy.grid import VoxelGrid
-from chorus.samples import SampleKey
-from chorus.stages import testset
-from chorus.stages.loop import Sample
-from chorus.synthetic.interactions import categories
-from chorus.tables import read_table, write_table
+from chorus.records.keys import SampleKey
+from chorus.records.tables import read_table, write_table
+from chorus.synthetic.world.interactions import categories
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEST_SET = "results/test_set/synthetic/surfboard/test/original.parquet"
@@ -122,8 +122,8 @@ def test_a_rare_test_image_is_drawn_for_and_an_impossible_one_is_given_up(worker
         draws.append(scene)
         return SimpleNamespace(image=np.zeros((4, 4, 3), np.uint8))
 
-    monkeypatch.setattr("chorus.synthetic.scenes.sample_scene", lambda *scene: scene)
-    monkeypatch.setattr("chorus.synthetic.rendering.render", rendered)
+    monkeypatch.setattr("chorus.synthetic.world.scenes.sample_scene", lambda *scene: scene)
+    monkeypatch.setattr("chorus.synthetic.look.rendering.render", rendered)
     key = SampleKey(*testset.shard_of("synthetic", "skis"), 0)
     worker._described = lambda *_: {"overlap": 1.0} if len(draws) == 100 else "too far away"
     assert worker.process([Sample(key, {})])[0].values["image"] == "000000.jpg"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from chorus.generation.image_files import description
-from chorus.results import ResultsTree
-from chorus.samples import SampleKey
-from chorus.tables import read_table
+from chorus.records.keys import SampleKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import read_table
 
 
 def test_every_image_says_its_prompt_and_seed(base):

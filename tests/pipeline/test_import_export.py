@@ -12,9 +12,9 @@ from small_tree import AGGREGATION, PROMPTS, command
 
 import chorus
 from chorus.cli import main
-from chorus.results import ResultsTree
-from chorus.samples import ShardKey
-from chorus.tables import read_table
+from chorus.records.keys import ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import read_table
 
 MINE = ("--model_key", "mine")
 

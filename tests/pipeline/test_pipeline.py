@@ -20,12 +20,12 @@ from small_tree import AGGREGATION, PROMPTS, STAGES, command, files
 
 import chorus
 from chorus.cli import main
-from chorus.results import ResultsTree
-from chorus.samples import ShardKey
+from chorus.records.keys import ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import read_table, write_table
 from chorus.settings import RunOptions
 from chorus.stages import view
-from chorus.stages.sheet import write_sheet
-from chorus.tables import read_table, write_table
+from chorus.viewing.sheet import write_sheet
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHARD = ShardKey("synthetic-v1", "surfboard", PROMPTS[0], ", full body photo")

@@ -9,12 +9,12 @@ import pytest
 from small_tree import command, files
 
 from chorus.cli import main
-from chorus.results import ResultsTree
-from chorus.samples import SampleKey, ShardKey
-from chorus.stages import prune
-from chorus.stages.loop import Sample
-from chorus.stages.reading import read_what_is_kept
-from chorus.tables import read_table
+from chorus.commands import prune
+from chorus.engine.loop import Sample
+from chorus.records.image_files import read_what_is_kept
+from chorus.records.keys import SampleKey, ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import read_table
 
 SHARD = ShardKey("synthetic-v1", "surfboard", "A person carries a surfboard", "original")
 

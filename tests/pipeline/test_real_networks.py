@@ -18,10 +18,10 @@ import pytest
 
 import chorus
 from chorus.cli import main
-from chorus.results import ResultsTree
-from chorus.samples import ShardKey
+from chorus.records.keys import ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import DONE, read_settings, read_table
 from chorus.settings import PROFILES
-from chorus.tables import DONE, read_settings, read_table
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers.*")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from chorus.samples import ShardKey
-from chorus.tables import Table, write_table
+from chorus.records.keys import ShardKey
+from chorus.records.tables import Table, write_table
 from chorus.vocabulary import QUANTITATIVE_CATEGORIES
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -10,14 +10,14 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from chorus.commands.ablation.definitions import ABLATIONS, FULL, NOISE_OF
+from chorus.commands.ablation.scores import at_resolution
+from chorus.commands.ablation.table import rows_of, write_rows
 from chorus.errors import BadInput
 from chorus.occupancy.presets import PRESETS
-from chorus.samples import SampleKey
-from chorus.stages.ablation_scores import at_resolution
-from chorus.stages.ablation_table import rows_of, write_rows
-from chorus.stages.ablations import ABLATIONS, FULL, NOISE_OF
-from chorus.stages.gather import Retained
-from chorus.synthetic.noise_settings import NoiseSettings
+from chorus.records.gathering import Retained
+from chorus.records.keys import SampleKey
+from chorus.synthetic.perceive.noise_settings import NoiseSettings
 
 
 def test_every_noise_knob_is_there_at_0_and_doubled():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from chorus.records.gathering import Retained
 from chorus.stages.aggregate import _nothing_retained
-from chorus.stages.gather import Retained
 
 
 def test_only_the_most_common_reasons_are_told():

@@ -9,10 +9,12 @@ from dataclasses import fields
 
 import pytest
 
-from chorus import cli, hub_cache
+from chorus import cli
+from chorus.commands import doctor
+from chorus.models import choice as adapters
+from chorus.models import hub_cache
+from chorus.models.weights import OF_MODEL, WEIGHTS
 from chorus.settings import PROFILES, Profile
-from chorus.stages import adapters, doctor
-from chorus.weights import OF_MODEL, WEIGHTS
 
 
 @pytest.fixture

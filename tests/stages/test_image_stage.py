@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from chorus.cli import main
+from chorus.engine.loop import Sample
 from chorus.errors import BadInput
 from chorus.generation.image_files import SUFFIXES, description, encode
-from chorus.results import ResultsTree
-from chorus.samples import SampleKey, ShardKey
-from chorus.stages.loop import Sample
-from chorus.stages.reading import read_image
-from chorus.tables import DONE, read_table
+from chorus.records.image_files import read_image
+from chorus.records.keys import SampleKey, ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import DONE, read_table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "generation"))
 from tiny_diffusion import save_tiny_pipeline

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from chorus.cli import main
-from chorus.results import ResultsTree
-from chorus.samples import ShardKey
-from chorus.tables import read_settings, read_table
+from chorus.records.keys import ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import read_settings, read_table
 
 W, H = 60, 40
 CARRY = "A person carries a surfboard"

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from chorus.engine.loop import Outcome, Stage, difference, run
+from chorus.engine.shard_work import Job, run_shard
 from chorus.errors import ChorusError, StaleResults, Unavailable
 from chorus.files import DiskFull
-from chorus.results import ResultsTree
-from chorus.samples import ShardKey
-from chorus.stages.loop import Outcome, Stage, difference, run
-from chorus.stages.shard_work import Job, run_shard
-from chorus.tables import read_table
+from chorus.records.keys import ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import read_table
 
 SHARDS = [ShardKey("m", "chair", "A person sits on a chair", f"view {n}") for n in range(6)]
 
@@ -190,9 +190,9 @@ def test_worker_processes_do_not_outlive_a_killed_run(tmp_path):
     code = f"""
         import functools, time
         from pathlib import Path
-        from chorus.results import ResultsTree
-        from chorus.samples import ShardKey
-        from chorus.stages.loop import Stage, run
+        from chorus.records.results_tree import ResultsTree
+        from chorus.records.keys import ShardKey
+        from chorus.engine.loop import Stage, run
         from test_loop_slow import SlowWorker
         shards = [ShardKey("m", "c", "p", str(n)) for n in range(4)]
         if __name__ == "__main__":

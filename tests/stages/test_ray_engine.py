@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from chorus.engine import loop
+from chorus.engine.loop import Outcome, Stage
 from chorus.errors import BadInput, ChorusError, Unavailable
-from chorus.results import ResultsTree
-from chorus.samples import ShardKey
-from chorus.stages import loop
-from chorus.stages.loop import Outcome, Stage
+from chorus.records.keys import ShardKey
+from chorus.records.results_tree import ResultsTree
 
 ray = pytest.importorskip("ray")
 
-from chorus.stages import ray_engine  # noqa: E402
+from chorus.engine import ray_cluster as ray_engine  # noqa: E402
 
 BROKEN = -1  # among the numbers of a chunk
 SHARDS = [ShardKey("m", "chair", "A person sits on a chair", f"view {n}") for n in range(6)]

@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
+from chorus.engine import image_reader
+from chorus.engine.image_reader import ImageReader
+from chorus.engine.loop import Outcome, Stage, run
 from chorus.errors import BadInput
-from chorus.results import ResultsTree
-from chorus.samples import ShardKey
-from chorus.stages import image_reader
-from chorus.stages.image_reader import ImageReader
-from chorus.stages.loop import Outcome, Stage, run
-from chorus.tables import FAILED, Table, read_table, write_table
+from chorus.records.keys import ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import FAILED, Table, read_table, write_table
 
 SHARD = ShardKey("m", "chair", "A person sits on a chair", "original")
 
@@ -76,8 +76,8 @@ def test_an_image_that_cannot_be_read_takes_no_other_with_it(tree):
 
 
 def test_reading_raises_what_is_wrong_with_the_file(tree):
-    from chorus.samples import SampleKey
-    from chorus.stages.loop import Sample
+    from chorus.engine.loop import Sample
+    from chorus.records.keys import SampleKey
 
     rows = read_table(tree.table("images", SHARD), "images").rows
     (tree.table("images", SHARD).with_suffix("") / "000000.png").unlink()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from chorus.body.loading import load_body
-from chorus.samples import SampleKey, sample_seed
-from chorus.synthetic.rendering import render
-from chorus.synthetic.scenes import SceneSettings, sample_scene
-from chorus.synthetic.truth import truth_row
+from chorus.records.keys import SampleKey, sample_seed
+from chorus.synthetic.look.rendering import render
+from chorus.synthetic.perceive.truth import truth_row
+from chorus.synthetic.world.scenes import SceneSettings, sample_scene
 
 NO_FAULTS = SceneSettings(
     width=256,

@@ -9,15 +9,15 @@ from chorus.errors import BadInput
 from chorus.generation.protocols import ImageRequest
 from chorus.geometry import masks
 from chorus.perception.protocols import Image
-from chorus.samples import SampleKey, sample_seed
-from chorus.synthetic.adapters import (
+from chorus.records.keys import SampleKey, sample_seed
+from chorus.synthetic.perceive.adapters import (
     SyntheticHumanRegressor,
     SyntheticImageModel,
     SyntheticKeypointDetector,
     SyntheticSegmenter,
 )
-from chorus.synthetic.noise_settings import EXACT, NoiseSettings
-from chorus.synthetic.scenes import SceneSettings
+from chorus.synthetic.perceive.noise_settings import EXACT, NoiseSettings
+from chorus.synthetic.world.scenes import SceneSettings
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,11 @@ from scipy.spatial import cKDTree
 
 from chorus.body.skeleton import JOINT_NAMES, SEGMENT_NAMES
 from chorus.errors import BadInput
-from chorus.synthetic import objects
-from chorus.synthetic.arranging import arrange
-from chorus.synthetic.expressions import parse_direction, swap_sides
-from chorus.synthetic.interactions import (
+from chorus.synthetic.look.rendering import SETTINGS
+from chorus.synthetic.world import objects
+from chorus.synthetic.world.arranging import arrange
+from chorus.synthetic.world.expressions import parse_direction, swap_sides
+from chorus.synthetic.world.interactions import (
     DATA,
     categories,
     find_interaction,
@@ -24,9 +25,8 @@ from chorus.synthetic.interactions import (
     known_prompts,
     read_interactions,
 )
-from chorus.synthetic.posing import LIMBS, Skeleton, angles_to_matrix
-from chorus.synthetic.rendering import SETTINGS
-from chorus.synthetic.scenes import draw_object
+from chorus.synthetic.world.posing import LIMBS, Skeleton, angles_to_matrix
+from chorus.synthetic.world.scenes import draw_object
 from chorus.vocabulary import QUANTITATIVE_CATEGORIES
 
 PROMPTS = Path(__file__).parents[2] / "prompts"

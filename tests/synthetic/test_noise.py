@@ -10,10 +10,10 @@ import torch
 
 from chorus.errors import BadInput
 from chorus.geometry.weak_perspective import project_weak, square_crop
-from chorus.synthetic import noise as errors
-from chorus.synthetic.noise import body_joints
-from chorus.synthetic.noise_settings import EXACT, NoiseSettings
-from chorus.synthetic.scenes import sample_scene
+from chorus.synthetic.perceive import noise as errors
+from chorus.synthetic.perceive.noise import body_joints
+from chorus.synthetic.perceive.noise_settings import EXACT, NoiseSettings
+from chorus.synthetic.world.scenes import sample_scene
 
 
 def procrustes_error(predicted, true):

@@ -7,8 +7,8 @@ import pytest
 import trimesh
 
 from chorus.errors import BadInput
-from chorus.synthetic import objects, shapes
-from chorus.synthetic.interactions import categories, interactions
+from chorus.synthetic.world import objects, shapes
+from chorus.synthetic.world.interactions import categories, interactions
 
 EQUIPMENT = ["surfboard", "skateboard", "backpack", "tennis racket"]
 DATA_ONLY = [

@@ -11,10 +11,10 @@ import trimesh
 
 from chorus.errors import BadInput
 from chorus.rendering.raycast import camera_rays, cast, unit
-from chorus.synthetic import objects
-from chorus.synthetic.appearance import OUTFITS, body_map, draw_look, tailored
-from chorus.synthetic.rendering import SETTINGS, render
-from chorus.synthetic.scene import Scene, SceneCamera, SceneObject, ScenePerson
+from chorus.synthetic.look.appearance import OUTFITS, body_map, draw_look, tailored
+from chorus.synthetic.look.rendering import SETTINGS, render
+from chorus.synthetic.world import objects
+from chorus.synthetic.world.scene import Scene, SceneCamera, SceneObject, ScenePerson
 
 SIZE = 128
 

@@ -9,10 +9,10 @@ import pytest
 
 from chorus.errors import BadInput
 from chorus.generation.augprompts import AugpromptTable
-from chorus.synthetic.interactions import find_interaction
-from chorus.synthetic.scenes import FAULTS, SceneSettings, sample_scene
-from chorus.synthetic.truth import project_points, world_to_body
-from chorus.synthetic.viewpoints import find_view, viewpoints
+from chorus.synthetic.perceive.truth import project_points, world_to_body
+from chorus.synthetic.world.interactions import find_interaction
+from chorus.synthetic.world.scenes import FAULTS, SceneSettings, sample_scene
+from chorus.synthetic.world.viewpoints import find_view, viewpoints
 
 PROMPT = "A person carries a surfboard"
 COUNT = 300

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from chorus.geometry import masks
-from chorus.synthetic import objects
-from chorus.synthetic.truth import body_to_world, face_vertices, world_to_body
-from chorus.tables import SCHEMAS
+from chorus.records.tables import SCHEMAS
+from chorus.synthetic.perceive.truth import body_to_world, face_vertices, world_to_body
+from chorus.synthetic.world import objects
 
 
 def test_rows_have_the_columns_of_the_table(worlds):

@@ -23,7 +23,7 @@ from chorus.viewing.contact_sheet import (
     tinted,
     write_contact_sheet,
 )
-from chorus.viewing.exhibit import Exhibit, ShownBody
+from chorus.viewing.displayed import Exhibit, ShownBody
 from chorus.viewing.figures import figure, still
 from chorus.viewing.lettering import ALERT_INK, printable, shorten, typeface
 from chorus.viewing.scene import ColourScale, View, compose, frame

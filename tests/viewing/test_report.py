@@ -18,8 +18,8 @@ from PIL import Image
 from viewing_samples import PROMPT, blob, box_body, empty_exhibit, exhibit
 
 from chorus.errors import BadInput
-from chorus.viewing.exhibit import ShownBody
-from chorus.viewing.report import (
+from chorus.viewing.displayed import ShownBody
+from chorus.viewing.distribution_page import (
     Gallery,
     cluster_names,
     pack_body,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from chorus.viewing.exhibit import Exhibit, ShownBody
+from chorus.viewing.displayed import Exhibit, ShownBody
 
 PROMPT = "A person balances on a surfboard"
 

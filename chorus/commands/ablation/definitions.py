@@ -1,0 +1,127 @@
+"""The ablations by name: what each changes about the full method. Data; `ablate` runs them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from chorus.calibration.settings import Anchoring
+from chorus.filtering.rules import DEFAULT_RULE
+from chorus.records.aggregations import aggregation_name
+from chorus.synthetic.perceive.noise_settings import NoiseSettings
+
+FULL = "full-method"
+"""The ablation that changes nothing; the others are compared with it."""
+
+MADE_FROM = {
+    "segmentations": (),
+    "humans": ("segmentations",),
+    "human_kps": ("segmentations",),
+    "filtered": ("segmentations", "human_kps"),
+    "filtered_cameras": ("humans", "filtered"),
+}
+"""Tables that an ablation may make itself, in order, with those of them that each is made from."""
+
+NOISE_OF = {
+    **dict.fromkeys(
+        (
+            *("box_jitter", "mask_boundary", "miss_rate", "small_area"),
+            *("false_positive_rate", "duplicate_rate", "score_spread"),
+        ),
+        "segmentations",
+    ),
+    **dict.fromkeys(
+        ("pose_error", "hidden_pose_error", "rotation_error", "betas_error", "camera_error"),
+        "humans",
+    ),
+    **dict.fromkeys(("keypoint_jitter", "confidence_spread"), "human_kps"),
+}
+"""The table whose making each noise knob of the synthetic world disturbs."""
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One change of the full method."""
+
+    about: str
+    """What it is, in one line."""
+    preset: str = "quant:full"
+    """Aggregation preset (`occupancy.presets`)."""
+    rules: tuple[int, ...] = (DEFAULT_RULE,)
+    """Filter rules."""
+    filtering: bool = True
+    """False: every sample with a detected person and an object mask, whatever the verdict."""
+    anchoring: Anchoring = "perspective"
+    """How cameras are calibrated."""
+    knob: str = ""
+    """A field of `NoiseSettings` that is changed, "" for none."""
+    factor: float = 1.0
+    """What the knob is multiplied by."""
+
+    @property
+    def aggregation(self) -> str:
+        """The name of its aggregation in its own tree."""
+        return aggregation_name(self.rules, self.preset)
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """Tables that it makes itself, in the order of making: what it changes, what follows."""
+        changed = {NOISE_OF[self.knob]} if self.knob else set()
+        if not self.filtering:
+            changed |= {"humans", "filtered"}
+        if self.anchoring != "perspective":
+            changed.add("filtered_cameras")
+        for table, inputs in MADE_FROM.items():
+            if changed.intersection(inputs):
+                changed.add(table)
+        return tuple(table for table in MADE_FROM if table in changed)
+
+    def recorded(self) -> dict[str, Any]:
+        """All that its results depend on, as they record it."""
+        return {name: value for name, value in asdict(self).items() if name != "about"}
+
+
+def _noise() -> dict[str, Ablation]:
+    found = {}
+    for field in fields(NoiseSettings):
+        dashed = field.name.replace("_", "-")
+        for end, words, factor in (("0", "at 0", 0.0), ("doubled", "doubled", 2.0)):
+            about = f"synthetic world: {field.name} {words} (default {field.default:g})"
+            found[f"{dashed}-{end}"] = Ablation(about, knob=field.name, factor=factor)
+    return found
+
+
+ABLATIONS: dict[str, Ablation] = {
+    FULL: Ablation("rule 3, 12 azimuth bins, 48 voxels a side, perspective cameras, all data"),
+    "no-canonicalisation": Ablation(
+        "poses are not undone: space stays around the pelvis", preset="quant:no-canonicalisation"
+    ),
+    "no-view-weighting": Ablation(
+        "every sample weighs the same (total-uniform)", preset="quant:no-view-weighting"
+    ),
+    "coarse-view-weighting": Ablation(
+        "three pairs of opposite 60 degree sectors (azimuth-uniform)",
+        preset="quant:coarse-view-weighting",
+    ),
+    "no-filtering": Ablation(
+        "every sample with a person and an object mask; of several persons the best-scored",
+        filtering=False,
+    ),
+    "filter-rule-5": Ablation("rule 3 and a knee or ankle", rules=(5,)),
+    "filter-rule-11": Ablation("rule 3, a knee and an ankle", rules=(11,)),
+    "data-10-percent": Ablation(
+        "a tenth of every prompt's retained samples", preset="quant:data-10-percent"
+    ),
+    "data-1-percent": Ablation(
+        "a hundredth of every prompt's retained samples, at least one",
+        preset="quant:data-1-percent",
+    ),
+    "symmetric": Ablation("every sample is counted mirrored too", preset="quant:symmetric"),
+    "resolution-24": Ablation("24 voxels a side, 125 mm each", preset="quant:resolution-24"),
+    "resolution-96": Ablation("96 voxels a side, 31 mm each", preset="quant:resolution-96"),
+    "weak-perspective": Ablation(
+        "the regressor's parallel projection as a far camera", anchoring="weak-perspective"
+    ),
+    **_noise(),
+}
+"""Every ablation by its name."""

@@ -1,0 +1,209 @@
+"""The results tree of an ablation: on top of the main one, with the tables it changes made anew.
+
+<results>/ablations/<name>/ is a tree of its own (`ResultsTree.on`): what the ablation does not
+change is read below. Of the tables that are made anew, rows whose inputs are as in the main tree
+are taken over from there, since the same stage with the same settings would make them again.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from chorus.calibration.settings import CalibrationSettings
+from chorus.commands.ablation.definitions import MADE_FROM, NOISE_OF, Ablation
+from chorus.engine.command_result import Progress, Report
+from chorus.engine.loop import difference
+from chorus.errors import BadInput, StaleResults
+from chorus.filtering.rules import RULES
+from chorus.filtering.verdicts import RETAINED, FilterSettings
+from chorus.records.keys import ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import DONE, FAILED, Table, read_settings, read_table, write_table
+from chorus.settings import RunOptions
+from chorus.stages.calibrate import ANY_RULE
+from chorus.stages.filter import retained
+from chorus.synthetic.perceive.noise_settings import NoiseSettings
+from chorus.vocabulary import PERSON
+
+COMMANDS = {
+    "images": "images",
+    "segmentations": "segment",
+    "humans": "humans",
+    "human_kps": "keypoints",
+    "filtered": "filter",
+    "filtered_cameras": "calibrate",
+}
+"""The command that makes each table."""
+
+
+def ablation_tree(base: ResultsTree, name: str, ablation: Ablation) -> ResultsTree:
+    """The tree of an ablation on the main tree; made where it is missing."""
+    own = (*ablation.makes, "aggregations", "quant_results", "truth")
+    return ResultsTree.on(base, base.root / "ablations" / name, own)
+
+
+def settings_of(tree: ResultsTree, shards: Iterable[ShardKey]) -> dict[str, dict[str, Any]]:
+    """The settings that every table of the shards was made with, by the table's name.
+
+    BadInput, naming the command, if a table is missing; StaleResults if shards differ.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for shard in shards:
+        for name, command in COMMANDS.items():
+            path = tree.table(name, shard)
+            if not path.is_file():
+                raise BadInput(f"{shard} has no {name} ({path} is missing); run chorus {command}.")
+            settings = read_settings(path)
+            changes = difference(found.setdefault(name, settings), settings)
+            if changes:
+                raise StaleResults(
+                    f"{path} was made with other settings than {name} of other shards "
+                    f"({'; '.join(changes[:3])}), so no ablation would be one change; run chorus "
+                    f"{command} --overwrite."
+                )
+    return found
+
+
+def make_table(
+    table: str,
+    ablation: Ablation,
+    options: RunOptions,
+    settings: dict[str, Any],
+    shards: Sequence[ShardKey],
+    progress: Progress,
+) -> Report:
+    """Bring one of an ablation's tables up to date for the options' categories.
+
+    options: those of the ablation's tree. settings: what the main tree's table was made with, of
+    which the ablation changes its one thing.
+    """
+    tree = options.tree
+    if not ablation.filtering and table in ("humans", "filtered"):
+        for shard in shards:
+            _write_if_new(tree, shard, table, _UNFILTERED[table](tree.base, shard))
+        return Report("")
+    changed = _changed(table, ablation, settings)
+    if changed == settings and not options.overwrite:
+        for shard in shards:
+            take_over(tree, shard, table)
+    module = importlib.import_module(f"chorus.stages.{COMMANDS[table]}")
+    return module.run(_stage_options(module, table, options, changed), progress)
+
+
+def take_over(tree: ResultsTree, shard: ShardKey, table: str) -> None:
+    """Begin a table of the tree with the rows of the tree below that have the same inputs.
+
+    The stage must have the same settings there. A table that is there already stays as it is.
+    """
+    path, below = tree.table(table, shard), read_table(tree.base.table(table, shard), table)
+    if path.is_file():
+        return
+    settings, inputs = dict(below.settings), []
+    for name in MADE_FROM[table]:
+        settings[f"from {name}"] = read_settings(tree.table(name, shard))
+        both = (read_table(one.table(name, shard), name).rows for one in (tree.base, tree))
+        inputs.append((_TAKEN.get((table, name), _everything), *both))
+
+    def same(index: int) -> bool:
+        return all(taken(old.get(index)) == taken(new.get(index)) for taken, old, new in inputs)
+
+    rows = {i: row for i, row in below.rows.items() if row["status"] != FAILED and same(i)}
+    with tree.lock(path):
+        write_table(path, table, Table(shard, settings, rows))
+
+
+def _everything(row: dict | None) -> dict | None:
+    return row
+
+
+def _calibrated(row: dict | None) -> tuple | None:
+    """What calibration takes from a verdict: whether any rule retains, and else the reason."""
+    if row is None or row["status"] != DONE:
+        return row and (row["status"], row["reason"])
+    return True if retained(row, ANY_RULE) else (row["verdicts"][ANY_RULE[-1] - 1],)
+
+
+_TAKEN = {("filtered_cameras", "filtered"): _calibrated}
+
+
+def _changed(table: str, ablation: Ablation, settings: dict[str, Any]) -> dict[str, Any]:
+    """The table's settings with the ablation's one change, if it is a change of this table."""
+    if ablation.knob and NOISE_OF[ablation.knob] == table:
+        if "noise" not in settings:
+            raise BadInput(
+                f"{table} was not made by the synthetic world, so it has no {ablation.knob} to "
+                "change; leave the ablations of noise out."
+            )
+        value = settings["noise"][ablation.knob] * ablation.factor
+        return {**settings, "noise": {**settings["noise"], ablation.knob: value}}
+    if table == "filtered_cameras" and ablation.anchoring != "perspective":
+        return {**settings, "anchoring": ablation.anchoring}
+    return settings
+
+
+def _stage_options(
+    module: Any, table: str, options: RunOptions, settings: dict[str, Any]
+) -> RunOptions:
+    """A stage's options from the settings that its table shall have."""
+    own = {name: value for name, value in settings.items() if not name.startswith("from ")}
+    if own.get("body", options.body_name) != options.body_name:
+        raise StaleResults(
+            f"{table} of {options.tree.base.root} were made with the body {own['body']!r}, not "
+            f"{options.body_name!r}; give its file with --body."
+        )
+    shared = {name: getattr(options, name) for name in RunOptions.__dataclass_fields__}
+    shared["seed"] = own.get("seed", options.seed)
+    if table == "filtered":
+        return module.Options(**shared, thresholds=FilterSettings(**own))
+    if table == "filtered_cameras":
+        own.pop("body")
+        return module.Options(**shared, calibration=CalibrationSettings(**own))
+    more = {name: own[name] for name in ("mode", "threshold") if name in own}
+    return module.Options(**shared, noise=NoiseSettings(**own["noise"]), **more)
+
+
+def _unfiltered_humans(base: ResultsTree, shard: ShardKey) -> Table:
+    """The humans of a shard less all but the best-scored person of every image."""
+    humans = read_table(base.table("humans", shard), "humans")
+    images = read_table(base.table("segmentations", shard), "segmentations").rows
+    rows = dict(humans.rows)
+    for index, row in rows.items():
+        if row["status"] == DONE and row["persons"]:
+            found = [d["score"] for d in images[index]["detections"] if d["label"] == PERSON]
+            best = max(range(len(found)), key=found.__getitem__)
+            rows[index] = {**row, "persons": [row["persons"][best]]}
+    return Table(shard, {**humans.settings, "persons": "best-scored"}, rows)
+
+
+def _unfiltered_verdicts(base: ResultsTree, shard: ShardKey) -> Table:
+    """The verdicts of a shard, all retained where a person and an object were detected."""
+    verdicts = read_table(base.table("filtered", shard), "filtered")
+    images = read_table(base.table("segmentations", shard), "segmentations").rows
+    rows = dict(verdicts.rows)
+    for index, row in rows.items():
+        if row["status"] != DONE:
+            continue
+        detections = images[index]["detections"]
+        persons = [at for at, d in enumerate(detections) if d["label"] == PERSON]
+        if persons and row["objects"]:
+            best = max(persons, key=lambda at: detections[at]["score"])
+            rows[index] = {**row, "verdicts": [RETAINED] * len(RULES), "person": best}
+    return Table(shard, {**verdicts.settings, "retained": "person and object"}, rows)
+
+
+_UNFILTERED: dict[str, Callable[[ResultsTree, ShardKey], Table]] = {
+    "humans": _unfiltered_humans,
+    "filtered": _unfiltered_verdicts,
+}
+
+
+def _write_if_new(tree: ResultsTree, shard: ShardKey, name: str, table: Table) -> None:
+    path = tree.table(name, shard)
+    with tree.lock(path):
+        if path.is_file():
+            found = read_table(path, name)
+            if (found.settings, found.rows) == (table.settings, table.rows):
+                return
+        write_table(path, name, table)

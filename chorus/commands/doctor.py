@@ -1,0 +1,297 @@
+"""`chorus doctor`: what is installed, which models can run, and the command for what is missing.
+
+What a model needs is asked of `adapters.check`, which the stages ask as well. A repository of the
+hub that is not there yet does not keep a model from running, since it is fetched at first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import platform
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from chorus.body.free_body import free_body_path
+from chorus.commands.download import repository_state
+from chorus.engine.command_result import Progress, Report
+from chorus.errors import ChorusError
+from chorus.models import choice as adapters
+from chorus.models import weights
+from chorus.models.weights import WEIGHTS
+from chorus.settings import PROFILES, RunOptions
+
+PACKAGES: dict[str, tuple[str, ...]] = {
+    "core": ("torch", "numpy", "scipy", "opencv-python-headless", "numba", "anny"),
+    "generation": ("openai", "diffusers", "transformers", "huggingface_hub", "safetensors"),
+    "paper": ("torchvision", "detectron2", "mmcv", "mmdet", "mmengine", "mmpose", "gdown"),
+    "view": ("pyvista", "pyrender"),
+    "cluster": ("ray",),
+    "dev": ("pytest", "hypothesis", "ruff", "smplx"),
+}
+"""By what brings them: the installation itself, or an extra of setup.py. Of `paper`, all but gdown
+are installed by scripts/install_published_networks.sh."""
+
+_OF_BUILDS = ("torchvision", "detectron2", "mmcv", "mmpose")  # must fit the build of torch
+_ON_BUILDS = {
+    "pointrend-r50": ("detectron2", "torchvision"),
+    "hrnet-w48-dark": ("mmpose", "mmcv", "mmdet", "torchvision"),
+}
+"""Models on packages that pip alone does not install; the first names what the script builds."""
+
+_SCRIPT = "sh scripts/download_off_the_shelf.sh"
+_BUILD = "sh scripts/install_published_networks.sh"
+
+CHOICES: dict[str, dict[str, str]] = {
+    "image_model": {
+        "synthetic": "the synthetic world's renderer",
+        "stable-diffusion-v1-4[:SOURCE]": "Stable Diffusion v1-4 with the published sampler",
+        "diffusers[:SOURCE]": "any text-to-image pipeline: a folder, or owner/name on the hub",
+    },
+    "segmenter": {
+        "synthetic": "the synthetic world's masks, with noise",
+        "pointrend-r50[:FILE]": "PointRend on COCO; with --mode lvis Mask R-CNN on LVIS v0.5",
+        "open-vocabulary[:DETECTOR+MASKMODEL]": "any noun: Grounding DINO and Segment Anything",
+        "mask2former[:SOURCE]": "COCO's classes by Mask2Former",
+    },
+    "human_model": {
+        "synthetic": "the synthetic world's poses, with noise",
+        "frankmocap-eft[:FILE]": "FrankMocap's regressor with the weights of EFT",
+        "hmr2[:FILE]": "HMR 2.0 of 4D-Humans",
+    },
+    "keypoint_model": {
+        "synthetic": "the synthetic world's keypoints, with noise",
+        "hrnet-w48-dark[:FILE]": "HRNet-w48 with DARK, on mmpose",
+        "vitpose[:SOURCE]": "ViTPose of transformers",
+    },
+}
+"""What each option of a stage takes, and what that is."""
+
+
+@dataclass(frozen=True)
+class Options(RunOptions):
+    """Say what is installed and which models can run; status 1 if the chosen profile cannot."""
+
+    image_model: str | None = None
+    """NAME or NAME:SOURCE in place of the profile's image model."""
+    segmenter: str | None = None
+    """NAME or NAME:SOURCE in place of the profile's segmenter."""
+    human_model: str | None = None
+    """NAME or NAME:SOURCE in place of the profile's body regressor."""
+    keypoint_model: str | None = None
+    """NAME or NAME:SOURCE in place of the profile's keypoint detector."""
+    format: Literal["table", "json"] = "table"
+    """For people, or for programs."""
+
+
+def run(options: Options, progress: Progress = None) -> Report:
+    """Everything found, as the report's text; not ok if the chosen profile cannot run."""
+    del progress
+    found = examine(options)
+    chosen = found["chosen"]
+    text = json.dumps(found, indent=1) if options.format == "json" else _table(found)
+    report = Report("", text=text, ok=chosen["can_run"])
+    if options.format == "table":
+        verdict = "can" if chosen["can_run"] else "cannot"
+        report.line = f"doctor: profile {options.profile} {verdict} run here"
+    return report
+
+
+def examine(options: Options) -> dict[str, Any]:
+    """All findings, as what JSON can hold: devices, packages, weights, bodies, profiles, choices.
+
+    `chosen` is the profile and models that `options` name: per stage a model, whether it can run
+    (`ok`), and `told`, a sentence that says what is missing and what brings it.
+    """
+    packages = {group: {name: _version(name) for name in PACKAGES[group]} for group in PACKAGES}
+    broken = {name: wrong for name in _OF_BUILDS if (wrong := _import_problem(name))}
+    states = {name: _weight_state(name, options.imports_dir) for name in WEIGHTS}
+
+    def judged(wanted: Options) -> dict[str, Any]:
+        stages = {stage: _stage(stage, wanted, states, broken) for stage in CHOICES}
+        return {"can_run": all(stage["ok"] for stage in stages.values()), "stages": stages}
+
+    plain = replace(options, **dict.fromkeys(CHOICES))
+    profiles = {name: judged(replace(plain, profile=name)) for name in PROFILES}
+    choices: dict[str, list[dict[str, Any]]] = {}
+    for stage, known in CHOICES.items():
+        choices[stage] = []
+        for form, about in known.items():
+            model = form.partition("[")[0]
+            state = _stage(stage, replace(plain, **{stage: model}), states, broken)
+            choices[stage].append({**state, "form": form, "about": about})
+    return {
+        "python": platform.python_version(),
+        "devices": _devices(),
+        "packages": packages,
+        "broken": broken,
+        "weights": states,
+        "body": _body(options),
+        "prompts": _prompts(options),
+        "profiles": profiles,
+        "choices": choices,
+        "chosen": {"profile": options.profile, **judged(options)},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _import_problem(package: str) -> str:
+    """Why an installed package does not import, empty if it does or is not installed."""
+    if importlib.util.find_spec(package) is None:
+        return ""
+    try:
+        importlib.import_module(package)
+    except (ImportError, RuntimeError, OSError, AttributeError) as error:
+        return f"{type(error).__name__}: {str(error).splitlines()[0][:200]}" if str(error) else "?"
+    return ""
+
+
+def _devices() -> list[dict[str, Any]]:
+    """The devices that torch can use; memory in bytes."""
+    try:
+        import torch
+    except ImportError:
+        return []
+    found: list[dict[str, Any]] = [{"name": "cpu", "about": platform.machine(), "memory": None}]
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            about = torch.cuda.get_device_properties(index)
+            found.append(
+                {"name": f"cuda:{index}", "about": about.name, "memory": about.total_memory}
+            )
+    return found
+
+
+def _weight_state(name: str, imports_dir: Path) -> dict[str, str]:
+    """state ("present", "missing" or "damaged"), where it is or belongs, and what helps."""
+    weight = WEIGHTS[name]
+    if weight.repository:
+        state, wrong = repository_state(weight)
+        where = weight.repository
+    else:
+        path = imports_dir / weight.destination
+        where, wrong = str(path), weights.problem(weight, path) if path.is_file() else ""
+        state = "damaged" if wrong else "present" if path.is_file() else "missing"
+    helps = "" if state == "present" else weights.how_to_get(name)
+    return {"state": state, "where": where, "wrong": wrong, "helps": helps}
+
+
+def _stage(
+    stage: str, options: Options, states: dict[str, dict[str, str]], broken: dict[str, str]
+) -> dict[str, Any]:
+    """Whether the model that the options choose for a stage can run, and what is told of it."""
+    model = adapters.chosen(stage, options)
+    name, _, source = model.partition(":")
+    result = {"model": model, "ok": False, "told": ""}
+    try:
+        adapters.check(stage, options)
+    except ChorusError as error:
+        packages = _ON_BUILDS.get(name, ())
+        lacks = any(importlib.util.find_spec(package) is None for package in packages)
+        builds = f" Build it with: {_BUILD} {packages[0]}" if lacks else ""
+        return {**result, "told": f"{error}{builds}"}
+    except ImportError as error:
+        told = f"the package {error.name} is missing: pip install -c constraints.txt -e ."
+        return {**result, "told": told}
+    if broken and name in _ON_BUILDS:
+        package, wrong = next(iter(broken.items()))
+        told = f"{package} is installed and does not import ({wrong}); see INSTALL.md."
+        return {**result, "told": told}
+    at_first_use, lacking = [], []
+    for weight in weights.OF_MODEL.get(name, ()) if not source else ():
+        state = states[weight]["state"]
+        if state == "damaged":
+            wrong = f"{states[weight]['where']} is damaged: {states[weight]['wrong']}."
+            return {**result, "told": f"{wrong} {states[weight]['helps']}"}
+        if state == "missing":
+            (at_first_use if WEIGHTS[weight].repository else lacking).append(weight)
+    told = []
+    if at_first_use:
+        told.append(f"fetched at first use, or now: {_SCRIPT} {' '.join(at_first_use)}")
+    for weight in lacking:
+        told.append(f"without {weight} ({WEIGHTS[weight].about}): {_SCRIPT} {weight}")
+    return {**result, "ok": True, "told": "; ".join(told)}
+
+
+def _body(options: Options) -> dict[str, str]:
+    """The body that a run takes."""
+    if options.body is not None:
+        return {"name": str(options.body), "state": "present"}
+    built = free_body_path(options.imports_dir).is_file()
+    return {"name": "free body", "state": "present" if built else "built at first use"}
+
+
+def _prompts(options: Options) -> dict[str, str]:
+    """Where the profile's prompts come from, and what that lacks."""
+    source = PROFILES[options.profile].prompts
+    if source != "openai":
+        return {"source": source, "told": ""}
+    from chorus.generation.credentials import secret
+    from chorus.generation.openai_client import KEY_NAME
+
+    lacks = []
+    if _version("openai") is None:
+        lacks.append("the package openai: pip install -c constraints.txt -e '.[generation]'")
+    if not secret(KEY_NAME):
+        lacks.append(f"{KEY_NAME}, unless --base_url asks a server of your own")
+    told = f"lacks {' and '.join(lacks)}; `--provider template` needs neither" if lacks else ""
+    return {"source": source, "told": told}
+
+
+def _table(found: dict[str, Any]) -> str:
+    lines = [f"python {found['python']}"]
+    for device in found["devices"]:
+        memory = f", {device['memory'] / 2**30:.0f} GiB" if device["memory"] else ""
+        lines.append(f"device {device['name']}: {device['about']}{memory}")
+    lines.append("\npackages")
+    for group, versions in found["packages"].items():
+        told = [f"{name} {version or '(missing)'}" for name, version in versions.items()]
+        lines.append(f"  {group:<11}{', '.join(told)}")
+        if None in versions.values():
+            lines.append(f"             {_brought_by(group)}")
+    for package, wrong in found["broken"].items():
+        lines.append(f"  {package} does not import: {wrong}")
+    lines.append("\nweights and bodies")
+    for name, state in found["weights"].items():
+        wrong = f": {state['wrong']}" if state["wrong"] else ""
+        lines.append(f"  {state['state']:<8} {name:<23} {state['where']}{wrong}")
+    lines.append(f"  {found['body']['state']}: {found['body']['name']}")
+    lines.append("\nmodels of each option, NAME or NAME:SOURCE")
+    for stage, models in found["choices"].items():
+        lines.append(f"  --{stage}")
+        for model in models:
+            lines.append(f"    {_mark(model)} {model['form']:<37} {model['about']}")
+    lines.append("\nprofiles")
+    places = ", ".join(device["name"] for device in found["devices"])
+    for name, profile in found["profiles"].items():
+        verdict = f"can run on {places}" if profile["can_run"] else "cannot run yet"
+        lines.append(f"  {name}: {verdict}")
+    chosen = found["chosen"]
+    lines.append(f"\nprofile {chosen['profile']}, stage by stage")
+    lines.append(f"  -   prompts         {found['prompts']['source']}")
+    if found["prompts"]["told"]:
+        lines.append(f"        {found['prompts']['told']}")
+    for stage, state in chosen["stages"].items():
+        lines.append(f"  {_mark(state)} {stage:<15} {state['model']}")
+        if state["told"]:
+            lines.append(f"        {state['told']}")
+    return "\n".join(lines)
+
+
+def _brought_by(group: str) -> str:
+    extra = "" if group == "core" else f"[{group}]"
+    more = f"; {_BUILD} (INSTALL.md, 'The published networks')" if group == "paper" else ""
+    return f"pip install -c constraints.txt -e '.{extra}'{more}"
+
+
+def _mark(state: dict[str, Any]) -> str:
+    return "ok " if state["ok"] else "no "

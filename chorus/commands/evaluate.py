@@ -1,0 +1,295 @@
+"""`chorus evaluate`: the total distributions of categories → PAP on a test set (SPEC 12).
+
+Scored is, per category, the total over all prompts: of the presets `quant:…` the cluster
+`fullbody` (samples whose object touches the body), of others `all` (every retained sample). Each
+result is a file <results>/quant_results/<model>/<category>/<aggregation>/<metric>.json that holds
+every image's figures, the pooled curves, the settings and what it was made from. A file made of the
+same distribution and test set is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from chorus.body.loading import body_fingerprint, load_body
+from chorus.commands.testset import shard_of
+from chorus.engine.command_result import Progress, Report
+from chorus.engine.loop import difference
+from chorus.engine.torch_threads import one_torch_thread
+from chorus.errors import BadInput, ChorusError, StaleResults, unknown_name
+from chorus.evaluation.labelled_images import (
+    LabelledImage,
+    check_field,
+    check_one_body,
+    labelled_image,
+    warn_of_unknown_body,
+)
+from chorus.evaluation.pap_settings import THRESHOLDS, VARIANTS, PapSettings
+from chorus.evaluation.result_files import MAKES, RESULTS, VERSION, digest, read_scores
+from chorus.files import atomic_write, display_name, portable_name
+from chorus.filtering.rules import DEFAULT_RULE, parse_combination
+from chorus.occupancy.distribution import Distribution
+from chorus.occupancy.presets import preset
+from chorus.records.aggregations import WHOLE, aggregation_name, read_record
+from chorus.records.keys import TOTAL
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import DONE, read_table
+from chorus.settings import RunOptions
+
+if TYPE_CHECKING:
+    from chorus.body.model import BodyModel
+    from chorus.evaluation.pap import ImageScore
+
+_FULL_BODY = "fullbody"
+
+
+@dataclass(frozen=True)
+class Options(RunOptions):
+    """Score total distributions on test images (PAP)."""
+
+    aggr_setting_names: tuple[str, ...] = ("quant:full",)
+    """Aggregation presets to score."""
+    filter_setting_nums: tuple[str, ...] = (str(DEFAULT_RULE),)
+    """Filter rules whose aggregations are scored, as given to `aggregate`."""
+    metric: str = "pap/v2"
+    """Version of the metric: pap/v1 is the paper's, pap/v2 closes its curve."""
+    test_set: Literal["synthetic", "coco-eft-val"] | None = None
+    """Test images; the synthetic world's for profile synthetic, else extended COCO-EFT."""
+    downscale_length: int = 32
+    """Shorter side of the pixel grid that is compared."""
+    thresholds: tuple[float, ...] = THRESHOLDS
+    """Probabilities from which a voxel counts as occupied; 0.01, 0.02, ... 0.99 if left out."""
+    num_multiview_thres: int = 30
+    """A category with fewer test images is left out of the mean."""
+
+    @property
+    def tested_on(self) -> str:
+        """The test set's name."""
+        return self.test_set or ("synthetic" if self.profile == "synthetic" else "coco-eft-val")
+
+
+class Job(NamedTuple):
+    """One distribution to score, and the file that its result goes to."""
+
+    path: Path
+    record: dict[str, Any]
+    field: Distribution
+
+
+def run(options: Options, progress: Progress = None) -> Report:
+    """Score what is missing or was made of other distributions or test images."""
+    started = time.monotonic()
+    settings = PapSettings(options.metric, options.downscale_length, options.thresholds)
+    names = [
+        aggregation_name(parse_combination(rules), preset_name)
+        for preset_name in options.aggr_setting_names
+        if preset(preset_name)
+        for rules in options.filter_setting_nums
+    ]
+    evaluator = _Evaluator(options, settings, progress)
+    report = Report("")
+    done = kept = 0
+    for category in _categories(options, names):
+        try:
+            made, had = evaluator.category(category, names, report.problems)
+            done, kept = done + made, kept + had
+        except StaleResults:
+            raise
+        except ChorusError as error:
+            report.problems.append(str(error))
+    report.ok = done + kept > 0
+    where = options.tree.folder(RESULTS) / options.models.model_key
+    already = f", {kept} already there" if kept else ""
+    many = "distribution" if done == 1 else "distributions"
+    report.line = (
+        f"evaluate: {done} {many} scored{already} on {options.tested_on} by "
+        f"{options.metric} in {time.monotonic() - started:.1f} s → {where}"
+    )
+    return report
+
+
+def _categories(options: Options, names: Sequence[str]) -> list[str]:
+    """The categories asked for, else those that have one of the aggregations."""
+    root = options.tree.folder("aggregations") / portable_name(options.models.model_key)
+    present = {
+        display_name(path.parts[-4]) or path.parts[-4]
+        for name in names
+        for path in root.glob(f"*/{portable_name(TOTAL)}/{_escaped(name)}/aggregation.json")
+    }
+    if not present:
+        raise BadInput(
+            f"{root} holds no total aggregation {' or '.join(names)}; run aggregate first."
+        )
+    for category in options.categories:
+        if category not in present:
+            raise unknown_name(f"category with a total aggregation in {root}:", category, present)
+    return list(options.categories) or sorted(present)
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in portable_name(name))
+
+
+class _Evaluator:
+    """Scores categories; body and settings are shared."""
+
+    def __init__(self, options: Options, settings: PapSettings, progress: Progress):
+        self._options = options
+        self._settings = settings
+        self._progress = progress
+        self._fingerprint = body_fingerprint(options.body, options.imports_dir)
+
+    @cached_property
+    def _body(self) -> BodyModel:
+        return load_body(self._options.body, self._options.imports_dir)
+
+    def category(self, category: str, names: Sequence[str], problems: list[str]) -> tuple[int, int]:
+        """Score a category's aggregations; how many were scored, how many were there."""
+        options, tested_on = self._options, self._options.tested_on
+        table = options.tree.table("test_set", shard_of(tested_on, category))
+        if not table.is_file():
+            raise BadInput(
+                f"{category}: {tested_on} has no test images of it ({table} is missing); run "
+                f"{MAKES[tested_on]} first."
+            )
+        rows = [row for row in read_table(table, "test_set").rows.values() if row["status"] == DONE]
+        check_one_body(rows, self._fingerprint)
+        if not rows:
+            raise BadInput(f"{category}: none of the candidates in {table} is a test image.")
+        if len(rows) < options.num_multiview_thres:
+            problems.append(
+                f"{category}: {len(rows)} test images, fewer than {options.num_multiview_thres}: "
+                "scored, but left out of the mean over categories."
+            )
+        jobs = [self._job(category, name, table) for name in names]
+        pending = [job for job in jobs if not self._is_done(job)]
+        if pending:
+            images = [labelled_image(row) for row in rows]
+            fields = [job.field for job in pending]
+            for job, scores in zip(pending, self._score(category, fields, images), strict=True):
+                self._write(job, rows, scores)
+        return len(pending), len(jobs) - len(pending)
+
+    def _job(self, category: str, name: str, table: Path) -> Job:
+        tree, model = self._options.tree, self._options.models.model_key
+        folder = tree.aggregation(model, category, TOTAL, name)
+        aggregated = read_record(folder)
+        part = _FULL_BODY if _FULL_BODY in aggregated["parts"] else WHOLE
+        scored = Distribution.load(folder / f"{part}.npz")
+        check_field(scored, self._fingerprint)
+        warn_of_unknown_body(scored)
+        settings = self._settings
+        record = {
+            "version": VERSION,
+            "metric": settings.metric,
+            "category": category,
+            "aggregation": name,
+            "part": part,
+            "settings": {
+                "test_set": self._options.tested_on,
+                "downscale_length": settings.downscale_length,
+                "thresholds": list(settings.thresholds),
+                "body": self._fingerprint,
+            },
+            "made_from": {
+                "distribution": digest(scored.probability.tobytes()),
+                "canonical": scored.canonical,
+                "test_set": digest(table.read_bytes()),
+            },
+            "generated": _generated(tree, model, category),
+            "retained": int(aggregated["samples"]),
+        }
+        path = tree.folder(RESULTS).joinpath(*map(portable_name, (model, category, name)))
+        return Job(path / f"{settings.metric.replace('/', '-')}.json", record, scored)
+
+    def _is_done(self, job: Job) -> bool:
+        """True if the file holds this result; StaleResults if it has other settings."""
+        if self._options.overwrite or not job.path.is_file():
+            return False
+        found = read_scores(job.path)
+        changes = difference(found["settings"], job.record["settings"])
+        if changes:
+            raise StaleResults(
+                f"{job.path} was scored with other settings ({'; '.join(changes[:3])[:300]}). Run "
+                "again with --overwrite to replace it, or give another --results_dir."
+            )
+        same = all(found.get(name) == value for name, value in job.record.items())
+        return self._options.skip_done and same
+
+    def _score(
+        self, category: str, fields: Sequence[Distribution], images: Sequence[LabelledImage]
+    ) -> list[list[ImageScore]]:
+        """Scores (fields, images); an image is prepared once for all fields of one grid."""
+        from chorus.evaluation.pap import prepare, score
+
+        body = self._body
+        bar = (
+            self._progress(total=len(images), desc=f"evaluate {category}", unit="image")
+            if self._progress
+            else None
+        )
+
+        def one(image: LabelledImage) -> list[ImageScore]:
+            ready, scores = {}, []
+            for each in fields:
+                kind = each.grid, each.canonical
+                if kind not in ready:
+                    ready[kind] = prepare(image, body, each.grid, self._settings, canonical=kind[1])
+                scores.append(score(each.probability, ready[kind], self._settings))
+            if bar is not None:
+                bar.update(1)
+            return scores
+
+        try:
+            with one_torch_thread(), ThreadPoolExecutor(self._options.worker_count) as pool:
+                by_image = list(pool.map(one, images))
+        finally:
+            if bar is not None:
+                bar.close()
+        return [list(scores) for scores in zip(*by_image, strict=True)]
+
+    def _write(self, job: Job, rows: Sequence[dict], scores: Sequence[ImageScore]) -> None:
+        from chorus.evaluation.curves import pooled
+
+        record = dict(job.record)
+        for name in ("curve", "curve_hoa"):
+            curve = pooled([getattr(one, name) for one in scores])
+            record[name] = {
+                "predicted": curve.predicted.tolist(),
+                "hits": curve.hits.tolist(),
+                "target": curve.target,
+            }
+        record["images"] = [
+            {
+                "image": row["image"],
+                "index": row["index"],
+                **dict(zip(VARIANTS, map(_number, one.pap), strict=True)),
+            }
+            for row, one in zip(rows, scores, strict=True)
+        ]
+        text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        with self._options.tree.lock(job.path):
+            atomic_write(job.path, text.encode())
+
+
+def _generated(tree: ResultsTree, model: str, category: str) -> int | None:
+    """How many images the category has, None if they are not in this tree."""
+    root = tree.folder("images").joinpath(*map(portable_name, (model, category)))
+    tables = [path for path in sorted(root.glob("*/*.parquet")) if not path.name.startswith(".")]
+    if not tables:
+        return None
+    read = (read_table(path, "images", columns=()) for path in tables)
+    return sum(row["status"] == DONE for table in read for row in table.rows.values())
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN; an image without a target has no figure."""
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,256 @@
+"""`chorus import`: photographs, instance annotations and poses of one's own → tables (SPEC 3, 4).
+
+What `images`, `segment`, `keypoints` and `humans` would make is taken from files instead, so that
+`filter`, `calibrate` and `aggregate` go on from there. Formats: docs/bring-your-own.md.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chorus.commands.importing.sources import (
+    IMPORTED,
+    PoseIndex,
+    Shard,
+    digest_of,
+    image_names,
+    pictures_of,
+    plan,
+    read_annotations,
+    with_annotated_boxes,
+)
+from chorus.commands.importing.workers import (
+    NOT_THERE,
+    ImageWorker,
+    InstanceWorker,
+    KeypointWorker,
+    PoseWorker,
+)
+from chorus.engine import loop
+from chorus.engine.command_result import Progress, Report
+from chorus.engine.loop import Stage
+from chorus.errors import BadInput
+from chorus.records.keys import TOTAL, ShardKey
+from chorus.records.tables import DONE, read_table
+from chorus.settings import RunOptions
+from chorus.stages.segment import ALWAYS_KEEP, MIN_OVERLAP
+
+if TYPE_CHECKING:
+    from chorus.perception.coco_instances import Annotations
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Options(RunOptions):
+    """Take images, masks, keypoints and poses from files instead of our own perception."""
+
+    images: Path | None = None
+    """Folder of the images."""
+    annotations: Path | None = None
+    """COCO instances (.json) of these images; persons may have keypoints."""
+    poses: Path | None = None
+    """Human poses: .npz, 4D-Humans' or WHAM's .pkl, or a folder of these."""
+    prompt: str | None = None
+    """The interaction the images show; 'imported' if left out and not in the annotations."""
+    threshold: float = 0.8
+    """Annotations with a score below this are dropped."""
+    without_keypoints: bool = False
+    """Write keypoints of confidence 0, so that filter rule 15, which needs none, can be used."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.images is None) != (self.annotations is None):
+            raise BadInput("--images and --annotations belong together; give both.")
+        if self.images is None and self.poses is None:
+            raise BadInput("give --images and --annotations, or --poses, or all three.")
+        if self.images is not None and not self.images.is_dir():
+            raise BadInput(f"--images {self.images} is not a folder; give the folder of images.")
+        if not 0 <= self.threshold <= 1:
+            raise BadInput(f"--threshold must lie between 0 and 1, found {self.threshold}.")
+        if self.prompt is not None and (not self.prompt.strip() or self.prompt == TOTAL):
+            raise BadInput(f"--prompt {self.prompt!r} cannot be an interaction's name.")
+
+
+@dataclass
+class Work:
+    """What one run does: its options, how it is shown, and the sum of its stages."""
+
+    options: Options
+    progress: Progress
+    summaries: dict[str, loop.Summary] = field(default_factory=dict)
+
+    def run(self, stage: Stage, shard: ShardKey) -> None:
+        """Bring one table up to date."""
+        options = self.options
+        found = loop.run(
+            stage,
+            options.tree,
+            [shard],
+            overwrite=options.overwrite or not options.skip_done,
+            progress=self.progress,
+        )
+        self.summaries.setdefault(stage.output, loop.Summary()).add(found)
+
+
+def run(options: Options, progress: Progress = None) -> Report:
+    """Import what is missing; the report counts what fits together and what does not."""
+    started = time.monotonic()
+    work = Work(options, progress)
+    report = Report("")
+    annotations = None
+    if options.annotations is not None:
+        annotations = read_annotations(options.annotations)
+        _import_annotations(work, report, annotations)
+    if options.poses is not None:
+        _import_poses(work, report, annotations)
+    for name, summary in work.summaries.items():
+        report.problems += summary.errors
+        report.ok = report.ok and not summary.errors
+        own = {r: n for r, n in summary.reasons.items() if not _is_told_elsewhere(r)}
+        common = sorted(own.items(), key=lambda item: -item[1])[:_SHOWN]
+        report.problems += [f"{name}: {count} x {reason}" for reason, count in common]
+    counts = "; ".join(f"{name} {_counted(one)}" for name, one in work.summaries.items())
+    seconds = time.monotonic() - started
+    report.line = f"import: {counts} in {seconds:.1f} s → {options.tree.root}"
+    return report
+
+
+def _is_told_elsewhere(reason: str) -> bool:
+    """Whether a reason is that of the table before, or of the files that are not there."""
+    return reason == NOT_THERE or reason.startswith(("images failed:", "segmentations failed:"))
+
+
+def _counted(summary: loop.Summary) -> str:
+    parts = [f"{summary.done} done"]
+    parts += [f"{summary.already} already there"] if summary.already else []
+    parts += [f"{summary.skipped} without a pose"] if summary.skipped else []
+    parts += [f"{summary.failed} failed"] if summary.failed else []
+    return ", ".join(parts)
+
+
+def _import_annotations(work: Work, report: Report, annotations: Annotations) -> None:
+    """The tables images, segmentations and, where there are keypoints, human_kps."""
+    options = work.options
+    model = options.models.model_key
+    shards = plan(annotations, model, options.categories, options.prompts, options.prompt)
+    source = {"annotations": digest_of(options.annotations), "threshold": options.threshold}
+    keypoints = {"keypoint_model": IMPORTED, **source}
+    if options.without_keypoints:
+        keypoints = {"keypoint_model": "none", **source}
+    for shard in shards:
+        images = Stage(
+            name="import images",
+            output="images",
+            settings={"image_model": IMPORTED, "files": shard.digest(options.images)},
+            make_worker=functools.partial(ImageWorker, options.tree, options.images, shard),
+            count=len(shard.images),
+        )
+        segmentations = Stage(
+            name="import segmentations",
+            output="segmentations",
+            inputs=("images",),
+            settings={
+                "segmenter": IMPORTED,
+                **source,
+                "min_overlap": MIN_OVERLAP,
+                "always_keep": ALWAYS_KEEP,
+            },
+            make_worker=functools.partial(InstanceWorker, options.threshold, shard, annotations),
+        )
+        human_kps = Stage(
+            name="import keypoints",
+            output="human_kps",
+            inputs=("images", "segmentations"),
+            settings=keypoints,
+            make_worker=functools.partial(KeypointWorker, options.threshold, shard, annotations),
+        )
+        work.run(images, shard.key)
+        work.run(segmentations, shard.key)
+        if annotations.has_keypoints or options.without_keypoints:
+            work.run(human_kps, shard.key)
+    _tell_annotations(report, options, annotations, shards)
+
+
+def _tell_annotations(
+    report: Report, options: Options, annotations: Annotations, shards: Sequence[Shard]
+) -> None:
+    """What of the annotations and the folder was not used, and what is left to do."""
+    used = {image.name for shard in shards for image in shard.images}
+    known = {image.name for image in annotations.images}
+    there = set(pictures_of(options.images))
+    objects = ", ".join(sorted({shard.key.category for shard in shards}))
+    report.problems += _named(used - there, f"annotated images that are not in {options.images}")
+    report.problems += _named(there - known, f"images in {options.images} that are not annotated")
+    if known - used:
+        left = len(known - used)
+        report.problems.append(f"annotated images without {objects}, or of other prompts: {left}")
+    if annotations.crowds:
+        report.problems.append(f"crowd annotations (iscrowd), left out: {annotations.crowds}")
+    if not annotations.has_keypoints and not options.without_keypoints:
+        report.problems.append(
+            "the annotations hold no keypoints: detect them with `chorus keypoints --profile "
+            f"modern --model_key {options.models.model_key} ...`, or import with "
+            "--without_keypoints and use filter rule 15"
+        )
+
+
+def _import_poses(work: Work, report: Report, annotations: Annotations | None) -> None:
+    """The table humans, for every shard that has segmentations."""
+    from chorus.body.loading import load_body
+    from chorus.perception.tracker_poses import read_poses
+
+    options = work.options
+    body = load_body(options.body, options.imports_dir)
+    tree, model = options.tree, options.models.model_key
+    shards = tree.shards("segmentations", model, options.categories, options.prompts)
+    recording = read_poses(options.poses)
+    poses = recording.poses
+    if annotations is not None:
+        poses = with_annotated_boxes(poses, annotations)
+    names = {shard: image_names(tree, shard) for shard in shards}
+    index = PoseIndex(poses, [name for one in names.values() for name in one.values()])
+    settings = {
+        "human_model": IMPORTED,
+        "poses": digest_of(options.poses),
+        "body": options.body_name,
+    }
+    for shard in shards:
+        stage = Stage(
+            name="import poses",
+            output="humans",
+            inputs=("images", "segmentations"),
+            settings=settings,
+            make_worker=functools.partial(PoseWorker, body, index, names[shard]),
+        )
+        work.run(stage, shard)
+    report.problems += _named(set(index.homeless), "images of poses that are not among the samples")
+    report.problems += recording.faults[:_SHOWN]
+    if len(recording.faults) > _SHOWN:
+        report.problems.append(f"{len(recording.faults)} recorded persons in all cannot be used")
+    matched = _matched(options, shards)
+    if matched < len(poses):
+        report.problems.append(
+            f"{len(poses) - matched} of {len(poses)} poses are not used: their image is no sample, "
+            "no person's box overlaps theirs enough, or another person of the image has no pose"
+        )
+
+
+def _matched(options: Options, shards: Sequence[ShardKey]) -> int:
+    """How many persons with poses the tables hold."""
+    paths = [options.tree.table("humans", shard) for shard in shards]
+    rows = [r for p in paths if p.is_file() for r in read_table(p, "humans").rows.values()]
+    return sum(len(row["persons"]) for row in rows if row["status"] == DONE)
+
+
+def _named(names: set[str], what: str) -> list[str]:
+    """A line that counts names and shows the first of them; nothing for none."""
+    if not names:
+        return []
+    shown = ", ".join(sorted(names)[:_SHOWN])
+    return [f"{what}: {len(names)} ({shown}{', …' if len(names) > _SHOWN else ''})"]

@@ -1,0 +1,207 @@
+"""What `chorus import` reads: its files with their digests, and which sample is which image."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from chorus.errors import BadInput
+from chorus.records.keys import ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import DONE, read_settings, read_table
+
+if TYPE_CHECKING:
+    from chorus.perception.coco_instances import AnnotatedImage, Annotations
+    from chorus.perception.recorded_poses import RecordedPose
+
+IMPORTED = "imported"  # what settings call the model of an imported table
+DEFAULT_PROMPT, DEFAULT_AUGPROMPT = "imported", "original"
+_PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The images of one shard; a sample's index is its image's place."""
+
+    key: ShardKey
+    images: tuple[AnnotatedImage, ...]
+
+    def digest(self, folder: Path) -> str:
+        """Fingerprint of the images' names, annotated sizes, and the sizes of their files."""
+        content = hashlib.sha256()
+        for image in self.images:
+            path = folder / image.name
+            size = path.stat().st_size if path.is_file() else -1
+            content.update(f"{image.name}\0{image.width}\0{image.height}\0{size}\n".encode())
+        return content.hexdigest()[:16]
+
+
+def read_annotations(path: Path) -> Annotations:
+    """The annotations of a JSON file; BadInput if it is missing, damaged, or no COCO instances."""
+    from chorus.perception.coco_instances import annotations_of
+
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise BadInput(f"--annotations {path} cannot be read ({error.strerror}).") from error
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path} is not whole JSON ({error}); write it again.") from error
+    return annotations_of(content, str(path))
+
+
+def plan(
+    annotations: Annotations,
+    model: str,
+    categories: Sequence[str],
+    prompts: Sequence[str],
+    prompt: str | None,
+) -> list[Shard]:
+    """The shards of some categories (all if empty) and prompts (all if empty).
+
+    An image belongs to the interaction `prompt`, else to the one its record names. BadInput for an
+    unknown category, one without any image, and if nothing is left.
+    """
+    wanted = list(categories) or annotations.objects()
+    if not wanted:
+        raise BadInput(
+            "the annotations hold no object (every annotation is a person, a crowd, or there is "
+            "none); annotate the objects, or give other --annotations."
+        )
+    groups: dict[ShardKey, list[AnnotatedImage]] = defaultdict(list)
+    for category in wanted:
+        images = annotations.of(category)
+        if not images:
+            raise BadInput(f"no image of the annotations has an annotation of {category!r}.")
+        for image in images:
+            key = ShardKey(
+                model,
+                category,
+                prompt or image.prompt or DEFAULT_PROMPT,
+                image.augprompt or DEFAULT_AUGPROMPT,
+            )
+            if not prompts or key.prompt in prompts:
+                groups[key].append(image)
+    if not groups:
+        raise BadInput(f"no image of the annotations belongs to --prompts {', '.join(prompts)}.")
+    return [Shard(key, tuple(groups[key])) for key in sorted(groups)]
+
+
+def pictures_of(folder: Path) -> list[str]:
+    """Names of the image files below a folder, with / between folders, sorted."""
+    files = (path for path in folder.rglob("*") if path.suffix.lower() in _PICTURES)
+    return sorted(path.relative_to(folder).as_posix() for path in files)
+
+
+def digest_of(path: Path) -> str:
+    """Fingerprint of a file, or of the files directly in a folder."""
+    files = sorted(f for f in path.iterdir() if f.is_file()) if path.is_dir() else [path]
+    content = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            content.update(hashlib.file_digest(stream, "sha256").digest())
+    return content.hexdigest()[:16]
+
+
+def image_names(tree: ResultsTree, shard: ShardKey) -> dict[int, str]:
+    """What the images of a shard are called outside, by sample index.
+
+    An imported image keeps its name; any other is category/prompt/augprompt/file, as `chorus
+    export` calls it. Images that failed have none.
+    """
+    path = tree.table("images", shard)
+    rows = read_table(path, "images").rows
+    imported = read_settings(path).get("image_model") == IMPORTED
+    return {
+        index: row["text"] if imported else outside_name(tree, shard, row["file"])
+        for index, row in rows.items()
+        if row["status"] == DONE
+    }
+
+
+def outside_name(tree: ResultsTree, shard: ShardKey, file: str) -> str:
+    """What an image of the tree is called in exported files: its path below the model's folder."""
+    folder = tree.table("images", shard).with_suffix("")
+    return "/".join((*folder.parts[-3:], file))
+
+
+class PoseIndex:
+    """Recorded poses by the image they belong to.
+
+    A pose's image is looked up by its whole name, then by its file name, then by that without its
+    suffix; a frame number by the number at the end of the name. A name that several images share is
+    not guessed at.
+    """
+
+    def __init__(self, poses: Iterable[RecordedPose], names: Iterable[str]):
+        self._by_name: dict[str, list[RecordedPose]] = defaultdict(list)
+        self.homeless: list[str] = []
+        """The images of poses that belong to none of the names."""
+        names = list(names)
+        tables = [_unique(names, of) for of in (*_SPELLINGS, _number)]
+        for pose in poses:
+            if isinstance(pose.image, int):
+                name = tables[3].get(pose.image)
+            else:
+                asked = pose.image.replace("\\", "/")
+                found = (t.get(of(asked)) for t, of in zip(tables[:3], _SPELLINGS, strict=True))
+                name = next((one for one in found if one), None)
+            if name is None:
+                self.homeless.append(str(pose.image))
+            else:
+                self._by_name[name].append(pose)
+
+    def of(self, name: str) -> list[RecordedPose]:
+        """The poses of one image, in the order they were recorded."""
+        return self._by_name.get(name, [])
+
+
+def _whole(name: str) -> str:
+    return name
+
+
+def _file(name: str) -> str:
+    return PurePosixPath(name).name
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem
+
+
+def _number(name: str) -> int | None:
+    digits = re.search(r"(\d+)$", _stem(name))
+    return int(digits[1]) if digits else None
+
+
+_SPELLINGS = (_whole, _file, _stem)
+
+
+def _unique(names: Iterable[str], of: Any) -> dict[Any, str]:
+    """Names by what `of` makes of them, where that tells them apart."""
+    found: dict[Any, set[str]] = defaultdict(set)
+    for name in names:
+        found[of(name)].add(name)
+    return {key: one.pop() for key, one in found.items() if key is not None and len(one) == 1}
+
+
+def with_annotated_boxes(
+    poses: Sequence[RecordedPose], annotations: Annotations
+) -> list[RecordedPose]:
+    """Poses that name their person's annotation, with its box."""
+    from chorus.geometry.coco_annotations import box_of
+
+    records: Mapping[int, Any] = {
+        one["id"]: one
+        for image in annotations.images
+        for one in image.annotations
+        if isinstance(one.get("id"), int) and one.get("bbox") is not None
+    }
+    return [
+        replace(pose, box=box_of(records[pose.annotation])) if pose.annotation in records else pose
+        for pose in poses
+    ]

@@ -1,0 +1,136 @@
+"""The workers of `chorus import`: files of other programs → rows of our tables (SPEC 3, 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chorus.commands.importing.sources import PoseIndex, Shard
+from chorus.engine.loop import Outcome, Sample
+from chorus.errors import BadInput
+from chorus.files import atomic_write
+from chorus.records.results_tree import ResultsTree
+from chorus.stages.segment import clean_up
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from chorus.body.model import BodyModel
+    from chorus.perception.coco_instances import AnnotatedImage, Annotations, Instance
+    from chorus.perception.recorded_poses import RecordedPose
+
+NO_POSE = "no pose was imported for a person"
+NOT_THERE = "not in the folder of images"
+
+
+class ImageWorker:
+    """Copies photographs into the tree."""
+
+    def __init__(self, tree: ResultsTree, folder: Path, shard: Shard):
+        self._tree = tree
+        self._folder = folder
+        self._images = shard.images
+
+    def process(self, samples: Sequence[Sample]) -> list[Outcome]:
+        """Copy one batch."""
+        return [self._copy(sample) for sample in samples]
+
+    def _copy(self, sample: Sample) -> Outcome:
+        from chorus.perception.photographs import upright_rgb
+
+        image = self._images[sample.key.index]
+        try:
+            content = (self._folder / image.name).read_bytes()
+        except OSError as error:
+            raise BadInput(NOT_THERE) from error
+        try:
+            made = upright_rgb(content, image.width, image.height)
+        except BadInput as error:
+            raise BadInput(f"{image.name}: {error}") from error
+        path = self._tree.image(sample.key, made.suffix)
+        atomic_write(path, made.content)
+        values = {"file": path.name, "width": made.width, "height": made.height}
+        return Outcome({**values, "seed": 0, "text": image.name})
+
+
+class InstanceWorker:
+    """Takes instances from annotations."""
+
+    def __init__(self, threshold: float, shard: Shard, annotations: Annotations):
+        self._threshold = threshold
+        self._shard = shard
+        self._annotations = annotations
+
+    def process(self, samples: Sequence[Sample]) -> list[Outcome]:
+        """Convert one batch."""
+        return [self._convert(self._shard.images[sample.key.index]) for sample in samples]
+
+    def _convert(self, image: AnnotatedImage) -> Outcome:
+        rows = [
+            {"label": d.label, "score": d.score, "box": d.box.tolist(), "mask": d.mask}
+            for d in (instance.detection for instance in self._kept(image))
+        ]
+        return Outcome({"width": image.width, "height": image.height, "detections": rows})
+
+    def _kept(self, image: AnnotatedImage) -> list[Instance]:
+        """The instances after the score threshold and the clean-up that `segment` also does."""
+        from chorus.perception.coco_instances import instances_of
+
+        found = instances_of(image, self._shard.key.category, self._annotations)
+        kept = clean_up([one.detection for one in found], self._threshold)
+        by_detection = {id(one.detection): one for one in found}
+        return [by_detection[id(detection)] for detection in kept]
+
+
+class KeypointWorker(InstanceWorker):
+    """Takes the keypoints of the same persons from annotations."""
+
+    def _convert(self, image: AnnotatedImage) -> Outcome:
+        from chorus.vocabulary import PERSON
+
+        unknown = np.zeros((17, 3), np.float32)
+        persons = []
+        for one in self._kept(image):
+            if one.detection.label == PERSON:
+                points = unknown if one.keypoints is None else one.keypoints
+                box = one.detection.box.tolist()
+                persons.append({"box": box, "keypoints": points.ravel().tolist()})
+        return Outcome({"persons": persons})
+
+
+class PoseWorker:
+    """Gives recorded poses to the persons of the segmentations."""
+
+    def __init__(self, body: BodyModel, index: PoseIndex, names: dict[int, str]):
+        self._body = body
+        self._index = index
+        self._names = names
+
+    def process(self, samples: Sequence[Sample]) -> list[Outcome]:
+        """Match and convert one batch; all its bodies are posed at once."""
+        from chorus.perception.recorded_persons import posed_joints
+
+        poses = [self._index.of(self._names[sample.key.index]) for sample in samples]
+        counts = [len(one) for one in poses]
+        every = [pose for one in poses for pose in one]
+        points = posed_joints(every, self._body).split(counts) if every else [None] * len(samples)
+        return [
+            self._match(sample, *each) for sample, *each in zip(samples, poses, points, strict=True)
+        ]
+
+    def _match(
+        self, sample: Sample, poses: Sequence[RecordedPose], points: Tensor | None
+    ) -> Outcome:
+        from chorus.engine.person_worker import person_boxes
+        from chorus.perception.recorded_persons import persons_of
+        from chorus.stages.humans import person_row
+
+        row = sample.inputs["images"]
+        boxes = person_boxes(sample.inputs["segmentations"])
+        persons = persons_of(poses, points, boxes, (row["width"], row["height"]), self._body)
+        if None in persons:
+            return Outcome(skipped=NO_POSE)
+        return Outcome({"persons": [person_row(person) for person in persons]})

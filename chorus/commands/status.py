@@ -1,0 +1,95 @@
+"""`chorus status`: how far every prompt is, and why samples were not retained."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chorus.engine.command_result import Progress, Report
+from chorus.errors import BadInput
+from chorus.filtering.rules import DEFAULT_RULE, parse_combination
+from chorus.filtering.verdicts import REASONS, RETAINED
+from chorus.records.keys import ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import DONE, FAILED, read_table
+from chorus.settings import RunOptions
+from chorus.stages.filter import retained
+
+_TABLES = ("images", "segmentations", "humans", "human_kps", "filtered", "filtered_cameras")
+
+
+_DAMAGED = "damaged"  # counted beside the statuses; `verify` says what is wrong
+
+
+@dataclass(frozen=True)
+class Options(RunOptions):
+    """Count samples done, failed and retained, per category, prompt and stage."""
+
+    filter_setting_nums: str = str(DEFAULT_RULE)
+    """The filter rules whose verdicts are counted, e.g. 3 or 7,8."""
+
+
+def run(options: Options, progress: Progress = None) -> Report:
+    """The status table, as the report's text."""
+    del progress
+    tree, model = options.tree, options.models.model_key
+    rules = parse_combination(options.filter_setting_nums)
+    shards = tree.shards("images", model, options.categories, options.prompts)
+    by_prompt: dict[tuple[str, str], list[ShardKey]] = {}
+    for shard in shards:
+        by_prompt.setdefault((shard.category, shard.prompt), []).append(shard)
+    header = ["category / prompt", *_TABLES, "retained"]
+    rows, reasons = [], {}
+    for (category, prompt), group in by_prompt.items():
+        cells, verdicts = _counts(tree, group, rules)
+        rows.append([f"{category} / {prompt}", *cells, str(verdicts[RETAINED])])
+        reasons.setdefault(category, Counter()).update(verdicts)
+    lines = [format_table(header, rows)]
+    for category, counted in reasons.items():
+        found = [f"{counted[reason]} {reason}" for reason in REASONS if counted[reason]]
+        lines.append(f"{category}, rule {options.filter_setting_nums}: {', '.join(found) or '-'}")
+    return Report("", text="\n".join(lines))
+
+
+def _counts(
+    tree: ResultsTree, shards: Sequence[ShardKey], rules: Sequence[int]
+) -> tuple[list[str], Counter]:
+    """One cell per table, "done" or "done (n failed)", and the verdicts counted."""
+    cells, verdicts = [], Counter()
+    for name in _TABLES:
+        statuses: Counter = Counter()
+        for shard in shards:
+            path = tree.table(name, shard)
+            if not path.is_file():
+                continue
+            try:
+                wanted = ("verdicts",) if name == "filtered" else ()
+                rows = read_table(path, name, wanted).rows.values()
+            except BadInput:
+                statuses[_DAMAGED] += 1
+                continue
+            statuses.update(row["status"] for row in rows)
+            if name == "filtered":
+                verdicts.update(_verdict(row, rules) for row in rows if row["status"] == DONE)
+        failed = f" ({statuses[FAILED]} failed)" if statuses[FAILED] else ""
+        damaged = f" ({statuses[_DAMAGED]} tables damaged)" if statuses[_DAMAGED] else ""
+        cells.append(f"{statuses[DONE]}{failed}{damaged}" if statuses else "-")
+    return cells, verdicts
+
+
+def _verdict(row: dict, rules: Sequence[int]) -> str:
+    return RETAINED if retained(row, rules) else row["verdicts"][rules[0] - 1]
+
+
+def format_table(header: list[str], rows: list[list[str]]) -> str:
+    """A plain-text table; the first column to the left, the others to the right."""
+    widths = [max(len(row[at]) for row in [header, *rows]) for at in range(len(header))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if at == 0 else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in [header, *rows]
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

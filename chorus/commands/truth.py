@@ -1,0 +1,157 @@
+"""`chorus truth`: learned distributions against the synthetic world's known 3D truth.
+
+For every prompt the truth is the canonical occupancy of all its scenes without a deliberate fault.
+The method is compared with itself less its parts: canonicalisation and view weighting.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chorus.commands.status import format_table
+from chorus.engine.command_result import Progress, Report
+from chorus.errors import BadInput, ChorusError
+from chorus.files import atomic_write, portable_name
+from chorus.filtering.rules import DEFAULT_RULE, parse_combination
+from chorus.occupancy.presets import preset
+from chorus.records.aggregations import WHOLE, aggregation_name, load
+from chorus.records.gathering import gather
+from chorus.records.keys import ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import DONE, read_table
+from chorus.settings import RunOptions
+from chorus.stages.aggregate import Aggregator
+
+if TYPE_CHECKING:
+    from chorus.evaluation.truth_scores import KnownScene
+
+VARIANTS = {
+    "full method": (True, True),
+    "no canonicalisation": (False, True),
+    "no view weighting": (True, False),
+    "neither": (False, False),
+}
+
+
+@dataclass(frozen=True)
+class Options(RunOptions):
+    """Score distributions of the synthetic world against its true 3D occupancy."""
+
+    aggr_setting_name: str = "qual:demo"
+    """The aggregation preset whose results are scored."""
+    filter_setting_num: str = str(DEFAULT_RULE)
+    """The filter rules whose results are scored, e.g. 3 or 7,8."""
+
+
+def run(options: Options, progress: Progress = None) -> Report:
+    """Scores per prompt and variant, as a table, and in <tree>/truth/<category>.json."""
+    if options.profile != "synthetic":
+        raise BadInput(
+            f"only the synthetic world knows the 3D truth of its images; profile "
+            f"{options.profile!r} has none. Run with --profile synthetic."
+        )
+    started = time.monotonic()
+    tree, model = options.tree, options.models.model_key
+    shards = tree.shards("filtered", model, options.categories, options.prompts)
+    scorer = _Scorer(options, progress)
+    report = Report("")
+    rows: list[list[str]] = []
+    for category in sorted({shard.category for shard in shards}):
+        scores = {}
+        for prompt in dict.fromkeys(s.prompt for s in shards if s.category == category):
+            group = [s for s in shards if (s.category, s.prompt) == (category, prompt)]
+            try:
+                scores[prompt] = scorer.prompt(category, prompt, group)
+            except ChorusError as error:
+                report.problems.append(str(error))
+        if scores:
+            path = tree.folder("truth") / model / f"{portable_name(category)}.json"
+            atomic_write(path, (json.dumps(scores, indent=1, sort_keys=True) + "\n").encode())
+            rows += _rows(scores)
+    report.ok = bool(rows)
+    header = ["prompt", "variant", "samples", "scenes", "3D AP", "of at most", "region AP", "IoU"]
+    report.text = format_table(header, rows) if rows else ""
+    seconds = time.monotonic() - started
+    report.line = f"truth: {len(rows)} scores in {seconds:.1f} s → {tree.folder('truth') / model}"
+    return report
+
+
+def _rows(scores: dict[str, dict]) -> Iterator[list[str]]:
+    for prompt, found in scores.items():
+        for variant in VARIANTS:
+            s = found["variants"][variant]
+            yield [
+                prompt,
+                variant,
+                str(found["samples"]),
+                str(found["scenes"]),
+                *(
+                    f"{100 * s[name]:.1f}"
+                    for name in ("soft_ap", "soft_ap_ceiling", "region_ap", "best_iou")
+                ),
+            ]
+
+
+class _Scorer:
+    """Scores prompts; the spaces with and without canonicalisation are made once."""
+
+    def __init__(self, options: Options, progress: Progress):
+        self._options = options
+        self._rules = parse_combination(options.filter_setting_num)
+        self._name = aggregation_name(self._rules, options.aggr_setting_name)
+        settings = preset(options.aggr_setting_name)
+        # Aggregates in memory only; the stored aggregation must exist and is what is scored.
+        self._full, self._rigid = (
+            Aggregator(
+                options,
+                options.aggr_setting_name,
+                self._rules,
+                replace(settings, canonicalise=on),
+                progress,
+            )
+            for on in (True, False)
+        )
+
+    def prompt(self, category: str, prompt: str, shards: Sequence[ShardKey]) -> dict:
+        """Scores of one prompt's variants, with the numbers of samples and scenes."""
+        from chorus.evaluation.truth_scores import true_occupancy, truth_scores
+
+        tree = self._options.tree
+        folder = tree.aggregation(shards[0].model, category, prompt, self._name)
+        learned = load(folder)[WHOLE].counts
+        samples = gather(tree, shards, self._rules)
+        rigid = self._rigid.accumulate(samples, f"{prompt}, no canonicalisation")[WHOLE]
+        truth = true_occupancy(self._full.space(), known_scenes(tree, shards))
+        scores = {}
+        for variant, (canonical, weighted) in VARIANTS.items():
+            counts = learned if canonical else rigid
+            weighting = "azimuth-uniform-fine" if weighted else "total-uniform"
+            scores[variant] = asdict(truth_scores(counts.probability(weighting), truth))
+        return {"samples": len(samples), "scenes": truth.scenes, "variants": scores}
+
+
+def known_scenes(tree: ResultsTree, shards: Sequence[ShardKey]) -> Iterator[KnownScene]:
+    """The synthetic world's scenes of a prompt without a deliberate fault."""
+    from chorus.evaluation.truth_scores import KnownScene
+    from chorus.synthetic.world.objects import build, contains
+
+    for shard in shards:
+        rows = read_table(tree.table("synthetic_truth", shard), "synthetic_truth").rows
+        for row in rows.values():
+            if row["status"] != DONE or row["fault"]:
+                continue
+            person, thing = row["persons"][0], row["objects"][0]
+            mesh = build(thing["kind"], **json.loads(thing["parameters"]))
+            yield KnownScene(
+                np.array(person["pose"]).reshape(24, 3),
+                np.array(person["betas"]),
+                np.array(thing["object_to_body"]).reshape(4, 4),
+                mesh.bounds,
+                lambda points, mesh=mesh: contains(mesh, points),
+            )

@@ -1,0 +1,125 @@
+"""The one loop all table-making stages share: shards → those with missing samples → tables.
+
+A stage gives a `Stage` (names, settings, a worker factory); the loop finds what is missing,
+compares settings, and works on the shards (`shard_work`) in this process or in several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from chorus.engine.shard_work import (
+    Job,
+    Outcome,
+    Sample,
+    Stage,
+    Summary,
+    Worker,
+    check_settings,
+    difference,
+    run_shard,
+    wanted_samples,
+)
+from chorus.errors import BadInput, ChorusError, StaleResults
+from chorus.records.keys import ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import read_settings, read_table
+
+__all__ = ["Job", "Outcome", "Sample", "Stage", "Summary", "Worker", "difference", "run"]
+
+Spread = Callable[[Sequence[Job]], Iterator[Summary]]
+
+_INLINE_BELOW = 48  # fewer missing samples than this are not worth starting processes for
+
+
+def run(
+    stage: Stage,
+    tree: ResultsTree,
+    shards: Sequence[ShardKey],
+    *,
+    overwrite: bool = False,
+    workers: int = 1,
+    spread: Spread | None = None,
+    progress: Callable[..., Any] | None = None,
+) -> Summary:
+    """Bring the output tables of `shards` up to date.
+
+    Raises StaleResults before any work if a table was made with other settings (unless
+    `overwrite`), Unavailable and DiskFull as soon as they occur. Other errors of a shard are
+    collected in the summary, and the other shards go on. `spread` works on jobs elsewhere, as
+    `ray_engine.pooled` does; without it up to `workers` processes of this machine do. `progress` is
+    tqdm or a stand-in.
+    """
+    from chorus.engine.processes import pooled
+
+    plans, total = [], Summary()
+    for shard in shards:
+        try:
+            settings, missing, kept, changed = _survey(stage, tree, shard, overwrite)
+        except StaleResults:
+            raise
+        except ChorusError as error:
+            total.errors.append(str(error))
+            continue
+        if missing or changed:
+            plans.append((shard, settings, missing))
+        total.already += kept
+    pending = sum(missing for *_, missing in plans)
+    if not plans:
+        return total
+    jobs = [Job(stage, tree, shard, settings, overwrite) for shard, settings, _ in plans]
+    bar = progress(total=pending, desc=stage.name, unit="sample") if progress else None
+    few = len(jobs) == 1 or pending < _INLINE_BELOW
+    inline = spread is None and (few or workers <= 1 or not stage.processes)
+    try:
+        if inline:
+            worker = stage.make_worker()
+            for job in jobs:
+                total.add(run_shard(job, worker, bar.update if bar is not None else None))
+        else:
+            for summary in spread(jobs) if spread else pooled(jobs, workers):
+                total.add(summary)
+                if bar is not None:
+                    bar.update(summary.done + summary.skipped + summary.failed)
+    finally:
+        if bar is not None:
+            bar.close()
+    return total
+
+
+def _survey(
+    stage: Stage, tree: ResultsTree, shard: ShardKey, overwrite: bool
+) -> tuple[dict, int, int, bool]:
+    """Settings that a shard's table must have, how many of its samples are missing, how many
+    finished, and whether some must go.
+
+    Of every table only what this needs is read: a large tree is looked through in little time.
+    """
+    settings, rows = dict(stage.settings), {}
+    for name in stage.inputs:
+        path = tree.table(name, shard)
+        if not path.is_file():
+            raise BadInput(
+                f"{stage.name}: no {name} of {shard} ({path} is missing); run the stage that makes "
+                f"{name} first."
+            )
+        if name == stage.inputs[0]:
+            table = read_table(path, name, columns=())
+            settings[f"from {name}"], rows = table.settings, table.rows
+        else:
+            settings[f"from {name}"] = read_settings(path)
+    wanted = wanted_samples(stage, rows)
+    path = tree.table(stage.output, shard)
+    if not path.is_file():
+        return settings, len(wanted), 0, False
+    if overwrite:
+        if stage.check_overwrite is not None:
+            stage.check_overwrite(tree, shard)
+        return settings, len(wanted), 0, False
+    table = read_table(path, stage.output, columns=())
+    check_settings(path, table.settings, settings)
+    finished = table.finished()
+    gone = bool(stage.inputs) and not table.rows.keys() <= set(wanted)
+    missing = [index for index in wanted if index not in finished]
+    return settings, len(missing), len(finished.intersection(wanted)), gone

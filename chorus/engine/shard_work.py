@@ -1,0 +1,316 @@
+"""The work on one shard: its missing samples → batches → rows → table.
+
+A failed sample becomes a row with the reason, and takes no other with it. A killed run loses at
+most the rows since the last write (FLUSH_SECONDS, or one shard).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from chorus.errors import ChorusError, StaleResults, Unavailable
+from chorus.files import DiskFull
+from chorus.records.keys import SampleKey, ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import (
+    DONE,
+    FAILED,
+    SCHEMAS,
+    SKIPPED,
+    Table,
+    read_table,
+    write_table,
+)
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 20.0  # a shard's table is written at least this often while it is worked on
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample to work on: its key and its rows in the stage's input tables, by table name."""
+
+    key: SampleKey
+    inputs: dict[str, dict]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a sample: values of the output table's own columns, or a reason to skip it.
+
+    `side` is a row of the stage's side table, written before the output row.
+    """
+
+    values: dict[str, Any] | None = None
+    skipped: str = ""
+    side: dict[str, Any] | None = None
+
+
+class Worker(Protocol):
+    """A stage's work, built once per process."""
+
+    def process(self, samples: Sequence[Sample]) -> list[Outcome]:
+        """Outcomes of a batch of one shard, in order. An exception on a batch of one is recorded as
+        that sample's failure; on a larger batch its samples are tried one by one.
+
+        A worker may also have `prefetch(samples)`, which the loop calls with this batch (again) and
+        the next one before it calls `process` with this one, so that reading overlaps with work."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the loop needs to know of a stage. `make_worker` must be picklable."""
+
+    name: str
+    output: str
+    settings: dict[str, Any]
+    make_worker: Callable[[], Worker]
+    inputs: tuple[str, ...] = ()
+    side_output: str = ""
+    count: int | None = None  # number of samples a shard shall have; None: those of inputs[0]
+    batch_size: int = 32
+    processes: bool = True  # False for stages too light to be worth starting processes
+    check_overwrite: Callable[[ResultsTree, ShardKey], None] | None = None
+    """Raises BadInput for a shard whose table could not be made again if it were replaced."""
+
+
+Batch = tuple[list[Sample], list[tuple[int, dict, None]]]
+"""Samples to work on, and (index, row, no side row) of those that are held back."""
+
+
+class Job(NamedTuple):
+    """One shard to be worked on: everything a process needs to know."""
+
+    stage: Stage
+    tree: ResultsTree
+    shard: ShardKey
+    settings: dict
+    overwrite: bool
+
+
+@dataclass
+class Summary:
+    """Counts of one run of one stage, and the shards that could not be worked on."""
+
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    already: int = 0
+    errors: list[str] = field(default_factory=list)
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    def add(self, other: Summary) -> None:
+        """Add another summary's counts to this one."""
+        self.done += other.done
+        self.skipped += other.skipped
+        self.failed += other.failed
+        self.already += other.already
+        self.errors += other.errors
+        for reason, count in other.reasons.items():
+            self.reasons[reason] = self.reasons.get(reason, 0) + count
+
+    def line(self, stage: str, where: Path, seconds: float) -> str:
+        """The one line a stage prints at its end."""
+        parts = [f"{self.done} done"]
+        parts += [f"{self.already} already there"] if self.already else []
+        parts += [f"{self.skipped} not retained"] if self.skipped else []
+        parts += [f"{self.failed} failed"] if self.failed else []
+        return f"{stage}: {', '.join(parts)} in {seconds:.1f} s → {where}"
+
+
+def difference(made_with: dict, asked_for: dict, prefix: str = "") -> list[str]:
+    """Human-readable differences between two nested settings, "threshold: 0.8, now 0.7"."""
+    found = []
+    for name in sorted(made_with.keys() | asked_for.keys()):
+        old, new = made_with.get(name), asked_for.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += difference(old, new, f"{prefix}{name}.")
+        elif old != new:
+            found.append(f"{prefix}{name}: {old!r}, now {new!r}")
+    return found
+
+
+def check_settings(path: Path, made_with: dict, settings: dict) -> None:
+    """StaleResults, naming the differences, if a table was made with other settings."""
+    changes = difference(made_with, settings)
+    if changes:
+        raise StaleResults(
+            f"{path} was made with other settings ({'; '.join(changes[:6])}). Run again with "
+            "--overwrite to replace it, or give another --results_dir to keep both."
+        )
+
+
+def wanted_samples(stage: Stage, rows: Collection[int]) -> list[int]:
+    """Indices of the samples that a shard's table shall have, rising; rows: those of its first
+    input, if it has one."""
+    return sorted(rows) if stage.count is None else list(range(stage.count))
+
+
+def run_shard(
+    job: Job,
+    worker: Worker,
+    tick: Callable[[int], None] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Summary:
+    """Work on one shard under its lock.
+
+    `tick` is called with the size of each finished batch; once `stopped` says so, no further batch
+    is begun.
+    """
+    try:
+        names = filter(None, (job.stage.output, job.stage.side_output))
+        with job.tree.lock(*(job.tree.table(name, job.shard) for name in names)):
+            return _locked_shard(*job, worker, tick, stopped)
+    except (StaleResults, Unavailable, DiskFull):
+        raise
+    except ChorusError as error:
+        return Summary(errors=[str(error)])
+
+
+def _locked_shard(stage, tree, shard, settings, overwrite, worker, tick, stopped) -> Summary:
+    path = tree.table(stage.output, shard)
+    table = Table(shard, settings)
+    side_path = tree.table(stage.side_output, shard) if stage.side_output else None
+    side = Table(shard, settings)
+    if path.is_file() and not overwrite:
+        table = read_table(path, stage.output)
+        check_settings(path, table.settings, settings)  # another run may have written it meanwhile
+        if side_path is not None and side_path.is_file():
+            side = read_table(side_path, stage.side_output)
+    inputs = {name: read_table(tree.table(name, shard), name).rows for name in stage.inputs}
+    finished = table.finished()
+    wanted = wanted_samples(stage, inputs[stage.inputs[0]] if stage.inputs else ())
+    if stage.inputs:  # samples that are gone from the inputs
+        for index in table.rows.keys() - set(wanted):
+            del table.rows[index]
+    missing = [index for index in wanted if index not in finished]
+    summary = Summary()
+
+    def write() -> None:
+        if side_path is not None and side.rows:
+            write_table(side_path, stage.side_output, side)
+        write_table(path, stage.output, table)
+
+    worked = False
+    written = time.monotonic()
+    try:
+        for ready, held in _read_ahead(_batches(stage, shard, inputs, missing), worker):
+            if stopped():
+                break
+            for index, row, side_row in (*held, *_rows(stage, ready, worker)):
+                table.rows[index] = row
+                if side_row is not None:
+                    side.rows[index] = side_row
+                _count(summary, row)
+                worked = True
+            if time.monotonic() - written > FLUSH_SECONDS:
+                write()
+                written = time.monotonic()
+            if tick is not None:
+                tick(len(ready) + len(held))
+    except (Unavailable, KeyboardInterrupt):
+        if worked:
+            write()
+        raise
+    # Nothing is written over a whole table by a run that was stopped before it made anything.
+    if worked or not stopped():
+        write()
+    return summary
+
+
+def _batches(stage, shard, inputs, missing) -> Iterator[Batch]:
+    """Batches of the samples whose inputs are there, and the rows of those that are held back."""
+    for start in range(0, len(missing), stage.batch_size):
+        ready, held = [], []
+        for index in missing[start : start + stage.batch_size]:
+            rows = {name: inputs[name].get(index) for name in stage.inputs}
+            reason = _held_back(rows)
+            if reason is None:
+                ready.append(Sample(SampleKey(*shard, index), rows))
+            else:
+                held.append((index, _row(stage.output, index, *reason), None))
+        yield ready, held
+
+
+def _read_ahead(batches: Iterator[Batch], worker: Worker) -> Iterator[Batch]:
+    """The batches, each after the worker was told of the next one, if it wants to know."""
+    prefetch = getattr(worker, "prefetch", None)
+    if prefetch is None:
+        yield from batches
+        return
+    now = next(batches, None)
+    while now is not None:
+        following = next(batches, None)
+        for ready, _ in filter(None, (now, following)):
+            prefetch(ready)
+        yield now
+        now = following
+
+
+def _rows(
+    stage: Stage, ready: list[Sample], worker: Worker
+) -> Iterator[tuple[int, dict, dict | None]]:
+    """Rows of a batch, done, skipped or failed."""
+    for sample, result in zip(ready, _attempt(worker, ready), strict=True):
+        index = sample.key.index
+        if isinstance(result, Exception):
+            log.debug("%s: %s", sample.key, result, exc_info=result)
+            yield index, _row(stage.output, index, FAILED, _sentence(result)), None
+        elif result.values is None:
+            yield index, _row(stage.output, index, SKIPPED, result.skipped), None
+        else:
+            side = result.side
+            if side is not None:
+                side = {"index": index, "status": DONE, "reason": "", **side}
+            yield index, _row(stage.output, index, DONE, "", result.values), side
+
+
+def _held_back(rows: dict[str, dict | None]) -> tuple[str, str] | None:
+    for name, row in rows.items():
+        if row is None:
+            return FAILED, f"no row in {name} yet"
+        if row["status"] == FAILED:
+            return FAILED, f"{name} failed: {row['reason']}"
+        if row["status"] == SKIPPED:
+            return SKIPPED, row["reason"]
+    return None
+
+
+def _attempt(worker: Worker, samples: list[Sample]) -> list[Outcome | Exception]:
+    """Outcomes of samples; one that fails takes no other with it."""
+    if not samples:
+        return []
+    try:
+        return list(worker.process(samples))
+    except (Unavailable, DiskFull):
+        raise
+    except Exception as error:
+        if len(samples) == 1:
+            return [error]
+        return [result for sample in samples for result in _attempt(worker, [sample])]
+
+
+def _row(output: str, index: int, status: str, reason: str, values: dict | None = None) -> dict:
+    empty = dict.fromkeys(SCHEMAS[output].columns)
+    return {"index": index, "status": status, "reason": reason, **empty, **(values or {})}
+
+
+def _sentence(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ChorusError) else f"{type(error).__name__}: {text}"
+
+
+def _count(summary: Summary, row: dict) -> None:
+    if row["status"] == DONE:
+        summary.done += 1
+    elif row["status"] == SKIPPED:
+        summary.skipped += 1
+    else:
+        summary.failed += 1
+        summary.reasons[row["reason"]] = summary.reasons.get(row["reason"], 0) + 1

@@ -1,0 +1,192 @@
+"""Checkpoints of third parties: read without running what is in them, compared name by name.
+
+A published `.pt` or `.ckpt` file holds, beside the weights, whatever its trainer kept. Only plain
+values, tensors and numpy numbers are read; a class of the trainer's configuration is answered with
+a plain dictionary, and any other name ends in `BadInput`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import pickle
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chorus.errors import BadInput, Unavailable
+from chorus.models.weights import how_to_replace
+
+logger = logging.getLogger(__name__)
+
+Shapes = dict[str, tuple[int, ...]]
+
+# What trainers keep of their own state: numpy's numbers, and settings, which become dictionaries.
+_NUMBERS = [
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f8", "f4", "i8", "i4", "?")),
+    *(
+        (np._core.multiarray.scalar, f"numpy.{core}.multiarray.scalar")
+        for core in ("core", "_core")
+    ),
+]
+_SETTINGS = [
+    (OrderedDict, name)
+    for name in (
+        "yacs.config.CfgNode",
+        "pytorch_lightning.utilities.parsing.AttributeDict",
+        "lightning_fabric.utilities.data.AttributeDict",
+        "lightning.fabric.utilities.data.AttributeDict",
+    )
+]
+
+
+def read_state_dict(path: Path, key: str) -> dict[str, Tensor]:
+    """The tensors that a checkpoint keeps under `key`, by name, on the CPU.
+
+    A `.safetensors` file has no key and is read as it is. BadInput if the file is damaged, cut
+    short, no checkpoint, or holds what a checkpoint need not; nothing in it is executed.
+    """
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    stored = _read_torch(path)
+    state = stored.get(key) if isinstance(stored, Mapping) else None
+    if not isinstance(state, Mapping):
+        found = ", ".join(map(str, list(stored)[:8])) if isinstance(stored, Mapping) else "no names"
+        raise BadInput(
+            f"{path} has no {key!r} with the weights of a network; found {found}. It is not the "
+            "checkpoint that was published."
+        )
+    return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def shapes_of(tensors: Mapping[str, Tensor]) -> Shapes:
+    """The shape of every tensor, by name."""
+    return {name: tuple(value.shape) for name, value in tensors.items()}
+
+
+def checksum(shapes: Shapes) -> str:
+    """SHA-256 of the sorted lines "name shape", such as "conv1.weight 64x3x7x7".
+
+    Counters of batches, which no prediction depends on, are left out.
+    """
+    lines = (
+        f"{name} {'x'.join(map(str, shape)) or 'scalar'}\n"
+        for name, shape in sorted(shapes.items())
+        if not is_counter(name)
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def is_counter(name: str) -> bool:
+    """Whether a tensor only counts batches of the training."""
+    return name.endswith("num_batches_tracked")
+
+
+def differences(found: Shapes, expected: Shapes, own: Iterable[str]) -> list[str]:
+    """What keeps a checkpoint from fitting a network, a clause each, in the network's order.
+
+    own: prefixes that only this network's tensors have; further ones of them mean another network.
+    """
+    clauses = []
+    for name, shape in expected.items():
+        if is_counter(name):
+            continue
+        if name not in found:
+            clauses.append(f"{name} is missing")
+        elif found[name] != shape:
+            clauses.append(f"{name} has the shape {found[name]}, expected {shape}")
+    prefixes = tuple(own)
+    clauses += [
+        f"{name} is one too many"
+        for name in found
+        if name.startswith(prefixes) and name not in expected
+    ]
+    return clauses
+
+
+def fill(
+    network: torch.nn.Module, state: Mapping[str, Tensor], own: Iterable[str], path: Path, what: str
+) -> None:
+    """Load a network's weights from `state`; other entries of the file are left alone.
+
+    BadInput, naming the first difference, if a tensor is missing, misshapen, not finite, or one too
+    many among the network's `own` prefixes. what: how the sentence calls the network.
+    """
+    expected = network.state_dict()
+    clauses = differences(shapes_of(state), shapes_of(expected), own)
+    if clauses:
+        more = f" (and {len(clauses) - 1} more differences)" if len(clauses) > 1 else ""
+        raise BadInput(f"{path} is not {what}: {clauses[0]}{more}.")
+    ignored = sorted(state.keys() - expected.keys())
+    if ignored:
+        logger.debug("%s: not needed and left alone: %s", path, ", ".join(ignored))
+    for name, value in state.items():
+        if name in expected and not value.isfinite().all():
+            raise BadInput(
+                f"{path} is damaged: {name} holds NaN or infinity; {how_to_replace(path)}."
+            )
+    wanted = {name: value for name, value in state.items() if name in expected}
+    network.load_state_dict(wanted, strict=False)  # strict but for the counters, see `differences`
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        with torch.serialization.safe_globals(_NUMBERS + _SETTINGS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old formats
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        name = _refused_name(str(error))
+        if name:
+            raise BadInput(
+                f"{path} is refused: it asks for {name}, which no weights need and which could run "
+                "code. Nothing in it was executed; fetch it again from its published place."
+            ) from error
+        raise _damaged(path, error) from error
+    except Exception as error:  # a damaged file can fail in any way; none of them is ours
+        # torch seeks beyond the end of a file that is cut off: an OSError that names no file
+        if isinstance(error, OSError) and error.filename is not None:
+            raise BadInput(f"cannot read {path}: {error.strerror}.") from error
+        raise _damaged(path, error) from error
+
+
+def _refused_name(message: str) -> str:
+    """The name after GLOBAL in torch's refusal, empty for another message."""
+    for before in ("Unsupported global: GLOBAL ", "unsupported GLOBAL "):
+        if before in message:
+            return message.partition(before)[2].split()[0]
+    return ""
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise Unavailable(
+            f"{path} needs the package safetensors: pip install -c constraints.txt safetensors"
+        ) from error
+    try:
+        return load_file(path)
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror or error}.") from error
+    except SafetensorError as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> BadInput:
+    found = f"has {path.stat().st_size} bytes"
+    with path.open("rb") as stream:
+        start = stream.read(64).lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        found = "is a web page"
+    return BadInput(
+        f"{path} is no whole checkpoint ({type(error).__name__}); the file {found}, and is "
+        f"damaged, cut short or of another kind: {how_to_replace(path)}."
+    )

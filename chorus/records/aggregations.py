@@ -1,0 +1,140 @@
+"""Aggregations on disk: a folder of distributions by cluster, and a record of what was aggregated.
+
+<tree>/aggregations/<model>/<category>/<prompt>/<name>/<cluster>.npz and, written last,
+`aggregation.json` (docs/results-format.md).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chorus.engine.loop import difference
+from chorus.errors import BadInput, StaleResults
+from chorus.files import atomic_write, display_name, portable_name
+from chorus.records.keys import TOTAL
+from chorus.records.results_tree import ResultsTree
+from chorus.settings import RunOptions
+
+if TYPE_CHECKING:
+    from chorus.occupancy.distribution import Distribution
+
+WHOLE = "all"  # the cluster of all retained samples, whatever part the object touches
+_RECORD = "aggregation.json"
+_RECORD_VERSION = 1
+
+
+def aggregation_name(rules: Sequence[int], preset_name: str) -> str:
+    """SPEC 0: filter(<numbers>)-aggr(<preset>)."""
+    return f"filter({','.join(map(str, rules))})-aggr({preset_name})"
+
+
+def record_of(name: str, settings: dict, samples: int, made_from: str) -> dict:
+    """What an aggregation says of itself; `settings` is what JSON holds."""
+    return {
+        "version": _RECORD_VERSION,
+        "name": name,
+        "settings": settings,
+        "samples": samples,
+        "made_from": made_from,
+    }
+
+
+def is_stored(folder: Path, record: dict, options: RunOptions) -> bool:
+    """True if the folder holds the aggregation that `record` describes, and need not be remade.
+
+    Raises StaleResults if it holds one with other settings, unless it may be overwritten.
+    """
+    if options.overwrite or not (folder / _RECORD).is_file():
+        return False
+    found = read_record(folder)
+    changes = difference(found["settings"], record["settings"])
+    if changes:
+        raise StaleResults(
+            f"{folder} was aggregated with other settings ({'; '.join(changes[:6])}). Run "
+            "again with --overwrite to replace it, or give another --results_dir."
+        )
+    return options.skip_done and found["made_from"] == record["made_from"]
+
+
+def store(
+    tree: ResultsTree, folder: Path, distributions: Mapping[str, Distribution], record: dict
+) -> None:
+    """Write an aggregation's distributions by part, and its record last."""
+    with tree.lock(folder):
+        (folder / _RECORD).unlink(missing_ok=True)
+        for part, distribution in distributions.items():
+            distribution.save(folder / f"{part}.npz")
+        text = json.dumps({**record, "parts": list(distributions)}, indent=1, sort_keys=True)
+        atomic_write(folder / _RECORD, f"{text}\n".encode())
+
+
+def load(folder: Path) -> dict[str, Distribution]:
+    """The distributions of an aggregation by part. Raises BadInput if it is missing or damaged."""
+    from chorus.occupancy.distribution import Distribution
+
+    return {
+        part: Distribution.load(folder / f"{part}.npz") for part in read_record(folder)["parts"]
+    }
+
+
+def read_record(folder: Path) -> dict:
+    """What an aggregation says of itself. Raises BadInput if that cannot be read."""
+    path = folder / _RECORD
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["version"] != _RECORD_VERSION:
+            raise ValueError(f"version {record['version']}, expected {_RECORD_VERSION}")
+        if {"settings", "samples", "made_from", "parts"} - record.keys():
+            raise ValueError("fields are missing")
+    except FileNotFoundError as error:
+        raise BadInput(f"{folder} holds no aggregation; run aggregate first.") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path} is damaged ({error}); run aggregate --overwrite.") from error
+    return record
+
+
+def stored(tree: ResultsTree, model: str, categories: set[str] | None = None) -> list[Path]:
+    """Folders of all aggregations of a tree, of the given categories."""
+    root = tree.folder("aggregations") / portable_name(model)
+    return [
+        path.parent
+        for path in sorted(root.glob(f"*/*/*/{_RECORD}"))
+        if categories is None or display_name(path.parts[-4]) in categories
+    ]
+
+
+def same_samples(
+    tree: ResultsTree, model: str, category: str, prompt: str, made_from: str
+) -> Iterator[Path]:
+    """Folders of a prompt's aggregations, here or in the tree below, of exactly these samples.
+
+    Damaged ones are passed over: they are no reason not to aggregate anew.
+    """
+    one: ResultsTree | None = tree
+    while one is not None:
+        siblings = one.aggregation(model, category, prompt, "any").parent
+        for path in sorted(siblings.glob(f"*/{_RECORD}")):
+            try:
+                same = read_record(path.parent)["made_from"] == made_from
+            except BadInput:
+                continue
+            if same:
+                yield path.parent
+        one = one.base
+
+
+@contextmanager
+def category_lock(tree: ResultsTree, model: str, category: str, name: str) -> Iterator[None]:
+    """Hold all folders of one aggregation of a category: prompts and total change together.
+
+    What a killed run left in their temporary files is removed.
+    """
+    total = tree.aggregation(model, category, TOTAL, name)
+    root = total.parents[1]
+    prompts = sorted(root.iterdir()) if root.is_dir() else []
+    with tree.lock(root / total.name, *(prompt / total.name for prompt in prompts)):
+        yield

@@ -1,0 +1,153 @@
+"""Retained samples of a prompt, joined from their tables."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chorus.engine.loop import difference
+from chorus.errors import StaleResults
+from chorus.filtering.verdicts import RETAINED
+from chorus.records.keys import SampleKey, ShardKey, sample_seed
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import DONE, Table, read_table
+from chorus.stages.calibrate import only_person
+from chorus.stages.filter import retained
+
+if TYPE_CHECKING:
+    from chorus.occupancy.mask_bits import MaskBits
+
+_LEFT_OUT = "not in the share of the data"
+
+
+@dataclass
+class Retained:
+    """Samples that a combination of rules retains and that have a camera.
+
+    pose (24, 3) axis-angle with the predicted global rotation; R, t, K the calibrated camera, body
+    frame to pixels; mask the RLE counts of the object's instances with the image's size.
+    """
+
+    keys: list[SampleKey] = field(default_factory=list)
+    pose: list[np.ndarray] = field(default_factory=list)
+    R: list[np.ndarray] = field(default_factory=list)
+    t: list[np.ndarray] = field(default_factory=list)
+    K: list[np.ndarray] = field(default_factory=list)
+    mask: list[tuple[tuple[bytes, ...], int, int]] = field(default_factory=list)
+    dropped: Counter = field(default_factory=Counter)
+    """Why the other samples are not here, counted."""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def object_mask(self, index: int) -> MaskBits:
+        """Union of the category's instances (SPEC 8)."""
+        from chorus.occupancy.mask_bits import of_counts
+
+        return of_counts(*self.mask[index])
+
+    def share(self, part: float) -> Retained:
+        """The given part of these samples, at least one of them, in the same order.
+
+        The samples of smallest hash of their key, so that a smaller part is within a larger one.
+        """
+        count = min(len(self), max(1, round(part * len(self))))
+        if count == len(self):
+            return self
+        ranked = sorted(range(len(self)), key=lambda at: sample_seed(self.keys[at], "share"))
+        chosen = self.take(sorted(ranked[:count]))
+        chosen.dropped = self.dropped + Counter({_LEFT_OUT: len(self) - count})
+        return chosen
+
+    def take(self, chosen: Sequence[int]) -> Retained:
+        """The samples of these numbers; nothing is said of the others."""
+        return Retained(*([values[at] for at in chosen] for values in self._columns()))
+
+    def _columns(self) -> tuple[list, ...]:
+        return self.keys, self.pose, self.R, self.t, self.K, self.mask
+
+    def digest(self) -> str:
+        """Fingerprint of everything aggregation takes from these samples."""
+        content = hashlib.sha256()
+        for at, key in enumerate(self.keys):
+            content.update("\0".join(map(str, key)).encode())
+            for array in (self.pose[at], self.R[at], self.t[at], self.K[at]):
+                content.update(np.ascontiguousarray(array).tobytes())
+            counts, height, width = self.mask[at]
+            content.update(f"{height} {width}".encode())
+            for one in counts:
+                content.update(one)
+        return content.hexdigest()
+
+
+_TABLES = ("filtered", "filtered_cameras", "humans", "segmentations")
+_MADE_FROM = (
+    ("humans", "segmentations"),
+    ("filtered", "segmentations"),
+    ("filtered_cameras", "filtered"),
+    ("filtered_cameras", "humans"),
+)
+
+
+def gather(tree: ResultsTree, shards: Iterable[ShardKey], rules: Sequence[int]) -> Retained:
+    """Join the tables of the shards of one prompt, in the order of shards and samples.
+
+    Raises BadInput if a table is missing or damaged, StaleResults if one was made from another
+    state of its input than the one that is there.
+    """
+    found = Retained()
+    for shard in shards:
+        tables = {name: read_table(tree.table(name, shard), name) for name in _TABLES}
+        _check_origins(tree, shard, tables)
+        for index in sorted(tables["filtered"].rows):
+            rows = {name: table.rows.get(index) for name, table in tables.items()}
+            reason = _why_not(rows, rules)
+            if reason:
+                found.dropped[reason] += 1
+            else:
+                _append(found, SampleKey(*shard, index), rows)
+    return found
+
+
+def _check_origins(tree: ResultsTree, shard: ShardKey, tables: dict[str, Table]) -> None:
+    for name, source in _MADE_FROM:
+        made_from = tables[name].settings.get(f"from {source}", {})
+        changes = difference(made_from, tables[source].settings)
+        if changes:
+            raise StaleResults(
+                f"{tree.table(name, shard)} was made from {source} of other settings "
+                f"({'; '.join(changes[:3])}); make it again with --overwrite."
+            )
+
+
+def _why_not(rows: dict[str, dict | None], rules: Sequence[int]) -> str:
+    """Why a sample cannot be aggregated, empty if it can."""
+    verdict = rows["filtered"]
+    if verdict["status"] != DONE:
+        return verdict["reason"]
+    if not retained(verdict, rules):
+        return next(
+            verdict["verdicts"][n - 1] for n in rules if verdict["verdicts"][n - 1] != RETAINED
+        )
+    for name in ("filtered_cameras", "humans", "segmentations"):
+        row = rows[name]
+        if row is None or row["status"] != DONE:
+            return row["reason"] if row else f"no row in {name} yet"
+    return ""
+
+
+def _append(found: Retained, key: SampleKey, rows: dict[str, dict]) -> None:
+    camera, image = rows["filtered_cameras"], rows["segmentations"]
+    person = only_person(rows["humans"])
+    found.keys.append(key)
+    found.pose.append(np.array(person["pose"], np.float32).reshape(24, 3))
+    found.R.append(np.array(camera["R"], np.float32).reshape(3, 3))
+    found.t.append(np.array(camera["t"], np.float32))
+    found.K.append(np.array(camera["K"], np.float32).reshape(3, 3))
+    counts = tuple(image["detections"][at]["mask"] for at in rows["filtered"]["objects"])
+    found.mask.append((counts, image["height"], image["width"]))

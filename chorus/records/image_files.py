@@ -1,0 +1,102 @@
+"""Decoding generated images for the stages that look at them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from chorus.engine.loop import Sample
+from chorus.errors import BadInput
+from chorus.perception.protocols import Image
+from chorus.records.keys import ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import DONE, read_table
+
+THUMBNAIL = ".thumbnail.jpg"
+"""How the name of a file ends that `chorus prune` left of an image; it leaves no name of none."""
+
+
+def is_pruned(row: dict) -> bool:
+    """Whether a row of the `images` table has kept a thumbnail, or nothing, of its image."""
+    return not row["file"] or row["file"].endswith(THUMBNAIL)
+
+
+def read_image(tree: ResultsTree, sample: Sample) -> Image:
+    """The sample's image, RGB. Raises BadInput if it was pruned, is missing, damaged or of another
+    size."""
+    row = sample.inputs["images"]
+    if row["status"] == DONE and is_pruned(row):
+        # One text for all samples, since tables keep it as a reason and reasons are counted.
+        raise BadInput("the image was not kept (chorus prune); run images --overwrite.")
+    return _read(tree, sample)
+
+
+def check_images_are_kept(tree: ResultsTree, shard: ShardKey) -> None:
+    """BadInput if images of the shard were pruned, so that no network can look at them again."""
+    rows = read_table(tree.table("images", shard), "images", columns=("file",)).rows.values()
+    gone = sum(row["status"] == DONE and is_pruned(row) for row in rows)
+    if gone:
+        raise BadInput(
+            f"{shard} stays as it is: {gone} of its {len(rows)} images were not kept (chorus "
+            "prune); to overwrite, run images --overwrite first."
+        )
+
+
+def read_what_is_kept(tree: ResultsTree, sample: Sample) -> Image | None:
+    """The sample's image, its thumbnail enlarged to the image's size, or None if neither was kept.
+
+    Raises BadInput as `read_image` does for a file that should be there.
+    """
+    import cv2
+
+    row = sample.inputs["images"]
+    if row["status"] != DONE or not is_pruned(row):
+        return _read(tree, sample)
+    if not row["file"]:
+        return None
+    height, width = row["height"], row["width"]
+    small = _read(tree, sample, thumbnail_shape(height, width))
+    return Image(sample.key, cv2.resize(small.pixels, (width, height)))
+
+
+def thumbnail_shape(height: int, width: int) -> tuple[int, int]:
+    """(height, width) of the thumbnail of an image: at most 128 pixels each."""
+    scale = min(1.0, 128 / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _read(tree: ResultsTree, sample: Sample, shape: tuple[int, int] | None = None) -> Image:
+    """The file that the sample's row names, of the shape it states if no other is expected."""
+    import cv2
+
+    row = sample.inputs["images"]
+    if row["status"] != DONE:
+        raise BadInput(f"{sample.key} has no image: {row['reason']}; run images again.")
+    path = tree.table("images", sample.key.shard).with_suffix("") / row["file"]
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise BadInput(
+            f"{path} cannot be read ({error.strerror}); run images --overwrite."
+        ) from error
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size and _is_whole(data) else None
+    if pixels is None:
+        raise BadInput(f"{path} is not a whole image; delete it and run images --overwrite.")
+    height, width = shape or (row["height"], row["width"])
+    if pixels.shape[:2] != (height, width):
+        raise BadInput(
+            f"{path} has {pixels.shape[1]} x {pixels.shape[0]} pixels, its table says "
+            f"{width} x {height}; run images --overwrite."
+        )
+    return Image(sample.key, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+
+
+def _is_whole(data: np.ndarray) -> bool:
+    """False for a truncated JPEG, PNG or WebP: decoders fill up some of them without complaint."""
+    head, tail = data[:12].tobytes(), data[-64:].tobytes()
+    if head.startswith(b"\xff\xd8"):
+        return b"\xff\xd9" in tail
+    if head.startswith(b"\x89PNG"):
+        return b"IEND" in tail
+    if head.startswith(b"RIFF") and head.endswith(b"WEBP"):
+        return len(data) >= 8 + int.from_bytes(head[4:8], "little")
+    return True

@@ -1,0 +1,338 @@
+"""Parquet tables: one schema per stage, versioned, checked when read and when written.
+
+A table holds one row per sample. Three columns are common: `index` (the sample's number in its
+shard), `status` ("done", "skipped" or "failed") and `reason` (empty when done). The file's metadata
+carries the schema's name and version, the shard, and the settings it was made with, including
+those of the tables it was made from. docs/results-format.md describes every column.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chorus.errors import BadInput
+from chorus.files import replacing
+from chorus.records.keys import ShardKey
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
+
+_METADATA = b"chorus"
+_COMMON = {"index": "int32", "status": "string", "reason": "string"}
+DONE, SKIPPED, FAILED = "done", "skipped", "failed"
+
+# Column types in a small notation, read by `_arrow_type`: "float32[72]" is a list of 72 numbers,
+# a dict is a struct, a one-element list is a list of such.
+_PERSON = {
+    "box": "float32[4]",
+    "pose": "float32[72]",
+    "betas": "float32[10]",
+    "camera": "float32[3]",
+    "crop_centre": "float32[2]",
+    "crop_side": "float32",
+    "joints": "float32[48]",
+}
+_DETECTION = {"label": "string", "score": "float32", "box": "float32[4]", "mask": "binary"}
+_TRUE_PERSON = {
+    "pose": "float32[72]",
+    "betas": "float32[10]",
+    "translation": "float32[3]",
+    "joints3d": "float32[72]",
+    "joints2d": "float32[48]",
+    "joint_visible": "bool[24]",
+    "keypoints": "float32[34]",
+    "keypoint_visible": "bool[17]",
+    "box": "float32[4]",
+    "mask": "binary",
+}
+_TRUE_OBJECT = {
+    "category": "string",
+    "kind": "string",
+    "parameters": "string",
+    "object_to_world": "float64[16]",
+    "object_to_body": "float64[16]",
+    "box": "float32[4]",
+    "mask": "binary",
+}
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Name (also the folder in the results tree), version and columns of one kind of table."""
+
+    name: str
+    version: int
+    columns: dict[str, Any]
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """All columns, the common ones first."""
+        return {**_COMMON, **self.columns}
+
+
+SCHEMAS = {
+    schema.name: schema
+    for schema in (
+        Schema(
+            "images",
+            1,
+            {
+                "file": "string",
+                "width": "int32",
+                "height": "int32",
+                "seed": "int64",
+                "text": "string",
+            },
+        ),
+        Schema(
+            "synthetic_truth",
+            1,
+            {
+                "setting": "string",
+                "fault": "string",
+                "width": "int32",
+                "height": "int32",
+                "camera_R": "float64[9]",
+                "camera_t": "float64[3]",
+                "camera_K": "float64[9]",
+                "persons": [_TRUE_PERSON],
+                "objects": [_TRUE_OBJECT],
+            },
+        ),
+        Schema(
+            "segmentations", 1, {"width": "int32", "height": "int32", "detections": [_DETECTION]}
+        ),
+        Schema("humans", 1, {"persons": [_PERSON]}),
+        Schema("human_kps", 1, {"persons": [{"box": "float32[4]", "keypoints": "float32[51]"}]}),
+        Schema("filtered", 1, {"verdicts": ["string"], "person": "int32", "objects": ["int32"]}),
+        Schema(
+            "filtered_cameras",
+            1,
+            {
+                "R": "float32[9]",
+                "t": "float32[3]",
+                "K": "float32[9]",
+                "residual": "float32",
+                "converged": "bool",
+                "iterations": "int32",
+            },
+        ),
+        Schema(
+            "test_set",
+            1,
+            {
+                "image": "string",
+                "image_id": "int64",
+                "width": "int32",
+                "height": "int32",
+                "person_box": "float32[4]",
+                "object_box": "float32[4]",
+                "overlap": "float32",
+                "mask": "binary",
+                "pose": "float32[72]",
+                "betas": "float32[10]",
+                "R": "float32[9]",
+                "t": "float32[3]",
+                "K": "float32[9]",
+                "residual": "float32",
+                "body": "string",
+            },
+        ),
+    )
+}
+
+
+@dataclass
+class Table:
+    """A table in memory: its shard, the settings it was made with, and rows by sample index."""
+
+    shard: ShardKey
+    settings: dict
+    rows: dict[int, dict] = field(default_factory=dict)
+
+    def finished(self) -> set[int]:
+        """Samples that need no more work (done or skipped)."""
+        return {index for index, row in self.rows.items() if row["status"] != FAILED}
+
+
+def write_table(path: Path, name: str, table: Table) -> None:
+    """Write a table atomically. Raises BadInput if a row does not fit the schema."""
+    import pyarrow
+    import pyarrow.parquet
+
+    schema = _arrow_schema(name)
+    metadata = {
+        "schema": name,
+        "version": SCHEMAS[name].version,
+        "shard": list(table.shard),
+        "settings": table.settings,
+    }
+    rows = [table.rows[index] for index in sorted(table.rows)]
+    check_rows(rows, name, str(path), SCHEMAS[name].columns)
+    try:
+        content = pyarrow.Table.from_pylist(rows, schema=schema)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
+        raise BadInput(f"{path}: a row does not fit the schema {name!r}: {error}") from error
+    content = content.replace_schema_metadata({_METADATA: _json(metadata)})
+    with replacing(path) as temporary:
+        pyarrow.parquet.write_table(
+            content, temporary, compression="zstd", write_page_checksum=True
+        )
+
+
+def read_table(path: Path, name: str, columns: Collection[str] | None = None) -> Table:
+    """Read and check a table.
+
+    columns: read only these and the common ones; a pass over many tables is quick without masks
+    and poses. Raises BadInput naming the file and what is wrong: not a Parquet file, no CHORUS
+    table, another schema or version, columns missing or of another type, rows that break the
+    schema's rules.
+    """
+    expected = SCHEMAS[name]
+    wanted = _arrow_schema(name)
+    with _opened(path) as (file, metadata):
+        if (metadata["schema"], metadata["version"]) != (name, expected.version):
+            raise BadInput(
+                f"{path} holds a table {metadata['schema']!r} version {metadata['version']}, "
+                f"expected {name!r} version {expected.version}; make it again with --overwrite."
+            )
+        if not file.schema_arrow.equals(wanted):
+            found = {f.name: str(f.type) for f in file.schema_arrow}
+            odd = [
+                f"{f.name} ({found.get(f.name, 'missing')}, expected {f.type})"
+                for f in wanted
+                if found.get(f.name) != str(f.type)
+            ] or [f"{n} (not expected)" for n in found if n not in wanted.names]
+            raise BadInput(
+                f"{path} has a foreign schema: {', '.join(odd)}; make it with --overwrite."
+            )
+        rows = _content(file, path, None if columns is None else [*_COMMON, *columns])
+    check_rows(rows, name, str(path), expected.columns if columns is None else columns)
+    shard = ShardKey(*metadata["shard"])
+    return Table(shard, metadata["settings"], {row["index"]: row for row in rows})
+
+
+def _content(file: ParquetFile, path: Path, columns: list[str] | None) -> list[dict]:
+    import pyarrow
+
+    try:
+        return file.read(columns).to_pylist()
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
+        raise BadInput(
+            f"{path} is damaged ({error}); delete it and run the stage again."
+        ) from error
+
+
+def read_settings(path: Path) -> dict:
+    """The settings a table was made with, without reading its rows."""
+    with _opened(path) as (_, metadata):
+        return metadata["settings"]
+
+
+def read_key(path: Path) -> ShardKey:
+    """The shard a table belongs to, without reading its rows."""
+    with _opened(path) as (_, metadata):
+        return ShardKey(*metadata["shard"])
+
+
+def check_rows(rows: Iterable[dict], name: str, where: str, columns: Iterable[str]) -> None:
+    """Raise BadInput at the first row that breaks its schema's rules.
+
+    Checked: indexes unique and not negative, a known status, a reason exactly where a sample is
+    not done, and the length of every fixed-length list in the given columns of a done row.
+    """
+    seen: set[int] = set()
+    kinds = {column: SCHEMAS[name].columns[column] for column in columns}
+    for row in rows:
+        index, status = row["index"], row["status"]
+        if index is None or index < 0 or index in seen:
+            raise BadInput(f"{where}: index {index} is missing, negative or repeated.")
+        seen.add(index)
+        if status not in (DONE, SKIPPED, FAILED):
+            raise BadInput(
+                f"{where}: row {index} has status {status!r}, expected done/skipped/failed."
+            )
+        if (status == DONE) == bool(row["reason"]):
+            raise BadInput(f"{where}: row {index} is {status} with reason {row['reason']!r}.")
+        if status == DONE:
+            for column, kind in kinds.items():
+                _check_value(row.get(column), kind, f"{where}: row {index}, {column}")
+
+
+def _check_value(value: Any, kind: Any, where: str) -> None:
+    if value is None:
+        raise BadInput(f"{where}: no value, expected {kind}.")
+    if isinstance(kind, dict):
+        for name, inner in kind.items():
+            _check_value(value.get(name), inner, f"{where}.{name}")
+    elif isinstance(kind, list):
+        for at, item in enumerate(value):
+            _check_value(item, kind[0], f"{where}[{at}]")
+    elif kind.endswith("]"):
+        length = int(kind[kind.index("[") + 1 : -1])
+        if len(value) != length:
+            raise BadInput(f"{where}: {len(value)} values, expected {length}.")
+
+
+def _arrow_type(kind: Any):
+    import pyarrow
+
+    if isinstance(kind, dict):
+        return pyarrow.struct([(name, _arrow_type(inner)) for name, inner in kind.items()])
+    if isinstance(kind, list):
+        return pyarrow.list_(_arrow_type(kind[0]))
+    if kind.endswith("]"):
+        return pyarrow.list_(_arrow_type(kind[: kind.index("[")]))
+    return {
+        "bool": pyarrow.bool_,
+        "int32": pyarrow.int32,
+        "int64": pyarrow.int64,
+        "float32": pyarrow.float32,
+        "float64": pyarrow.float64,
+        "string": pyarrow.string,
+        "binary": pyarrow.binary,
+    }[kind]()
+
+
+@functools.cache
+def _arrow_schema(name: str):
+    import pyarrow
+
+    return pyarrow.schema([(n, _arrow_type(kind)) for n, kind in SCHEMAS[name].fields.items()])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[ParquetFile, dict]]:
+    """A table's file and its checked metadata; BadInput if it is no CHORUS table."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        file = pyarrow.parquet.ParquetFile(path, page_checksum_verification=True)
+    except FileNotFoundError as error:
+        raise BadInput(f"{path} does not exist; run the stage that makes it first.") from error
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
+        raise BadInput(
+            f"{path} is not a readable Parquet table ({error}); delete it and run the stage again."
+        ) from error
+    with file:
+        try:
+            metadata = json.loads((file.schema_arrow.metadata or {})[_METADATA])
+            if len(metadata["shard"]) != 4 or {"schema", "version", "settings"} - metadata.keys():
+                raise ValueError("incomplete metadata")
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadInput(
+                f"{path} is a Parquet file but not a CHORUS table (no valid "
+                f"{_METADATA.decode()!r} metadata); move it out of the results tree."
+            ) from error
+        yield file, metadata
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,304 @@
+"""The HTML report: one file that opens from disk, offline, to orbit the distributions in.
+
+Script, style, body and volumes are all inside the file. A content security policy inside it forbids
+every request and every script but its own two, and texts (prompts are user input) reach the page
+only as JSON that the script shows as plain text.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import gzip
+import hashlib
+import html
+import io
+import json
+import logging
+import os
+import re
+import urllib.parse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from chorus.errors import BadInput
+from chorus.files import replacing
+from chorus.viewing import scene, surfaces
+from chorus.viewing.displayed import Exhibit, ShownBody
+from chorus.viewing.figures import EMPTY_NOTE
+from chorus.viewing.lettering import printable
+
+log = logging.getLogger(__name__)
+
+RAW_LIMIT = 3_000_000
+"""Volumes that sum to more bytes than this are compressed; below, older browsers open them too."""
+LARGE = 6_000_000
+"""A report above this many bytes is slow to open; it is written, with a warning."""
+THUMBNAIL_WIDTH, SHEET_WIDTH, JPEG_QUALITY = 900, 1600, 82
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures that belong to a report, each optional; files are linked relative to the report."""
+
+    stills: Sequence[Path | None] = ()
+    """One per exhibit, in their order."""
+    turntables: Sequence[Path | None] = ()
+    """One per exhibit, in their order."""
+    sheets: Sequence[tuple[str, Path]] = ()
+    """(caption, picture) of contact sheets."""
+
+
+def write_report(
+    path: str | os.PathLike,
+    exhibits: Sequence[Exhibit],
+    body: ShownBody | None,
+    *,
+    title: str = "",
+    facts: Sequence[tuple[str, str]] = (),
+    gallery: Gallery | None = None,
+    made_from: str = "",
+) -> Path:
+    """Write the report on `exhibits` around `body` as one HTML file and return its path.
+
+    `facts` are (name, value) pairs shown for every cluster; `made_from` is kept for `remembered`.
+    Raises `BadInput` without exhibits.
+    """
+    if not exhibits:
+        raise BadInput(
+            "a report needs at least one distribution, found none; run `chorus aggregate`."
+        )
+    path = Path(path)
+    title = printable(title) or f"Where is the {exhibits[0].category}?"
+    data = {
+        "title": title,
+        "facts": _pairs(facts),
+        "style": _style(),
+        "emptyNote": EMPTY_NOTE,
+        "body": None if body is None else pack_body(body),
+        "clusters": _clusters(exhibits),
+        "pictures": _pictures(exhibits, gallery or Gallery(), path.parent),
+        **_framing(exhibits, body),
+    }
+    text = fill_template(title, data, made_from)
+    size = len(text.encode())
+    if size > LARGE:
+        log.warning("%s is %.1f MB; fewer clusters a report open quicker.", path, size / 1e6)
+    with replacing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+def fill_template(title: str, data: dict, made_from: str = "") -> str:
+    """The page with title and data put in, both escaped for their place."""
+    library, script = _asset("vendor/three.min.js"), _asset("template/report.js")
+    hashes = " ".join(f"'sha256-{_sha256(code)}'" for code in (library, script))
+    policy = (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+    parts = {
+        "policy": policy,
+        "title": html.escape(title),
+        "origin": html.escape(made_from),
+        "style": _asset("template/report.css"),
+        "data": embed_json(data),
+        "library": library,
+        "script": script,
+    }
+    # one pass: a part that happens to contain a mark is not filled again
+    return re.sub(r"@@([a-z]+)@@", lambda mark: parts[mark[1]], _asset("template/report.html"))
+
+
+def embed_json(data: object) -> str:
+    """JSON that can stand in a script element: no character in it ends the element."""
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+@functools.cache
+def _asset(name: str) -> str:
+    """Text of a file of this package, with line ends as they are hashed by browsers."""
+    place = resources.files("chorus.viewing").joinpath(*name.split("/"))
+    return place.read_text(encoding="utf-8").replace("\r\n", "\n")
+
+
+def _sha256(code: str) -> str:
+    return base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+
+
+def _pairs(facts: Sequence[tuple[str, str]]) -> list[list[str]]:
+    return [[printable(str(name)), printable(str(value))] for name, value in facts]
+
+
+def pack_bytes(array: np.ndarray, compress: bool) -> dict:
+    """An array's little-endian bytes as base64, compressed or raw."""
+    raw = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes()
+    packed = gzip.compress(raw, 9, mtime=0) if compress else raw
+    return {
+        "packing": "gzip" if compress else "raw",
+        "bytes": base64.b64encode(packed).decode(),
+    }
+
+
+def pack_volume(exhibit: Exhibit, compress: bool) -> dict:
+    """The grid cropped to what is above zero, in 255 steps up to its peak.
+
+    `start` is the centre of the first kept voxel, metres; `shape` the kept voxels along x, y, z.
+    """
+    top = exhibit.peak
+    steps = np.rint(exhibit.probability * (255 / top if top > 0 else 0)).astype(np.uint8)
+    low, high = np.zeros(3, dtype=int), np.ones(3, dtype=int)
+    if not exhibit.is_empty:
+        for axis in range(3):
+            on = np.flatnonzero(steps.any(axis=tuple(a for a in range(3) if a != axis)))
+            low[axis], high[axis] = on[0], on[-1] + 1
+    kept = steps[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    voxel = exhibit.side / steps.shape[0]
+    return {
+        "shape": list(kept.shape),
+        "start": [float(a) for a in (low + 0.5) * voxel - exhibit.side / 2],
+        "voxel": voxel,
+        "top": top,
+        **pack_bytes(kept, compress),
+    }
+
+
+def unpack_volume(packed: dict) -> np.ndarray:
+    """Probabilities (n, m, l) of the cropped grid of `pack_volume`."""
+    raw = base64.b64decode(packed["bytes"])
+    raw = gzip.decompress(raw) if packed["packing"] == "gzip" else raw
+    steps = np.frombuffer(raw, dtype=np.uint8).reshape(packed["shape"])
+    return steps.astype(np.float32) / 255 * packed["top"]
+
+
+def pack_body(body: ShownBody) -> dict:
+    """The body with vertices in 65,535 steps of its bounding box (a few hundredths of a mm)."""
+    low = body.vertices.min(0)
+    extent = np.maximum(body.vertices.max(0) - low, 1e-6)
+    steps = np.rint((body.vertices - low) / extent * 65535).astype(np.uint16)
+    return {
+        "low": low.tolist(),
+        "extent": extent.tolist(),
+        "vertices": pack_bytes(steps, False),
+        "faces": pack_bytes(body.faces.astype(np.uint32), False),
+        "openness": pack_bytes(np.rint(255 * body.openness).astype(np.uint8), False),
+    }
+
+
+def _clusters(exhibits: Sequence[Exhibit]) -> list[dict]:
+    compress = sum(exhibit.probability.size for exhibit in exhibits) > RAW_LIMIT
+    return [
+        {
+            "id": name,
+            "category": printable(exhibit.category),
+            "prompt": exhibit.prompt,
+            "part": exhibit.part,
+            "title": printable(exhibit.title),
+            "partLabel": printable(exhibit.part_label),
+            "samples": exhibit.samples,
+            "samplesLabel": exhibit.samples_label,
+            "peak": 0.0 if exhibit.is_empty else exhibit.peak,
+            "top": scene.ColourScale(exhibit.peak).top,
+            "ticks": scene.ColourScale(exhibit.peak).ticks,
+            "facts": _pairs(exhibit.facts),
+            "volume": pack_volume(exhibit, compress),
+        }
+        for name, exhibit in zip(cluster_names(exhibits), exhibits, strict=True)
+    ]
+
+
+def cluster_names(exhibits: Sequence[Exhibit]) -> list[str]:
+    """A short unique name per exhibit for the address: `a-person-carries-a-surfboard.rightArm`."""
+    names: list[str] = []
+    for exhibit in exhibits:
+        words = re.sub(r"[^A-Za-z0-9]+", "-", exhibit.prompt).strip("-").lower()[:60] or "prompt"
+        part = re.sub(r"[^A-Za-z0-9]+", "-", exhibit.part) or "all"
+        name = f"{words}.{part}"
+        taken = sum(other == name or other.startswith(f"{name}~") for other in names)
+        names.append(f"{name}~{taken + 1}" if taken else name)
+    return names
+
+
+def _style() -> dict:
+    """Numbers of the picture's style, shared with the script."""
+    lights = [light / np.linalg.norm(light) for light in (scene.KEY_LIGHT, scene.FILL_LIGHT)]
+    # the script's camera looks along -z with y up, ours along z with y down
+    key, fill = [[float(x), float(-y), float(-z)] for x, y, z in lights]
+    table = np.rint(255 * scene.ColourScale(1.0).table).astype(np.uint8)
+    return {
+        "key": key,
+        "fill": fill,
+        "bodyColour": list(scene.BODY_COLOUR),
+        "steps": list(scene.SHELL_STEPS),
+        "opacity": list(scene.SHELL_OPACITY),
+        "share": scene.THRESHOLD_SHARE,
+        "cubic": [float(w) for w in surfaces.CUBIC],
+        "table": base64.b64encode(table.tobytes()).decode(),
+    }
+
+
+def _framing(exhibits: Sequence[Exhibit], body: ShownBody | None) -> dict:
+    """Centre and radius of the picture that holds the body and what every exhibit shows."""
+    points = [] if body is None else [body.vertices]
+    for exhibit in exhibits:
+        if not exhibit.is_empty:
+            shown = exhibit.probability >= scene.default_threshold(exhibit.peak)
+            n = exhibit.probability.shape[0]
+            points.append((np.argwhere(shown) + 0.5) * (exhibit.side / n) - exhibit.side / 2)
+    cloud = np.concatenate(points) if points else np.array([[-1.0] * 3, [1.0] * 3])
+    centre = np.array([0.0, (cloud[:, 1].min() + cloud[:, 1].max()) / 2, 0.0])
+    radius = float(np.linalg.norm(cloud - centre, axis=1).max())
+    return {"centre": centre.tolist(), "radius": min(radius, 1.35)}
+
+
+def _pictures(exhibits: Sequence[Exhibit], gallery: Gallery, folder: Path) -> list[dict]:
+    """Small copies of the pictures, inside the page, with links to the files beside it."""
+    pictures = []
+    for caption, sheet in gallery.sheets:
+        links = [["full size", _link(sheet, folder)]]
+        source = _thumbnail(sheet, SHEET_WIDTH)
+        pictures.append(_picture(source, caption, links, cluster=None, wide=True))
+    for number, exhibit in enumerate(exhibits):
+        still = gallery.stills[number] if number < len(gallery.stills) else None
+        video = gallery.turntables[number] if number < len(gallery.turntables) else None
+        if still is None:
+            continue
+        links = [["full size", _link(still, folder)]]
+        if video is not None:
+            links.append(["turntable", _link(video, folder)])
+        source = _thumbnail(still, THUMBNAIL_WIDTH)
+        pictures.append(_picture(source, exhibit.label, links, cluster=number, wide=False))
+    return [picture for picture in pictures if picture["source"]]
+
+
+def _picture(source: str, caption: str, links: list, cluster: int | None, wide: bool) -> dict:
+    caption = printable(caption)
+    return {"source": source, "caption": caption, "links": links, "cluster": cluster, "wide": wide}
+
+
+def _link(target: Path, folder: Path) -> str:
+    """Relative address of a file beside the report, safe in an attribute."""
+    relative = Path(os.path.relpath(Path(target).resolve(), folder.resolve())).as_posix()
+    return "./" + urllib.parse.quote(relative)
+
+
+def _thumbnail(path: Path, width: int) -> str:
+    """A small JPEG of a picture as a data address; empty, with a warning, if it cannot be read."""
+    try:
+        with Image.open(path) as picture:
+            small = picture.convert("RGB")
+    except (OSError, ValueError) as fault:
+        log.warning("%s is left out of the report: it cannot be read (%s).", path, fault)
+        return ""
+    if small.width > width:
+        height = max(round(small.height * width / small.width), 1)
+        small = small.resize((width, height), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, format="JPEG", quality=JPEG_QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
