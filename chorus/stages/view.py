@@ -28,7 +28,7 @@ from chorus.viewing.sheet import SHEET_TABLES, write_sheet
 
 if TYPE_CHECKING:
     from chorus.occupancy.distribution import Distribution
-    from chorus.viewing.displayed import Exhibit, ShownBody
+    from chorus.viewing.displayed import DisplayedBody, DisplayedDistribution
 
 _RECORD = "pictures.json"
 _RECORD_VERSION = 4
@@ -178,15 +178,15 @@ def _draw(options: Options, drawing: Drawing) -> None:
     from chorus.viewing.figures import still
     from chorus.viewing.turntable import turntable
 
-    exhibit = as_exhibit(Distribution.load(drawing.file(".npz")))
-    body = shown_body(options.body, options.imports_dir)
-    still(exhibit, body, drawing.file(".png"), kind=options.renderer)
-    turntable(exhibit, body, drawing.file(".mp4"), kind=options.renderer)
+    distribution = displayed(Distribution.load(drawing.file(".npz")))
+    body = displayed_body(options.body, options.imports_dir)
+    still(distribution, body, drawing.file(".png"), kind=options.renderer)
+    turntable(distribution, body, drawing.file(".mp4"), kind=options.renderer)
 
 
-def as_exhibit(distribution: Distribution) -> Exhibit:
+def displayed(distribution: Distribution) -> DisplayedDistribution:
     """A distribution with the facts that its page shows."""
-    from chorus.viewing.displayed import Exhibit
+    from chorus.viewing.displayed import DisplayedDistribution
 
     metadata = distribution.metadata
     facts = {
@@ -194,16 +194,18 @@ def as_exhibit(distribution: Distribution) -> Exhibit:
         "view weighting": metadata.get("weighting"),
         "samples of the prompt": metadata.get("samples"),
     }
-    return Exhibit.of(distribution, [(name, str(fact)) for name, fact in facts.items() if fact])
+    return DisplayedDistribution.of(
+        distribution, [(name, str(fact)) for name, fact in facts.items() if fact]
+    )
 
 
 @functools.cache  # its shading is computed once per process
-def shown_body(body: Path | None, imports_dir: Path) -> ShownBody:
+def displayed_body(body: Path | None, imports_dir: Path) -> DisplayedBody:
     """The canonical body: zero shape, star pose."""
     from chorus.body.loading import load_body
-    from chorus.viewing.displayed import ShownBody
+    from chorus.viewing.displayed import DisplayedBody
 
-    return ShownBody.of(load_body(body, imports_dir))
+    return DisplayedBody.of(load_body(body, imports_dir))
 
 
 def _page(
@@ -239,17 +241,17 @@ def _page(
     whole = all(path.is_file() for path in (*stills, *turntables, *(file for _, file in sheets)))
     if whole and not options.overwrite and remembered(page) == made_from:
         return page
-    from chorus.viewing.distribution_page import Gallery, write_report
+    from chorus.viewing.distribution_page import Gallery, write_page
 
     for file, copy in copies:
         with replacing(copy) as temporary:
             shutil.copyfile(file, temporary)
     if sheets:
         write_sheet(options, category, rules, sheets[0][1], options.renderer)
-    return write_report(
+    return write_page(
         page,
-        [as_exhibit(distribution) for distribution in distributions],
-        shown_body(options.body, options.imports_dir),
+        [displayed(distribution) for distribution in distributions],
+        displayed_body(options.body, options.imports_dir),
         title=f"{category}: where it is around the person who uses it",
         gallery=Gallery(stills, turntables, sheets),
         made_from=made_from,

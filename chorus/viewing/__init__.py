@@ -1,1 +1,1 @@
-"""Figures, turntables, the HTML report and contact sheets."""
+"""Figures, turntables, the page of distributions and contact sheets."""

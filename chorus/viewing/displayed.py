@@ -1,4 +1,4 @@
-"""What the viewing room shows: a probability grid with its labels, and the canonical body.
+"""What pictures and pages display: a probability grid with its labels, and the canonical body.
 
 Both are plain arrays with names, so that figures can be made of anything that has a grid; the
 pipeline fills them from a `Distribution` and a `BodyModel`.
@@ -24,7 +24,7 @@ WHOLE_BODY = ("all", "total", "full", "")
 """Part names that mean: no restriction to a body part."""
 
 VISIBLE_PROBABILITY = 1.0 / 255.0
-"""A distribution that never reaches this has nothing to draw (one step of the stored 8 bits)."""
+"""A distribution that never reaches this has nothing to draw (a step of the stored 8 bits)."""
 
 SUPPORT = 0.2
 """Voxels inside fewer than this share of a cluster's images are not drawn: what a handful of
@@ -35,7 +35,7 @@ FEW_SAMPLES = 20
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class DisplayedDistribution:
     """One distribution with the texts that belong to it.
 
     Raises `BadInput` if the grid is not a cube of finite numbers in [0, 1].
@@ -52,7 +52,7 @@ class Exhibit:
     samples: int | None = None
     """Number of samples that were aggregated; None if unknown."""
     facts: tuple[tuple[str, str], ...] = ()
-    """Further (name, value) pairs for the report's panel: settings, scores."""
+    """Further (name, value) pairs for the page's panel: settings, scores."""
     side: float = 3.0
     """Side of the grid, metres, centred at the origin of the body frame."""
 
@@ -71,8 +71,10 @@ class Exhibit:
         object.__setattr__(self, "probability", np.clip(grid, 0, 1).astype(np.float32))
 
     @classmethod
-    def of(cls, distribution: Distribution, facts: Sequence[tuple[str, str]] = ()) -> Exhibit:
-        """The exhibit of a distribution; samples are those that joined its cluster, if known.
+    def of(
+        cls, distribution: Distribution, facts: Sequence[tuple[str, str]] = ()
+    ) -> DisplayedDistribution:
+        """A distribution as it is displayed; samples are those that joined its cluster, if known.
 
         Voxels outside most images are left out (see `SUPPORT`).
         """
@@ -133,7 +135,7 @@ class Exhibit:
 
 
 @dataclass(frozen=True)
-class ShownBody:
+class DisplayedBody:
     """The canonical body (zero shape, star pose) as a mesh.
 
     Raises `BadInput` if the arrays are not a triangle mesh.
@@ -162,7 +164,7 @@ class ShownBody:
         object.__setattr__(self, "faces", faces)
 
     @classmethod
-    def of(cls, body: BodyModel) -> ShownBody:
+    def of(cls, body: BodyModel) -> DisplayedBody:
         """The canonical body of a model: zero shape, star pose."""
         from chorus.body.model import star_body
 

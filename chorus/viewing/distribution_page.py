@@ -1,4 +1,4 @@
-"""The HTML report: one file that opens from disk, offline, to orbit the distributions in.
+"""The interactive page of distributions: one HTML file, opened from disk, offline, to orbit them.
 
 Script, style, body and volumes are all inside the file. A content security policy inside it forbids
 every request and every script but its own two, and texts (prompts are user input) reach the page
@@ -29,7 +29,7 @@ from PIL import Image
 from chorus.errors import BadInput
 from chorus.files import replacing
 from chorus.viewing import scene, surfaces
-from chorus.viewing.displayed import Exhibit, ShownBody
+from chorus.viewing.displayed import DisplayedBody, DisplayedDistribution
 from chorus.viewing.figures import EMPTY_NOTE
 from chorus.viewing.lettering import printable
 
@@ -38,57 +38,57 @@ log = logging.getLogger(__name__)
 RAW_LIMIT = 3_000_000
 """Volumes that sum to more bytes than this are compressed; below, older browsers open them too."""
 LARGE = 6_000_000
-"""A report above this many bytes is slow to open; it is written, with a warning."""
+"""A page above this many bytes is slow to open; it is written, with a warning."""
 THUMBNAIL_WIDTH, SHEET_WIDTH, JPEG_QUALITY = 900, 1600, 82
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures that belong to a report, each optional; files are linked relative to the report."""
+    """Pictures that belong to a page, each optional; files are linked relative to the page."""
 
     stills: Sequence[Path | None] = ()
-    """One per exhibit, in their order."""
+    """One per distribution, in their order."""
     turntables: Sequence[Path | None] = ()
-    """One per exhibit, in their order."""
+    """One per distribution, in their order."""
     sheets: Sequence[tuple[str, Path]] = ()
     """(caption, picture) of contact sheets."""
 
 
-def write_report(
+def write_page(
     path: str | os.PathLike,
-    exhibits: Sequence[Exhibit],
-    body: ShownBody | None,
+    distributions: Sequence[DisplayedDistribution],
+    body: DisplayedBody | None,
     *,
     title: str = "",
     facts: Sequence[tuple[str, str]] = (),
     gallery: Gallery | None = None,
     made_from: str = "",
 ) -> Path:
-    """Write the report on `exhibits` around `body` as one HTML file and return its path.
+    """Write the page of `distributions` around `body` as one HTML file and return its path.
 
     `facts` are (name, value) pairs shown for every cluster; `made_from` is kept for `remembered`.
-    Raises `BadInput` without exhibits.
+    Raises `BadInput` without distributions.
     """
-    if not exhibits:
+    if not distributions:
         raise BadInput(
-            "a report needs at least one distribution, found none; run `chorus aggregate`."
+            "a page needs at least one distribution, found none; run `chorus aggregate`."
         )
     path = Path(path)
-    title = printable(title) or f"Where is the {exhibits[0].category}?"
+    title = printable(title) or f"Where is the {distributions[0].category}?"
     data = {
         "title": title,
         "facts": _pairs(facts),
         "style": _style(),
         "emptyNote": EMPTY_NOTE,
         "body": None if body is None else pack_body(body),
-        "clusters": _clusters(exhibits),
-        "pictures": _pictures(exhibits, gallery or Gallery(), path.parent),
-        **_framing(exhibits, body),
+        "clusters": _clusters(distributions),
+        "pictures": _pictures(distributions, gallery or Gallery(), path.parent),
+        **_framing(distributions, body),
     }
     text = fill_template(title, data, made_from)
     size = len(text.encode())
     if size > LARGE:
-        log.warning("%s is %.1f MB; fewer clusters a report open quicker.", path, size / 1e6)
+        log.warning("%s is %.1f MB; fewer clusters a page open quicker.", path, size / 1e6)
     with replacing(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8", newline="\n")
     return path
@@ -96,7 +96,7 @@ def write_report(
 
 def fill_template(title: str, data: dict, made_from: str = "") -> str:
     """The page with title and data put in, both escaped for their place."""
-    library, script = _asset("vendor/three.min.js"), _asset("template/report.js")
+    library, script = _asset("vendor/three.min.js"), _asset("template/distribution_page.js")
     hashes = " ".join(f"'sha256-{_sha256(code)}'" for code in (library, script))
     policy = (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
@@ -106,13 +106,15 @@ def fill_template(title: str, data: dict, made_from: str = "") -> str:
         "policy": policy,
         "title": html.escape(title),
         "origin": html.escape(made_from),
-        "style": _asset("template/report.css"),
+        "style": _asset("template/distribution_page.css"),
         "data": embed_json(data),
         "library": library,
         "script": script,
     }
     # one pass: a part that happens to contain a mark is not filled again
-    return re.sub(r"@@([a-z]+)@@", lambda mark: parts[mark[1]], _asset("template/report.html"))
+    return re.sub(
+        r"@@([a-z]+)@@", lambda mark: parts[mark[1]], _asset("template/distribution_page.html")
+    )
 
 
 def embed_json(data: object) -> str:
@@ -146,23 +148,23 @@ def pack_bytes(array: np.ndarray, compress: bool) -> dict:
     }
 
 
-def pack_volume(exhibit: Exhibit, compress: bool) -> dict:
+def pack_volume(distribution: DisplayedDistribution, compress: bool) -> dict:
     """The grid cropped to what is above zero, in 255 steps up to its peak.
 
     `start` is the centre of the first kept voxel, metres; `shape` the kept voxels along x, y, z.
     """
-    top = exhibit.peak
-    steps = np.rint(exhibit.probability * (255 / top if top > 0 else 0)).astype(np.uint8)
+    top = distribution.peak
+    steps = np.rint(distribution.probability * (255 / top if top > 0 else 0)).astype(np.uint8)
     low, high = np.zeros(3, dtype=int), np.ones(3, dtype=int)
-    if not exhibit.is_empty:
+    if not distribution.is_empty:
         for axis in range(3):
             on = np.flatnonzero(steps.any(axis=tuple(a for a in range(3) if a != axis)))
             low[axis], high[axis] = on[0], on[-1] + 1
     kept = steps[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    voxel = exhibit.side / steps.shape[0]
+    voxel = distribution.side / steps.shape[0]
     return {
         "shape": list(kept.shape),
-        "start": [float(a) for a in (low + 0.5) * voxel - exhibit.side / 2],
+        "start": [float(a) for a in (low + 0.5) * voxel - distribution.side / 2],
         "voxel": voxel,
         "top": top,
         **pack_bytes(kept, compress),
@@ -177,7 +179,7 @@ def unpack_volume(packed: dict) -> np.ndarray:
     return steps.astype(np.float32) / 255 * packed["top"]
 
 
-def pack_body(body: ShownBody) -> dict:
+def pack_body(body: DisplayedBody) -> dict:
     """The body with vertices in 65,535 steps of its bounding box (a few hundredths of a mm)."""
     low = body.vertices.min(0)
     extent = np.maximum(body.vertices.max(0) - low, 1e-6)
@@ -191,34 +193,36 @@ def pack_body(body: ShownBody) -> dict:
     }
 
 
-def _clusters(exhibits: Sequence[Exhibit]) -> list[dict]:
-    compress = sum(exhibit.probability.size for exhibit in exhibits) > RAW_LIMIT
+def _clusters(distributions: Sequence[DisplayedDistribution]) -> list[dict]:
+    compress = sum(distribution.probability.size for distribution in distributions) > RAW_LIMIT
     return [
         {
             "id": name,
-            "category": printable(exhibit.category),
-            "prompt": exhibit.prompt,
-            "part": exhibit.part,
-            "title": printable(exhibit.title),
-            "partLabel": printable(exhibit.part_label),
-            "samples": exhibit.samples,
-            "samplesLabel": exhibit.samples_label,
-            "peak": 0.0 if exhibit.is_empty else exhibit.peak,
-            "top": scene.ColourScale(exhibit.peak).top,
-            "ticks": scene.ColourScale(exhibit.peak).ticks,
-            "facts": _pairs(exhibit.facts),
-            "volume": pack_volume(exhibit, compress),
+            "category": printable(distribution.category),
+            "prompt": distribution.prompt,
+            "part": distribution.part,
+            "title": printable(distribution.title),
+            "partLabel": printable(distribution.part_label),
+            "samples": distribution.samples,
+            "samplesLabel": distribution.samples_label,
+            "peak": 0.0 if distribution.is_empty else distribution.peak,
+            "top": scene.ColourScale(distribution.peak).top,
+            "ticks": scene.ColourScale(distribution.peak).ticks,
+            "facts": _pairs(distribution.facts),
+            "volume": pack_volume(distribution, compress),
         }
-        for name, exhibit in zip(cluster_names(exhibits), exhibits, strict=True)
+        for name, distribution in zip(cluster_names(distributions), distributions, strict=True)
     ]
 
 
-def cluster_names(exhibits: Sequence[Exhibit]) -> list[str]:
-    """A short unique name per exhibit for the address: `a-person-carries-a-surfboard.rightArm`."""
+def cluster_names(distributions: Sequence[DisplayedDistribution]) -> list[str]:
+    """A short unique name per distribution for the address: `a-person-carries-a-bag.rightArm`."""
     names: list[str] = []
-    for exhibit in exhibits:
-        words = re.sub(r"[^A-Za-z0-9]+", "-", exhibit.prompt).strip("-").lower()[:60] or "prompt"
-        part = re.sub(r"[^A-Za-z0-9]+", "-", exhibit.part) or "all"
+    for distribution in distributions:
+        words = (
+            re.sub(r"[^A-Za-z0-9]+", "-", distribution.prompt).strip("-").lower()[:60] or "prompt"
+        )
+        part = re.sub(r"[^A-Za-z0-9]+", "-", distribution.part) or "all"
         name = f"{words}.{part}"
         taken = sum(other == name or other.startswith(f"{name}~") for other in names)
         names.append(f"{name}~{taken + 1}" if taken else name)
@@ -243,28 +247,32 @@ def _style() -> dict:
     }
 
 
-def _framing(exhibits: Sequence[Exhibit], body: ShownBody | None) -> dict:
-    """Centre and radius of the picture that holds the body and what every exhibit shows."""
+def _framing(distributions: Sequence[DisplayedDistribution], body: DisplayedBody | None) -> dict:
+    """Centre and radius of the picture that holds the body and what every distribution shows."""
     points = [] if body is None else [body.vertices]
-    for exhibit in exhibits:
-        if not exhibit.is_empty:
-            shown = exhibit.probability >= scene.default_threshold(exhibit.peak)
-            n = exhibit.probability.shape[0]
-            points.append((np.argwhere(shown) + 0.5) * (exhibit.side / n) - exhibit.side / 2)
+    for distribution in distributions:
+        if not distribution.is_empty:
+            shown = distribution.probability >= scene.default_threshold(distribution.peak)
+            n = distribution.probability.shape[0]
+            points.append(
+                (np.argwhere(shown) + 0.5) * (distribution.side / n) - distribution.side / 2
+            )
     cloud = np.concatenate(points) if points else np.array([[-1.0] * 3, [1.0] * 3])
     centre = np.array([0.0, (cloud[:, 1].min() + cloud[:, 1].max()) / 2, 0.0])
     radius = float(np.linalg.norm(cloud - centre, axis=1).max())
     return {"centre": centre.tolist(), "radius": min(radius, 1.35)}
 
 
-def _pictures(exhibits: Sequence[Exhibit], gallery: Gallery, folder: Path) -> list[dict]:
+def _pictures(
+    distributions: Sequence[DisplayedDistribution], gallery: Gallery, folder: Path
+) -> list[dict]:
     """Small copies of the pictures, inside the page, with links to the files beside it."""
     pictures = []
     for caption, sheet in gallery.sheets:
         links = [["full size", _link(sheet, folder)]]
         source = _thumbnail(sheet, SHEET_WIDTH)
         pictures.append(_picture(source, caption, links, cluster=None, wide=True))
-    for number, exhibit in enumerate(exhibits):
+    for number, distribution in enumerate(distributions):
         still = gallery.stills[number] if number < len(gallery.stills) else None
         video = gallery.turntables[number] if number < len(gallery.turntables) else None
         if still is None:
@@ -273,7 +281,7 @@ def _pictures(exhibits: Sequence[Exhibit], gallery: Gallery, folder: Path) -> li
         if video is not None:
             links.append(["turntable", _link(video, folder)])
         source = _thumbnail(still, THUMBNAIL_WIDTH)
-        pictures.append(_picture(source, exhibit.label, links, cluster=number, wide=False))
+        pictures.append(_picture(source, distribution.label, links, cluster=number, wide=False))
     return [picture for picture in pictures if picture["source"]]
 
 
@@ -283,7 +291,7 @@ def _picture(source: str, caption: str, links: list, cluster: int | None, wide: 
 
 
 def _link(target: Path, folder: Path) -> str:
-    """Relative address of a file beside the report, safe in an attribute."""
+    """Relative address of a file beside the page, safe in an attribute."""
     relative = Path(os.path.relpath(Path(target).resolve(), folder.resolve())).as_posix()
     return "./" + urllib.parse.quote(relative)
 
@@ -294,7 +302,7 @@ def _thumbnail(path: Path, width: int) -> str:
         with Image.open(path) as picture:
             small = picture.convert("RGB")
     except (OSError, ValueError) as fault:
-        log.warning("%s is left out of the report: it cannot be read (%s).", path, fault)
+        log.warning("%s is left out of the page: it cannot be read (%s).", path, fault)
         return ""
     if small.width > width:
         height = max(round(small.height * width / small.width), 1)

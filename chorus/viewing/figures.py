@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from chorus.files import replacing
 from chorus.viewing import gl
-from chorus.viewing.displayed import Exhibit, ShownBody
+from chorus.viewing.displayed import DisplayedBody, DisplayedDistribution
 from chorus.viewing.gl import Renderer
 from chorus.viewing.lettering import ALERT_INK, FAINT_INK, INK, write
 from chorus.viewing.rasterise import CpuRenderer
@@ -55,8 +55,8 @@ def renderer(
 
 
 def figure(
-    exhibit: Exhibit,
-    body: ShownBody | None,
+    distribution: DisplayedDistribution,
+    body: DisplayedBody | None,
     *,
     threshold: float | None = None,
     kind: Renderer = "cpu",
@@ -66,7 +66,7 @@ def figure(
     `threshold` is the probability of the outermost surface (None: a share of the peak). An empty
     distribution shows the body and a note.
     """
-    composition = compose(exhibit, body, threshold)
+    composition = compose(distribution, body, threshold)
     width, height = PANEL
     views = frame(composition, [view for _, view in VIEWS], width / height)
     size = (2 * SIDE + len(VIEWS) * width + SCALE_WIDTH, HEAD + height + FOOT)
@@ -78,29 +78,33 @@ def figure(
             page.paste(Image.fromarray(picture(view)), (left, HEAD))
             middle = (left + width / 2, HEAD + height + FOOT / 2 - 4)
             write(draw, middle, name, 26, width=width, ink=FAINT_INK, anchor="mm")
-    _heading(draw, exhibit, size[0] - 2 * SIDE)
-    if exhibit.is_empty:
+    _heading(draw, distribution, size[0] - 2 * SIDE)
+    if distribution.is_empty:
         at = (SIDE, HEAD - 8)
         write(draw, at, EMPTY_NOTE, 30, width=size[0] - 2 * SIDE, ink=ALERT_INK)
     else:
-        low = default_threshold(exhibit.peak) if threshold is None else threshold
+        low = default_threshold(distribution.peak) if threshold is None else threshold
         if composition.shells:
             low = composition.shells[-1].level
-        _scale_bar(page, draw, exhibit, low)
+        _scale_bar(page, draw, distribution, low)
     return np.asarray(page)
 
 
-def _heading(draw: ImageDraw.ImageDraw, exhibit: Exhibit, width: int) -> None:
-    write(draw, (SIDE, 40), exhibit.title, 50, width=width, bold=True)
-    named = "" if exhibit.is_total else exhibit.category  # the total's title has it already
-    details = [named, exhibit.part_label, exhibit.samples_label]
+def _heading(draw: ImageDraw.ImageDraw, distribution: DisplayedDistribution, width: int) -> None:
+    write(draw, (SIDE, 40), distribution.title, 50, width=width, bold=True)
+    named = (
+        "" if distribution.is_total else distribution.category
+    )  # the total's title has it already
+    details = [named, distribution.part_label, distribution.samples_label]
     line = "  ·  ".join(part for part in details if part)
     write(draw, (SIDE, 112), line, 30, width=width, ink=FAINT_INK)
 
 
-def _scale_bar(page: Image.Image, draw: ImageDraw.ImageDraw, exhibit: Exhibit, low: float) -> None:
+def _scale_bar(
+    page: Image.Image, draw: ImageDraw.ImageDraw, distribution: DisplayedDistribution, low: float
+) -> None:
     """Vertical colour bar; the part below the outermost surface, which is not drawn, is pale."""
-    scale = ColourScale(exhibit.peak)
+    scale = ColourScale(distribution.peak)
     left, top, width, height = page.width - SIDE - SCALE_WIDTH + 50, HEAD + 110, 32, 540
     share = np.linspace(1, 0, height)
     rgb = scale.table[np.rint(share * 255).astype(int)]
@@ -131,12 +135,12 @@ def save_png(picture: np.ndarray, path: str | os.PathLike) -> Path:
 
 
 def still(
-    exhibit: Exhibit,
-    body: ShownBody | None,
+    distribution: DisplayedDistribution,
+    body: DisplayedBody | None,
     path: str | os.PathLike,
     *,
     threshold: float | None = None,
     kind: Renderer = "cpu",
 ) -> Path:
     """Write `figure` as a PNG and return its path."""
-    return save_png(figure(exhibit, body, threshold=threshold, kind=kind), path)
+    return save_png(figure(distribution, body, threshold=threshold, kind=kind), path)

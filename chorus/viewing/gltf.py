@@ -8,7 +8,7 @@ import numpy as np
 
 from chorus.occupancy.grid import VoxelGrid
 from chorus.occupancy.surface import isosurface
-from chorus.viewing.displayed import Exhibit, ShownBody
+from chorus.viewing.displayed import DisplayedBody, DisplayedDistribution
 from chorus.viewing.scene import BODY_COLOUR, ColourScale, default_threshold
 from chorus.viewing.surfaces import refine
 
@@ -30,11 +30,11 @@ def distribution_glb(
     """
     import trimesh
 
-    exhibit = Exhibit.of(distribution)
-    level = default_threshold(exhibit.peak) if threshold is None else threshold
-    field = refine(exhibit.probability)
-    surface = isosurface(field, VoxelGrid(field.shape[0], exhibit.side), level)
-    shown = ShownBody.of(body)
+    displayed = DisplayedDistribution.of(distribution)
+    level = default_threshold(displayed.peak) if threshold is None else threshold
+    field = refine(displayed.probability)
+    surface = isosurface(field, VoxelGrid(field.shape[0], displayed.side), level)
+    shown = DisplayedBody.of(body)
     scene = trimesh.Scene(
         metadata={
             "category": distribution.category,
@@ -43,7 +43,7 @@ def distribution_glb(
             "probability": level,
         }
     )
-    colour = ColourScale(exhibit.peak)(level)
+    colour = ColourScale(displayed.peak)(level)
     for name, vertices, faces, rgba in (
         ("body", shown.vertices, shown.faces, (*BODY_COLOUR, 1.0)),
         ("distribution", surface.vertices, surface.faces, (*colour, _OPACITY)),

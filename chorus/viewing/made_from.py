@@ -10,7 +10,7 @@ def remembered(page: Path) -> str | None:
     """The digest in a page's `<meta name="made-from">`; None if there is no page, or none in it."""
     try:
         with page.open(encoding="utf-8") as text:
-            found = re.search('<meta name="made-from" content="([0-9a-f]+)">', text.read(4096))
+            match = re.search('<meta name="made-from" content="([0-9a-f]+)">', text.read(4096))
     except (OSError, UnicodeDecodeError):
         return None
-    return found and found[1]
+    return match and match[1]

@@ -78,7 +78,7 @@ class Row:
 
     cells: Sequence[str]
     figures: Float[np.ndarray, "n 3"]
-    """NaN where there is no figure."""
+    """NaN where there is no figure, or a mean without an interval."""
     kind: str = ""
     """`mean` for the last line, `outside` for a category that the mean leaves out."""
 
@@ -186,8 +186,8 @@ def _section(number: int, section: Section) -> str:
 
 def _table(section: Section) -> str:
     head = "".join(f"<th>{_text(name)}</th>" for name in section.header)
-    highs = [row.figures[:, 2] for row in section.rows]
-    top = max(float(np.nanmax([0.01, *np.concatenate(highs)])), 0.01) if highs else 1.0
+    figures = [row.figures.ravel() for row in section.rows]  # a mean may have no interval
+    top = float(np.nanmax([0.01, *np.concatenate(figures)])) if figures else 1.0
     lines = []
     for row in section.rows:
         cells = "".join(f"<td>{_text(cell)}</td>" for cell in row.cells)
@@ -197,16 +197,21 @@ def _table(section: Section) -> str:
 
 
 def _figure(mean: float, low: float, high: float, top: float) -> str:
-    """A cell: the figure in percent, its interval in words and as a bar from 0 to `top`."""
-    if mean != mean:
+    """A cell: the figure in percent, its interval, if any, in words and as a bar up to `top`."""
+    if np.isnan(mean):
         return "<td>–</td>"
     x, left, right = (1 + 118 * value / top for value in (mean, low, high))
+    words = interval = ""
+    if not np.isnan(low):
+        words = f"<small>[{100 * low:.1f}, {100 * high:.1f}]</small>"
+        interval = (
+            f'<path d="M{left:.1f} 4H{right:.1f}" stroke="{PLAIN}" stroke-width="2" opacity=".45"/>'
+        )
     bar = (
         '<svg width="120" height="8" viewBox="0 0 120 8"><path d="M0 4H120" stroke="#e6e6e2"/>'
-        f'<path d="M{left:.1f} 4H{right:.1f}" stroke="{PLAIN}" stroke-width="2" opacity=".45"/>'
-        f'<circle cx="{x:.1f}" cy="4" r="3" fill="{PLAIN}"/></svg>'
+        f'{interval}<circle cx="{x:.1f}" cy="4" r="3" fill="{PLAIN}"/></svg>'
     )
-    return f"<td>{100 * mean:.1f}<small>[{100 * low:.1f}, {100 * high:.1f}]</small>{bar}</td>"
+    return f"<td>{100 * mean:.1f}{words}{bar}</td>"
 
 
 def _plot(category: Category) -> str:
@@ -240,7 +245,7 @@ def _examples(metric: str, category: Category) -> str:
     head = f"<h4>{_text(category.name)}</h4><span>{_text(category.figure)}</span>"
     if not category.examples:
         return f"<article><header>{head}<span>{_text(category.note)}</span></header></article>"
-    top = max(float(one.likelihood.max()) for one in category.examples)
+    top = max(float(example.likelihood.max()) for example in category.examples)
     top = top if top > 0 else 1.0
     stops = ", ".join(f"rgb{tuple(map(int, colour))}" for colour in _colours(np.linspace(0, 1, 9)))
     scale = (
@@ -248,16 +253,19 @@ def _examples(metric: str, category: Category) -> str:
         f'<i class="scale" style="background:linear-gradient(90deg, {stops})"></i>{top:.2f}</span>'
     )
     figures = []
-    for one in category.examples:
+    for example in category.examples:
         pictures = "".join(
             f'<img src="{_jpeg(picture)}" alt="{alt}">'
             for picture, alt in zip(
-                example_pictures(one, top), ("test image", "projected distribution"), strict=True
+                example_pictures(example, top),
+                ("test image", "projected distribution"),
+                strict=True,
             )
         )
         figures.append(
-            f'<figure><div class="pair">{pictures}</div><figcaption><b>{_text(one.rank)}</b>'
-            f"{_text(one.name)} · PAP {100 * one.pap:.1f} % ({_text(metric)})</figcaption></figure>"
+            f'<figure><div class="pair">{pictures}</div><figcaption><b>{_text(example.rank)}</b>'
+            f"{_text(example.name)} · PAP {100 * example.pap:.1f} % "
+            f"({_text(metric)})</figcaption></figure>"
         )
     return (
         f"<article><header>{head}{scale}</header>"

@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from chorus.viewing.displayed import Exhibit, ShownBody, spread_directions
+from chorus.viewing.displayed import DisplayedBody, DisplayedDistribution, spread_directions
 from chorus.viewing.surfaces import Surface, isosurface, refine
 
 COLOUR_MAP = "plasma"
@@ -51,7 +51,7 @@ class Shell:
 class Composition:
     """Everything in a picture but the camera."""
 
-    body: ShownBody | None
+    body: DisplayedBody | None
     shells: tuple[Shell, ...]
     """From the innermost outwards, the order in which they are drawn."""
     centre: np.ndarray
@@ -142,18 +142,18 @@ def default_threshold(peak: float) -> float:
 
 
 def compose(
-    exhibit: Exhibit, body: ShownBody | None, threshold: float | None = None
+    distribution: DisplayedDistribution, body: DisplayedBody | None, threshold: float | None = None
 ) -> Composition:
-    """Shells of `exhibit` from `threshold` (None: the default share of the peak) to its peak."""
-    field = refine(exhibit.probability)
+    """Shells from `threshold` (None: the default share of the peak) to the distribution's peak."""
+    field = refine(distribution.probability)
     peak = float(field.max())
-    scale = ColourScale(exhibit.peak)
+    scale = ColourScale(distribution.peak)
     low = default_threshold(peak) if threshold is None else threshold
     shells = []
-    if not exhibit.is_empty and peak > low:
+    if not distribution.is_empty and peak > low:
         for step, opacity in zip(SHELL_STEPS, SHELL_OPACITY, strict=True):
             level = low + step * (peak - low)
-            surface = isosurface(field, level, exhibit.side)
+            surface = isosurface(field, level, distribution.side)
             if not surface.is_empty:
                 shells.append(Shell(surface, level, scale(level), opacity))
     shown = [] if body is None else [body.vertices]
@@ -170,7 +170,7 @@ def _unit(vector: np.ndarray) -> np.ndarray:
     return vector / np.linalg.norm(vector, axis=-1, keepdims=True)
 
 
-def body_colours(body: ShownBody, R: np.ndarray) -> np.ndarray:
+def body_colours(body: DisplayedBody, R: np.ndarray) -> np.ndarray:
     """(V, 4) opaque matte colours of the body seen by a camera with rotation R."""
     normals = body.normals @ R.T
     key = np.clip(normals @ _unit(KEY_LIGHT), 0, 1)

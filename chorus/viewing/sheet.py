@@ -98,8 +98,8 @@ def _completed(options: RunOptions, samples: Sequence[Sample]) -> list[Sample]:
             if (path := options.tree.table(name, shard)).is_file()
         }
         for key, inputs in ((s.key, s.inputs) for s in samples if s.key.shard == shard):
-            found = {name: rows[key.index] for name, rows in tables.items() if key.index in rows}
-            completed[key] = Sample(key, {**inputs, **found})
+            further = {n: rows[key.index] for n, rows in tables.items() if key.index in rows}
+            completed[key] = Sample(key, {**inputs, **further})
     return [completed[sample.key] for sample in samples]
 
 
@@ -116,7 +116,7 @@ def _shared_words(prompts: Sequence[str]) -> tuple[int, int]:
         )
 
     first = common(words)
-    last = common([one[::-1] for one in words])
+    last = common([prompt[::-1] for prompt in words])
     return first, min(last, min(map(len, words)) - first)
 
 
@@ -145,11 +145,11 @@ def _tile(
     except ChorusError:
         image = None  # drawn as an unreadable tile; `verify` says what is wrong
     object_mask = person_mask = None
-    found = sample.inputs.get("segmentations")
-    if found is not None and found["status"] == DONE:
-        size = found["height"], found["width"]
+    row = sample.inputs.get("segmentations")
+    if row is not None and row["status"] == DONE:
+        size = row["height"], row["width"]
         by_kind = {True: [], False: []}
-        for detection in found["detections"]:
+        for detection in row["detections"]:
             by_kind[detection["label"] == PERSON].append(detection["mask"])
         person_mask, object_mask = (masks.union(by_kind[kind], *size) for kind in (True, False))
     return Tile(

@@ -2,7 +2,7 @@
 
 The grid is first refined to twice its resolution by a separable cubic, then each level becomes a
 mesh by surface nets: one vertex per cell that the surface crosses, at the mean of its edge
-crossings. The report's script does the same in the browser, so both show the same shapes.
+crossings. The page's script does the same in the browser, so both show the same shapes.
 """
 
 from __future__ import annotations

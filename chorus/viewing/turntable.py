@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from chorus.errors import Unavailable
 from chorus.files import replacing
-from chorus.viewing.displayed import Exhibit, ShownBody
+from chorus.viewing.displayed import DisplayedBody, DisplayedDistribution
 from chorus.viewing.figures import EMPTY_NOTE, renderer
 from chorus.viewing.gl import Renderer
 from chorus.viewing.lettering import ALERT_INK, FAINT_INK, write
@@ -28,8 +28,8 @@ QUALITY = "20"
 
 
 def turntable(
-    exhibit: Exhibit,
-    body: ShownBody | None,
+    distribution: DisplayedDistribution,
+    body: DisplayedBody | None,
     path: str | os.PathLike,
     *,
     threshold: float | None = None,
@@ -39,13 +39,13 @@ def turntable(
 
     Raises `Unavailable` where there is no ffmpeg.
     """
-    composition = compose(exhibit, body, threshold)
+    composition = compose(distribution, body, threshold)
     count = FRAMES_PER_SECOND * SECONDS
     turns = START_DEGREES + 360 * np.arange(count) / count
     height = SIZE - CAPTION
     views = [View(float(turn), ELEVATION_DEGREES) for turn in turns]
     views = frame(composition, views, SIZE / height)
-    page = _caption(exhibit)
+    page = _caption(distribution)
     with replacing(path) as unfinished, renderer(composition, SIZE, height, kind) as picture:
         writer = _video(unfinished)
         try:
@@ -81,16 +81,16 @@ def _video(path: Path) -> Generator[None, np.ndarray, None]:
     return writer
 
 
-def _caption(exhibit: Exhibit) -> np.ndarray:
+def _caption(distribution: DisplayedDistribution) -> np.ndarray:
     """A page (SIZE, SIZE, 3) uint8 with the title and the sample count in its upper margin."""
     page = Image.new("RGB", (SIZE, SIZE), (255, 255, 255))
     draw = ImageDraw.Draw(page)
     width = SIZE - 40
-    write(draw, (20, 16), exhibit.title, 22, width=width, bold=True)
-    details = [exhibit.part_label, exhibit.samples_label]
+    write(draw, (20, 16), distribution.title, 22, width=width, bold=True)
+    details = [distribution.part_label, distribution.samples_label]
     line = "  ·  ".join(part for part in details if part)
     ink = FAINT_INK
-    if exhibit.is_empty:
+    if distribution.is_empty:
         line, ink = EMPTY_NOTE, ALERT_INK
     write(draw, (20, 44), line, 16, width=width, ink=ink)
     return np.array(page)

@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 import pytest
-from viewing_samples import box_body, exhibit
+from viewing_samples import box_body, displayed
 
 from chorus.viewing import gl
 from chorus.viewing.figures import renderer
@@ -56,7 +56,7 @@ def test_switched_off_by_the_environment(unprobed, monkeypatch):
 
 def test_without_gl_the_cpu_draws_the_same_picture(unprobed, monkeypatch, caplog):
     monkeypatch.setattr(gl, "survives", lambda *_: False)
-    composition = compose(exhibit(), box_body())
+    composition = compose(displayed(), box_body())
     [view] = frame(composition, [View(48)])
     with caplog.at_level(logging.INFO), renderer(composition, 64, 64, "gl") as draw:
         fallback = draw(view)
@@ -93,7 +93,7 @@ def test_overlay_of_an_unusable_body_leaves_the_image(fault, caplog):
 def test_vtk_draws_what_the_cpu_draws():
     if not gl.vtk_draws():
         pytest.skip("no off-screen GL for VTK on this machine")
-    composition = compose(exhibit(), box_body())
+    composition = compose(displayed(), box_body())
     views = frame(composition, [View(48), View(200, 40)])
     with renderer(composition, 160, 120, "gl") as by_gl, renderer(composition, 160, 120) as by_cpu:
         for view in views:
@@ -107,7 +107,7 @@ def test_pyrender_draws_what_the_cpu_draws():
     image = np.full((120, 160, 3), 200, dtype=np.uint8)
     body = box_body()
     K = np.array([[150, 0, 83], [0, 150, 55], [0, 0, 1.0]])
-    [view] = frame(compose(exhibit(), body), [View(30, 20)])
+    [view] = frame(compose(displayed(), body), [View(30, 20)])
     where = (view.rotation, np.array([0.1, -0.05, 3.2]), K)
     by_gl, by_cpu = (
         body_overlay(image, body.vertices, body.faces, *where, kind=kind) for kind in ("gl", "cpu")

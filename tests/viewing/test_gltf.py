@@ -66,6 +66,6 @@ def test_the_default_surface_is_the_one_in_pictures(distribution, body):
     assert scene.metadata["probability"] == pytest.approx(0.66 * peak, rel=1e-3)
 
 
-def test_a_threshold_that_nothing_reaches_is_told(distribution, body):
+def test_a_threshold_that_nothing_reaches_is_refused(distribution, body):
     with pytest.raises(BadInput, match="no surface at the threshold 1"):
         distribution_glb(distribution, body, threshold=1.0)

@@ -8,7 +8,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 from PIL import Image
-from viewing_samples import box_body, empty_exhibit, exhibit
+from viewing_samples import box_body, displayed, empty_distribution
 
 from chorus.errors import BadInput
 from chorus.files import replacing
@@ -23,18 +23,18 @@ from chorus.viewing.contact_sheet import (
     tinted,
     write_contact_sheet,
 )
-from chorus.viewing.displayed import Exhibit, ShownBody
+from chorus.viewing.displayed import DisplayedBody, DisplayedDistribution
 from chorus.viewing.figures import figure, still
 from chorus.viewing.lettering import ALERT_INK, printable, shorten, typeface
 from chorus.viewing.scene import ColourScale, View, compose, frame
 
 
 def test_still_is_a_png_with_the_distribution_in_every_view(tmp_path):
-    path = still(exhibit(), box_body(), tmp_path / "deep" / "still.png")
+    path = still(displayed(), box_body(), tmp_path / "deep" / "still.png")
     with Image.open(path) as picture:
         assert picture.format == "PNG"
         pixels = np.asarray(picture.convert("RGB")).astype(int)
-    with_it, without = pixels, figure(empty_exhibit(), box_body()).astype(int)
+    with_it, without = pixels, figure(empty_distribution(), box_body()).astype(int)
     assert with_it.shape == without.shape
     third = with_it.shape[1] // 3
     for panel in range(3):
@@ -45,17 +45,17 @@ def test_still_is_a_png_with_the_distribution_in_every_view(tmp_path):
 
 
 def test_empty_distribution_says_so():
-    pixels = figure(empty_exhibit(), box_body())
+    pixels = figure(empty_distribution(), box_body())
     assert (pixels == ALERT_INK).all(2).sum() > 100
-    assert not (figure(exhibit(), box_body()) == ALERT_INK).all(2).any()
+    assert not (figure(displayed(), box_body()) == ALERT_INK).all(2).any()
 
 
 def test_threshold_above_the_peak_draws_the_body_alone():
-    assert compose(exhibit(), box_body(), threshold=0.95).shells == ()
+    assert compose(displayed(), box_body(), threshold=0.95).shells == ()
 
 
 def test_views_hold_everything():
-    composition = compose(exhibit(), box_body())
+    composition = compose(displayed(), box_body())
     for view in frame(composition, [View(20), View(110, 30), View(300, -10)], aspect=0.5):
         R, t, K = view.camera(composition, 100, 200)
         camera = composition.outline @ R.T + t
@@ -64,7 +64,7 @@ def test_views_hold_everything():
 
 
 def test_azimuth_of_a_view_follows_the_conventions():
-    composition = compose(exhibit(), box_body())
+    composition = compose(displayed(), box_body())
     for azimuth, direction in ((0, (1, 0, 0)), (90, (0, 0, 1)), (270, (0, 0, -1))):
         R, t, _ = View(azimuth, 0).camera(composition, 10, 10)
         away = -R.T @ t - composition.centre
@@ -88,18 +88,18 @@ def test_colour_scale_ends_just_above_the_peak(peak, top):
 )
 def test_bad_grids_are_refused(grid):
     with pytest.raises(BadInput, match=r"distribution|probabilities"):
-        Exhibit(grid, "surfboard", "x")
+        DisplayedDistribution(grid, "surfboard", "x")
 
 
 def test_bad_bodies_are_refused():
     body = box_body()
     with pytest.raises(BadInput, match="faces"):
-        ShownBody(body.vertices[:5], body.faces)
+        DisplayedBody(body.vertices[:5], body.faces)
     with pytest.raises(BadInput, match="vertices"):
-        ShownBody(body.vertices[:, :2], body.faces)
+        DisplayedBody(body.vertices[:, :2], body.faces)
 
 
-def test_exhibit_of_a_distribution():
+def test_a_distribution_as_it_is_displayed():
     counts = SimpleNamespace(members=np.array([3, 4]))
     distribution = SimpleNamespace(
         probability=np.full((4, 4, 4), 0.5),
@@ -111,25 +111,25 @@ def test_exhibit_of_a_distribution():
         metadata={},
         counts=counts,
     )
-    shown = Exhibit.of(distribution, facts=[("a", "b")])
+    shown = DisplayedDistribution.of(distribution, facts=[("a", "b")])
     assert (shown.samples, shown.side, shown.part) == (7, 2.0, "all")
     distribution.metadata = {"members": 100}
-    shown = Exhibit.of(distribution)
+    shown = DisplayedDistribution.of(distribution)
     assert shown.samples == 100
     np.testing.assert_array_equal(shown.probability > 0, distribution.seen >= 20)
 
 
 def test_names_in_words():
-    assert exhibit(part="rightArm").label == "A person balances on a surfboard (right arm)"
-    assert exhibit(prompt="total-aggregation").title == "surfboard: all prompts"
-    assert exhibit(samples=1).samples_label == "1 retained sample, too few to rely on"
-    assert exhibit(samples=20).samples_label == "20 retained samples"
-    assert exhibit(samples=None).samples_label == ""
+    assert displayed(part="rightArm").label == "A person balances on a surfboard (right arm)"
+    assert displayed(prompt="total-aggregation").title == "surfboard: all prompts"
+    assert displayed(samples=1).samples_label == "1 retained sample, too few to rely on"
+    assert displayed(samples=20).samples_label == "20 retained samples"
+    assert displayed(samples=None).samples_label == ""
 
 
 def test_turntable_plays_everywhere(tmp_path, monkeypatch):
     monkeypatch.setattr(turntables, "SECONDS", 1)
-    path = turntables.turntable(exhibit(), box_body(), tmp_path / "turn.mp4")
+    path = turntables.turntable(displayed(), box_body(), tmp_path / "turn.mp4")
     frames = iio.imread(path, plugin="FFMPEG")
     assert frames.shape == (20, 640, 640, 3)
     facts = iio.immeta(path, plugin="FFMPEG")
@@ -154,7 +154,7 @@ def test_a_failed_picture_leaves_what_was_there(tmp_path):
 
 def test_turntable_of_an_empty_distribution(tmp_path, monkeypatch):
     monkeypatch.setattr(turntables, "SECONDS", 1)
-    path = turntables.turntable(empty_exhibit(), box_body(), tmp_path / "turn.mp4")
+    path = turntables.turntable(empty_distribution(), box_body(), tmp_path / "turn.mp4")
     assert iio.imread(path, plugin="FFMPEG").shape[0] == 20
 
 

@@ -1,4 +1,4 @@
-"""The HTML report: self-contained, safe against its texts, true to its data, alive in a browser."""
+"""The page of distributions: self-contained, safe against its texts, true to its data, alive."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from viewing_samples import PROMPT, blob, box_body, empty_exhibit, exhibit
+from viewing_samples import PROMPT, blob, box_body, displayed, empty_distribution
 
 from chorus.errors import BadInput
-from chorus.viewing.displayed import ShownBody
+from chorus.viewing.displayed import DisplayedBody
 from chorus.viewing.distribution_page import (
     Gallery,
     cluster_names,
     pack_body,
     pack_volume,
     unpack_volume,
-    write_report,
+    write_page,
 )
 from chorus.viewing.scene import compose
 
@@ -47,8 +47,8 @@ def data_of(page: str) -> dict:
     return json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
 
 
-def test_report_is_self_contained(tmp_path):
-    path = write_report(tmp_path / "index.html", [exhibit()], box_body())
+def test_page_is_self_contained(tmp_path):
+    path = write_page(tmp_path / "index.html", [displayed()], box_body())
     page = path.read_text(encoding="utf-8")
     addresses = set(re.findall(r"""(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}[^\s"'`)<]*""", page))
     # the name of XHTML, not a place; comments name three.js's licence nowhere as an address
@@ -61,7 +61,7 @@ def test_report_is_self_contained(tmp_path):
 
 
 def test_policy_allows_exactly_the_two_scripts(tmp_path):
-    page = write_report(tmp_path / "r.html", [exhibit()], None).read_text(encoding="utf-8")
+    page = write_page(tmp_path / "r.html", [displayed()], None).read_text(encoding="utf-8")
     allowed = re.findall(r"'sha256-([^']+)'", page)
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
@@ -69,8 +69,8 @@ def test_policy_allows_exactly_the_two_scripts(tmp_path):
 
 
 def test_texts_cannot_become_markup(tmp_path):
-    hostile = exhibit(prompt=HOSTILE, part=HOSTILE, category=HOSTILE, facts=((HOSTILE, HOSTILE),))
-    path = write_report(
+    hostile = displayed(prompt=HOSTILE, part=HOSTILE, category=HOSTILE, facts=((HOSTILE, HOSTILE),))
+    path = write_page(
         tmp_path / "r.html", [hostile], box_body(), title=HOSTILE, facts=[(HOSTILE, HOSTILE)]
     )
     page = path.read_text(encoding="utf-8")
@@ -88,7 +88,7 @@ def test_volume_survives_packing(compress):
     probability = np.random.default_rng(0).uniform(0, 0.6, (12, 12, 12)).astype(np.float32)
     probability[:3] = 0
     probability[:, :, 10:] = 0
-    packed = pack_volume(exhibit(probability=probability), compress)
+    packed = pack_volume(displayed(probability=probability), compress)
     assert packed["shape"] == [9, 12, 10]
     np.testing.assert_allclose(packed["start"], [-1.5 + 3.5 * 0.25, -1.375, -1.375])
     back = unpack_volume(json.loads(json.dumps(packed)))
@@ -106,13 +106,15 @@ def test_body_survives_packing():
 
 
 def test_large_volumes_are_compressed(tmp_path):
-    many = [exhibit(part=str(n), probability=blob(96)) for n in range(4)]
-    page = write_report(tmp_path / "r.html", many, None).read_text(encoding="utf-8")
+    many = [displayed(part=str(n), probability=blob(96)) for n in range(4)]
+    page = write_page(tmp_path / "r.html", many, None).read_text(encoding="utf-8")
     assert {c["volume"]["packing"] for c in data_of(page)["clusters"]} == {"gzip"}
 
 
 def test_cluster_names_are_unique_and_plain():
-    names = cluster_names([exhibit(), exhibit(), exhibit(part="rightArm"), exhibit(prompt="歩く")])
+    names = cluster_names(
+        [displayed(), displayed(), displayed(part="rightArm"), displayed(prompt="歩く")]
+    )
     assert names[0] == "a-person-balances-on-a-surfboard.all"
     assert len(set(names)) == 4
     assert all(re.fullmatch(r"[A-Za-z0-9.~-]+", name) for name in names)
@@ -124,17 +126,17 @@ def test_gallery_is_inside_and_links_beside(tmp_path, caplog):
     Image.new("RGB", (1200, 500), (200, 10, 10)).save(picture)
     damaged.write_bytes(b"not a picture")
     gallery = Gallery(stills=[picture, damaged], turntables=[tmp_path / "turn.mp4", None])
-    exhibits = [exhibit(), exhibit(part="torso")]
-    page = write_report(tmp_path / "r.html", exhibits, None, gallery=gallery).read_text()
+    distributions = [displayed(), displayed(part="torso")]
+    page = write_page(tmp_path / "r.html", distributions, None, gallery=gallery).read_text()
     [shown] = data_of(page)["pictures"]
     assert shown["source"].startswith("data:image/jpeg;base64,")
     assert shown["links"] == [["full size", "./stills/a%20b.png"], ["turntable", "./turn.mp4"]]
     assert "cannot be read" in caplog.text
 
 
-def test_report_on_nothing_is_refused(tmp_path):
+def test_page_of_nothing_is_refused(tmp_path):
     with pytest.raises(BadInput, match="at least one distribution"):
-        write_report(tmp_path / "r.html", [], box_body())
+        write_page(tmp_path / "r.html", [], box_body())
 
 
 # ---- in a browser
@@ -146,7 +148,7 @@ CHROMIUM = next(
 
 @pytest.fixture
 def opened(tmp_path):
-    """Open a report with an address's hash in a headless browser; returns the page it became."""
+    """Open a page with an address's hash in a headless browser; returns the page it became."""
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine")
 
@@ -177,11 +179,11 @@ def state_of(page: str) -> dict[str, str]:
 
 
 def test_browser_draws_the_same_surfaces(tmp_path, opened):
-    shown = exhibit(part="rightArm")
-    path = write_report(
+    shown = displayed(part="rightArm")
+    path = write_page(
         tmp_path / "r.html",
-        [exhibit(), shown, empty_exhibit(part="torso")],
-        ShownBody(box_body().vertices, box_body().faces),
+        [displayed(), shown, empty_distribution(part="torso")],
+        DisplayedBody(box_body().vertices, box_body().faces),
     )
     name = "a-person-balances-on-a-surfboard.rightArm"
     page = opened(path, f"#cluster={name}&threshold=0.3&azimuth=10")
@@ -194,15 +196,15 @@ def test_browser_draws_the_same_surfaces(tmp_path, opened):
 
 
 def test_browser_shows_an_empty_cluster_with_a_note(tmp_path, opened):
-    path = write_report(tmp_path / "r.html", [empty_exhibit()], box_body())
+    path = write_page(tmp_path / "r.html", [empty_distribution()], box_body())
     page = opened(path)
     assert state_of(page)["state"] == "ready"
     assert re.search(r'<p id="note">[^<]*empty', page)
 
 
 def test_browser_runs_nothing_from_texts(tmp_path, opened):
-    hostile = exhibit(prompt=HOSTILE, category=HOSTILE, facts=((HOSTILE, HOSTILE),))
-    path = write_report(tmp_path / "r.html", [hostile], box_body(), title=HOSTILE)
+    hostile = displayed(prompt=HOSTILE, category=HOSTILE, facts=((HOSTILE, HOSTILE),))
+    path = write_page(tmp_path / "r.html", [hostile], box_body(), title=HOSTILE)
     page = opened(path)
     assert state_of(page)["state"] == "ready"
     assert "<title>taken" not in page and "<img src" not in page.split("<script")[0]
@@ -210,8 +212,8 @@ def test_browser_runs_nothing_from_texts(tmp_path, opened):
 
 
 def test_browser_reads_compressed_volumes(tmp_path, opened):
-    many = [exhibit(part=str(n), probability=blob(96)) for n in range(4)]
-    page = opened(write_report(tmp_path / "r.html", many, box_body()), "#cluster=3")
+    many = [displayed(part=str(n), probability=blob(96)) for n in range(4)]
+    page = opened(write_page(tmp_path / "r.html", many, box_body()), "#cluster=3")
     assert state_of(page)["state"] == "ready"
     assert int(state_of(page)["triangles"]) > 1000
     assert PROMPT in page

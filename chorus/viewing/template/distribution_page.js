@@ -1,5 +1,5 @@
 "use strict";
-// The viewer of one report. Texts reach the page through textContent only; nothing is fetched.
+// The viewer of one page of distributions. Texts reach the page through textContent only; nothing is fetched.
 (() => {
   const root = document.documentElement;
   const data = JSON.parse(document.getElementById("data").textContent);
@@ -411,7 +411,7 @@
   }
 
   async function start() {
-    by("report-title").textContent = data.title;
+    by("page-title").textContent = data.title;
     gallery();
     const bearingWanted = recall();
     fillPanel();
