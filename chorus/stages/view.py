@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 _RECORD = "pictures.json"
 _RECORD_VERSION = 4
+"""Of the pictures of one distribution."""
+_PAGE_VERSION = 5
+"""Of a page and its contact sheet."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,28 @@ def _collect(options: Options, problems: list[str]) -> dict[tuple[str, str], lis
                 except BadInput as error:
                     problems.append(str(error))
             if group:
-                found[category, name] = group
+                found[category, name] = _without_repeated_total(group)
     return found
+
+
+def _without_repeated_total(drawings: list[Drawing]) -> list[Drawing]:
+    """The drawings; without the total's where it is the distributions of the only prompt again."""
+    from chorus.occupancy.distribution import Distribution
+
+    folders = list(dict.fromkeys(drawing.folder for drawing in drawings))
+    if len(folders) != 2 or display_name(folders[1].parts[-2]) != TOTAL:
+        return drawings
+    prompt, total = ([d for d in drawings if d.folder == folder] for folder in folders)
+    if [d.part for d in prompt] != [d.part for d in total]:
+        return drawings
+    for pair in zip(prompt, total, strict=True):
+        try:
+            first, second = (Distribution.load(d.file(".npz")).probability for d in pair)
+        except BadInput:
+            return drawings  # drawing it tells what is wrong
+        if not (first.shape == second.shape and (first == second).all()):
+            return drawings
+    return prompt
 
 
 def _prompts(options: Options) -> dict[str, list[str]]:
@@ -216,7 +239,8 @@ def _page(
     from chorus.occupancy.distribution import Distribution
 
     rules = parse_combination(name[len("filter(") : name.index(")")])
-    folder = options.save_dir or group[-1].folder
+    total = options.tree.aggregation(options.models.model_key, category, TOTAL, name)
+    folder = options.save_dir or (total if total.is_dir() else group[-1].folder)
     if options.save_dir is not None and several:
         folder = options.save_dir / portable_name(category) / portable_name(name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -271,6 +295,6 @@ def _made_from(options: Options, group: Sequence[Drawing], shards: Sequence[Shar
     ]
     drawn = [(str(drawing.folder), drawing.part, _fingerprint(drawing)) for drawing in group]
     content = json.dumps(
-        [_RECORD_VERSION, options.renderer, options.body_name, options.prompts, drawn, tables]
+        [_PAGE_VERSION, options.renderer, options.body_name, options.prompts, drawn, tables]
     )
     return hashlib.sha256(content.encode()).hexdigest()

@@ -9,7 +9,7 @@ import numpy as np
 from chorus.occupancy.grid import VoxelGrid
 from chorus.occupancy.surface import isosurface
 from chorus.viewing.displayed import DisplayedBody, DisplayedDistribution
-from chorus.viewing.scene import BODY_COLOUR, ColourScale, default_threshold
+from chorus.viewing.scene import BODY_COLOUR, ColourScale, outermost_level
 from chorus.viewing.surfaces import refine
 
 if TYPE_CHECKING:
@@ -25,14 +25,16 @@ def distribution_glb(
     """A GLB with two nodes, `body` (zero shape, star pose) and `distribution` (a closed surface).
 
     Metres, y up, the person looks along +z: the body frame (docs/conventions.md) is glTF's own.
-    threshold: the probability at the surface; by default the one that pictures show. BadInput if no
-    voxel reaches it.
+    The surface is the outermost one of stills, from the same refined field; marching cubes close it
+    where two of its folds meet, as other programs want it.
+    threshold: the probability at the surface; by default the one of stills. BadInput if the refined
+    field does not reach it.
     """
     import trimesh
 
     displayed = DisplayedDistribution.of(distribution)
-    level = default_threshold(displayed.peak) if threshold is None else threshold
     field = refine(displayed.probability)
+    level = outermost_level(field, threshold)
     surface = isosurface(field, VoxelGrid(field.shape[0], displayed.side), level)
     shown = DisplayedBody.of(body)
     scene = trimesh.Scene(

@@ -141,6 +141,15 @@ def default_threshold(peak: float) -> float:
     return max(THRESHOLD_SHARE * peak, 1.5 / 255)
 
 
+def outermost_level(field: np.ndarray, threshold: float | None = None) -> float:
+    """Level of the outermost surface of a refined field (N, N, N): the threshold, if any is given.
+
+    The default is a share of the refined field's peak, not of the voxels': refining takes a third
+    and more off the probability of an object that is one voxel thin.
+    """
+    return default_threshold(float(field.max())) if threshold is None else threshold
+
+
 def compose(
     distribution: DisplayedDistribution, body: DisplayedBody | None, threshold: float | None = None
 ) -> Composition:
@@ -148,7 +157,7 @@ def compose(
     field = refine(distribution.probability)
     peak = float(field.max())
     scale = ColourScale(distribution.peak)
-    low = default_threshold(peak) if threshold is None else threshold
+    low = outermost_level(field, threshold)
     shells = []
     if not distribution.is_empty and peak > low:
         for step, opacity in zip(SHELL_STEPS, SHELL_OPACITY, strict=True):

@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from scipy.spatial import cKDTree
 
 from chorus.body.model import BodyModel
 from chorus.body.skeleton import PARENTS
 from chorus.errors import BadInput
 from chorus.occupancy.distribution import Distribution
 from chorus.occupancy.grid import VoxelGrid
+from chorus.viewing.displayed import DisplayedDistribution
 from chorus.viewing.gltf import distribution_glb
+from chorus.viewing.scene import Shell, compose
+from chorus.viewing.surfaces import refine
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +66,36 @@ def test_body_and_surface_are_where_they_belong(distribution, body):
 def test_the_default_surface_is_the_one_in_pictures(distribution, body):
     content = distribution_glb(distribution, body)
     scene = trimesh.load(io.BytesIO(content), file_type="glb")
-    peak = float(distribution.probability.max())
-    assert scene.metadata["probability"] == pytest.approx(0.66 * peak, rel=1e-3)
+    shell = compose(DisplayedDistribution.of(distribution), None).shells[-1]
+    assert scene.metadata["probability"] == shell.level
+    peak = float(refine(distribution.probability).max())
+    assert shell.level == pytest.approx(0.66 * peak, rel=1e-6)
+    assert_same_surface(scene.geometry["distribution"], shell)
+
+
+@pytest.mark.parametrize("layer", [0, 1, 12, 23])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("threshold", [None, 0.2])
+def test_a_plate_one_voxel_thin_is_the_one_in_pictures(body, layer, axis, threshold):
+    probability = np.zeros((24, 24, 24), np.float32)
+    np.moveaxis(probability, axis, 0)[layer, 4:20, 8:] = 0.8
+    seen = np.full(probability.shape, 9, np.uint32)
+    plate = Distribution(probability, VoxelGrid(24, 3.0), seen, category="tie", prompt="A tie")
+    content = distribution_glb(plate, body, threshold)
+    scene = trimesh.load(io.BytesIO(content), file_type="glb")
+    shell = compose(DisplayedDistribution.of(plate), None, threshold).shells[-1]
+    assert scene.metadata["probability"] == shell.level
+    assert scene.geometry["distribution"].is_watertight
+    assert_same_surface(scene.geometry["distribution"], shell)
+
+
+def assert_same_surface(mesh: trimesh.Trimesh, shell: Shell) -> None:
+    """Vertices of both lie within a refined voxel of each other, their ends within half of one."""
+    voxel = 3.0 / 48
+    vertices, drawn = np.array(mesh.vertices), shell.surface.vertices
+    assert cKDTree(vertices).query(drawn)[0].max() < voxel
+    assert cKDTree(drawn).query(vertices)[0].max() < voxel
+    np.testing.assert_allclose(mesh.bounds, [drawn.min(0), drawn.max(0)], atol=voxel / 2)
 
 
 def test_a_threshold_that_nothing_reaches_is_refused(distribution, body):
