@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -25,6 +26,10 @@ RETAINED, DROPPED = (28, 132, 74), (190, 52, 44)
 MISSING = (226, 227, 230)
 MARGIN, GAP, HEAD, CAPTION = 36, 18, 132, 58
 FILL_SHARE, OUTLINE_SHARE = 0.30, 0.95
+BODY_OVER_OBJECT = 0.35
+"""How much of the fitted body is left where it lies over the object's mask."""
+_OVERSAMPLING, _OUTLINE_WIDTH = 2, 4
+"""Tiles are drawn at twice their size, with outlines of so many pixels, and shrunk."""
 
 
 @dataclass(frozen=True)
@@ -142,18 +147,58 @@ def _picture(tile: Tile, size: int, kind: Renderer) -> np.ndarray:
     if image is None or image.ndim != 3 or image.shape[2] != 3 or min(image.shape) == 0:
         return _unreadable(size)
     image = np.ascontiguousarray(image, dtype=np.uint8)
+    height, width = image.shape[:2]
+    scale = size / max(height, width)
+    shape = max(round(height * scale), 1), max(round(width * scale), 1)
+    # what is laid over is drawn at the tile's scale, as wide whatever the photograph's resolution
+    drawn = _OVERSAMPLING * shape[0], _OVERSAMPLING * shape[1]
+    person, object_ = (_resized(m, image, drawn) for m in (tile.person_mask, tile.object_mask))
+    picture = np.asarray(Image.fromarray(image).resize(drawn[::-1], Image.Resampling.LANCZOS))
     # a fitted body lies over the person, so there the outline alone shows better
-    image = tinted(image, tile.person_mask, PERSON_TINT, FILL_SHARE if tile.body is None else 0.0)
-    image = tinted(image, tile.object_mask, OBJECT_TINT)
+    fill = FILL_SHARE if tile.body is None else 0.0
+    picture = tinted(picture, person, PERSON_TINT, fill, _OUTLINE_WIDTH)
     if tile.body is not None:
-        b = tile.body
-        image = body_overlay(image, b.vertices, b.faces, b.R, b.t, b.K, kind=kind)
-    scale = size / max(image.shape[:2])
-    shape = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
-    small = Image.fromarray(image).resize(shape, Image.Resampling.LANCZOS)
+        picture = _with_body(picture, tile.body, (width, height), object_, kind)
+    picture = tinted(picture, object_, OBJECT_TINT, FILL_SHARE, _OUTLINE_WIDTH)
+    small = Image.fromarray(picture).resize(shape[::-1], Image.Resampling.LANCZOS)
     square = Image.new("RGB", (size, size), MISSING)
-    square.paste(small, ((size - shape[0]) // 2, (size - shape[1]) // 2))
+    square.paste(small, ((size - shape[1]) // 2, (size - shape[0]) // 2))
     return np.asarray(square)
+
+
+def _resized(
+    mask: np.ndarray | None, image: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray | None:
+    """An image's mask (H, W) at another shape; None, with a warning, if it is not that image's."""
+    if mask is None:
+        return None
+    if mask.shape != image.shape[:2]:
+        log.warning("A mask of shape %s does not fit its image %s.", mask.shape, image.shape[:2])
+        return None
+    levels = Image.fromarray(255 * np.asarray(mask, dtype=np.uint8))
+    # a quarter of a pixel counts, so that thin objects do not vanish from small tiles
+    return np.asarray(levels.resize(shape[::-1], Image.Resampling.BILINEAR)) > 63
+
+
+def _with_body(
+    picture: np.ndarray,
+    body: FittedBody,
+    size: tuple[int, int],
+    object_mask: np.ndarray | None,
+    kind: Renderer,
+) -> np.ndarray:
+    """The picture (H, W, 3) uint8 of an image of `size` (width, height) with its body over it.
+
+    Over the object's mask (H, W) the body is paler: what the image shows of the object lies before
+    the person.
+    """
+    height, width = picture.shape[:2]
+    K = body.K * np.array([[width / size[0]], [height / size[1]], [1.0]])
+    covered = body_overlay(picture, body.vertices, body.faces, body.R, body.t, K, kind=kind)
+    if object_mask is None:
+        return covered
+    share = np.where(object_mask, BODY_OVER_OBJECT, 1.0)[..., None]
+    return (picture * (1 - share) + covered * share + 0.5).astype(np.uint8)
 
 
 def _unreadable(size: int) -> np.ndarray:
@@ -169,10 +214,12 @@ def tinted(
     mask: np.ndarray | None,
     tint: tuple[int, int, int],
     fill: float = FILL_SHARE,
+    outline_width: int = 2,
 ) -> np.ndarray:
     """The image (H, W, 3) uint8 with the mask (H, W) filled faintly and outlined in a colour.
 
-    A mask of another shape than the image is left out, with a warning.
+    The outline, `outline_width` pixels, lies inside the mask. A mask of another shape than the
+    image is left out, with a warning.
     """
     if mask is None or not np.any(mask):
         return image
@@ -180,11 +227,8 @@ def tinted(
     if mask.shape != image.shape[:2]:
         log.warning("A mask of shape %s does not fit its image %s.", mask.shape, image.shape[:2])
         return image
-    # the outline is what a shift by up to two pixels removes from the mask
-    near = np.pad(mask, 2)
-    inner = mask.copy()
-    height, width = mask.shape
-    for down, right in ((0, 2), (4, 2), (2, 0), (2, 4), (1, 1), (1, 3), (3, 1), (3, 3)):
-        inner &= near[down : down + height, right : right + width]
+    ringed = np.pad(mask, 1).astype(np.uint8)  # the outline also follows the image's border
+    depth = cv2.distanceTransform(ringed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    inner = depth > outline_width
     share = np.where(mask & ~inner, OUTLINE_SHARE, np.where(inner, fill, 0.0))[..., None]
     return (image * (1 - share) + np.array(tint) * share + 0.5).astype(np.uint8)

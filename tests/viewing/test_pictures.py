@@ -15,6 +15,8 @@ from chorus.files import replacing
 from chorus.viewing import turntable as turntables
 from chorus.viewing.contact_sheet import (
     DROPPED,
+    HEAD,
+    MARGIN,
     OBJECT_TINT,
     RETAINED,
     FittedBody,
@@ -188,6 +190,30 @@ def test_contact_sheet_shows_verdicts_masks_and_bodies(tmp_path):
         assert (pixels == colour).all(2).sum() > 200
     near_tint = np.abs(pixels.astype(int) - OBJECT_TINT).sum(2) < 60
     assert near_tint.sum() > 30
+
+
+def outlined(object_mask: np.ndarray, body: FittedBody | None, side: int = 64) -> int:
+    """Pixels of a tile of 64 pixels in the colour of the object's outline."""
+    image = np.full((side, side, 3), 120, dtype=np.uint8)
+    shown = tile(image=image, object_mask=object_mask, body=body)
+    sheet = contact_sheet([shown], columns=1, tile_size=64)[HEAD : HEAD + 64, MARGIN : MARGIN + 64]
+    return (np.abs(sheet.astype(int) - OBJECT_TINT).sum(2) < 60).sum()
+
+
+def test_an_object_stays_visible_under_the_fitted_body():
+    mask = np.zeros((64, 64), dtype=bool)
+    mask[24:40, 24:40] = True
+    body = box_body()
+    K = np.array([[90, 0, 32], [0, 90, 32], [0, 0, 1.0]])
+    fitted = FittedBody(body.vertices, body.faces, np.diag([1.0, -1, -1]), np.array([0, 0, 3.0]), K)
+    assert outlined(mask, fitted) > 0.8 * outlined(mask, None) > 40
+
+
+def test_outlines_are_as_wide_in_tiles_of_large_photographs():
+    mask = np.zeros((128, 128), dtype=bool)
+    mask[32:96, 32:96] = True
+    large = np.kron(mask, np.ones((10, 10), dtype=bool))
+    assert outlined(large, None, 1280) == pytest.approx(outlined(mask, None, 128), rel=0.1)
 
 
 def test_contact_sheet_of_nothing_and_of_nonsense():
