@@ -207,11 +207,13 @@ def _lines(section: Section) -> tuple[list[str], list[list[str]]]:
 
 
 def _cells(figures: Figures) -> list[str]:
-    ends = zip(figures.mean, figures.low, figures.high, strict=True)
-    return [
-        "-" if mean != mean else f"{100 * mean:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-        for mean, low, high in ends
-    ]
+    def cell(mean: float, low: float, high: float) -> str:
+        if mean != mean:
+            return "-"
+        interval = f" [{100 * low:.1f}, {100 * high:.1f}]" if low == low else ""
+        return f"{100 * mean:.1f}{interval}"
+
+    return list(map(cell, figures.mean, figures.low, figures.high))
 
 
 def _plain(sections: Sequence[Section]) -> str:

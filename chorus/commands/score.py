@@ -63,7 +63,7 @@ def run(options: Options, progress: Progress = None) -> Report:
     figures = result.figures
     names = (f"m{name} ({result.metric})" for name in VARIANTS)
     rows = [
-        [name, *(f"{100 * value:.1f}" for value in values)]
+        [name, *("-" if value != value else f"{100 * value:.1f}" for value in values)]
         for name, *values in zip(names, figures.mean, figures.low, figures.high, strict=True)
     ]
     line = (

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from chorus.errors import BadInput
 from chorus.evaluation.pap_settings import VARIANTS, Metric
@@ -39,7 +39,10 @@ class SummarySettings:
 
 @dataclass(frozen=True, eq=False)
 class Figures:
-    """The four means of VARIANTS, 0..1, with the ends of their intervals; NaN where no image."""
+    """The four means of VARIANTS, 0..1, with the ends of their intervals.
+
+    NaN where no image counts; the ends also where one image counts, which tells of no spread.
+    """
 
     mean: Float[np.ndarray, " 4"]
     low: Float[np.ndarray, " 4"]
@@ -94,8 +97,9 @@ def summarise(
 ) -> Summary:
     """Figures per category and over categories from the images' (n, 4) PAP, NaN for left out.
 
-    The mean over categories is resampled by resampling the images within every category. BadInput
-    if a category's scores are not (n, 4).
+    The mean over categories is resampled by resampling the images within every category. It has an
+    interval if any category has one; a category of one image counts as known. BadInput if a
+    category's scores are not (n, 4).
     """
     settings = settings or SummarySettings()
     categories, drawn = [], []
@@ -110,17 +114,18 @@ def summarise(
         generator = np.random.default_rng([settings.seed, zlib.crc32(category.encode())])
         means = _resampled_means(values, settings.draws, generator)
         evaluated = len(values) >= settings.min_images
-        figures = _figures(_mean(values), means, settings.confidence)
         counted = np.count_nonzero(~np.isnan(values), axis=0)
+        figures = _figures(_mean(values), means, settings.confidence, counted > 1)
         categories.append(CategoryFigures(*figures, category, len(values), counted, evaluated))
         if evaluated:
             drawn.append(means)
-    chosen = [one.mean for one in categories if one.evaluated]
+    chosen = [each for each in categories if each.evaluated]
     nothing = np.full((1, len(VARIANTS)), np.nan)
     overall = _figures(
-        _mean(np.array(chosen) if chosen else nothing),
+        _mean(np.array([each.mean for each in chosen]) if chosen else nothing),
         _mean(np.array(drawn)) if drawn else nothing,
         settings.confidence,
+        np.any([each.counted > 1 for each in chosen], axis=0) if chosen else False,
     )
     return Summary(metric, tuple(categories), Figures(*overall))
 
@@ -155,12 +160,18 @@ def _resampled_means(
 
 
 def _figures(
-    mean: np.ndarray, means: Float[np.ndarray, "draws 4"], confidence: float
+    mean: np.ndarray,
+    means: Float[np.ndarray, "draws 4"],
+    confidence: float,
+    several: Bool[np.ndarray, " 4"] | bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(mean, low, high): the middle `confidence` of the resampled means; NaN without any."""
+    """(mean, low, high): the middle `confidence` of the resampled means.
+
+    The ends are NaN without any, and where not `several` images are behind a mean.
+    """
     tail = (1 - confidence) / 2
     ends = np.full((2, means.shape[1]), np.nan)
-    usable = ~np.isnan(means).all(axis=0)
+    usable = ~np.isnan(means).all(axis=0) & several
     if usable.any():
         ends[:, usable] = np.nanquantile(means[:, usable], [tail, 1 - tail], axis=0)
     return mean, ends[0], ends[1]

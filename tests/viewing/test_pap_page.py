@@ -63,6 +63,13 @@ class Outline(HTMLParser):
         self.text += data
 
 
+def test_a_mean_of_one_image_has_no_interval():
+    figures = np.array([[0.5, np.nan, np.nan]])
+    header = ["category", "mPAP (pap/v2)"]
+    page = pap_page("PAP", [Section("", "", "pap/v2", header, [Row(["tie"], figures)], [])])
+    assert "50.0" in Outline(page).text and "nan" not in page and "[" not in Outline(page).text
+
+
 def test_the_page_holds_everything_itself_and_names_its_version():
     page = pap_page("PAP", [section(examples=[example(), example(image=False)])], "0123abcd")
     outline = Outline(page)

@@ -118,7 +118,7 @@ def _interval(row: Mapping[str, Any], label: str, form: str) -> str:
     if row[label] is None:
         return "-"
     low, high = row[f"{label} low"], row[f"{label} high"]
-    return f"{row[label]:{form}} [{low:{form}}, {high:{form}}]"
+    return f"{row[label]:{form}}" + ("" if low is None else f" [{low:{form}}, {high:{form}}]")
 
 
 def _difference(row: Mapping[str, Any], label: str) -> str:
