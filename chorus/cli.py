@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from chorus import __version__
+from chorus.engine.command_result import CommandResult
 from chorus.errors import ChorusError, unknown_name
 from chorus.pipeline import STEPS
 
@@ -121,15 +122,21 @@ def _run(command: str, arguments: Sequence[str]) -> int:
         module.Options, prog=f"chorus {command}", args=arguments, use_underscores=True
     )
     with _termination_interrupts():
-        report = module.run(options, partial(tqdm, disable=None, dynamic_ncols=True))
-    if report.text:
-        print(report.text)
-    for problem in report.problems:
+        made = module.run(options, partial(tqdm, disable=None, dynamic_ncols=True))
+        ok = [_show(result) for result in ([made] if isinstance(made, CommandResult) else made)]
+    return 0 if all(ok) else 1
+
+
+def _show(result: CommandResult) -> bool:
+    """Print what a command, or one step of `run`, says in the end; whether all went well."""
+    if result.text:
+        print(result.text)
+    for problem in result.problems:
         print(f"  ! {problem}", file=sys.stderr)
-    if report.line:
-        print(report.line)
+    if result.line:
+        print(result.line)
     sys.stdout.flush()
-    return 0 if report.ok else 1
+    return result.ok
 
 
 @contextmanager

@@ -31,7 +31,7 @@ class Step:
 
     name: str
     """What is typed: `chorus <name>`."""
-    about: str
+    about: str = ""
     """What it does, as `chorus --help` says it."""
     module: str = ""
     reads: tuple[str, ...] = ()

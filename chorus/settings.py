@@ -1,7 +1,8 @@
-"""What a run may choose: the options all stages share and the profiles that name the models.
+"""The options of commands, in small groups: a command inherits those that it heeds, no others.
 
-The constants of each stage live beside its code as frozen dataclasses (`FilterSettings`,
-`CalibrationSettings`, `AggregationSettings`, ...); their values are stored with every table.
+The constants of each step live beside its code as frozen dataclasses (`FilterSettings`,
+`CalibrationSettings`, `AggregationSettings`, ...); their values are stored with every table. Which
+models there are, and the profiles that name them, is in `models.registry`.
 """
 
 from __future__ import annotations
@@ -12,54 +13,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from chorus.errors import BadInput, Unavailable, unknown_name
+from chorus.models.choice import ModelChoice
+from chorus.models.registry import PROFILES, Kind, Profile
+from chorus.records.aggregations import AggregationKind, chosen_kinds
 from chorus.records.keys import GLOBAL_SEED, ShardKey
 from chorus.records.results_tree import ResultsTree
 
 Work = TypeVar("Work")
+Group = TypeVar("Group", bound="OptionGroup")
 ProfileName = Literal["synthetic", "paper", "modern"]
-
-
-@dataclass(frozen=True)
-class Profile:
-    """The models of one profile, by adapter name, and the folder key of its images (SPEC 0)."""
-
-    model_key: str
-    prompts: str
-    image_model: str
-    segmenter: str
-    human_model: str
-    keypoint_model: str
-
-
-PROFILES: dict[str, Profile] = {
-    "synthetic": Profile(
-        model_key="synthetic-v1",
-        prompts="synthetic",
-        image_model="synthetic",
-        segmenter="synthetic",
-        human_model="synthetic",
-        keypoint_model="synthetic",
-    ),
-    "paper": Profile(
-        model_key="stable-v1-4",
-        prompts="openai",
-        image_model="stable-diffusion-v1-4",
-        segmenter="pointrend-r50",
-        human_model="frankmocap-eft",
-        keypoint_model="hrnet-w48-dark",
-    ),
-    "modern": Profile(
-        model_key="modern",
-        prompts="openai",
-        image_model="diffusers",
-        segmenter="open-vocabulary",
-        human_model="hmr2",
-        keypoint_model="vitpose",
-    ),
-}
 
 
 def _profile_from_environment() -> str:
@@ -76,76 +41,203 @@ def _engine_from_environment() -> str:
     return name
 
 
+def _require_folder(option: str, path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise BadInput(f"{option} {path} is a file; give a folder.")
+
+
 @dataclass(frozen=True)
-class RunOptions:
-    """Options that every stage understands."""
+class OptionGroup:
+    """Base of all groups; each checks its own options once it is made."""
+
+    def __post_init__(self) -> None:
+        """Raise BadInput for values that cannot be."""
+
+    def carried_to(self, group: type[Group], **more: Any) -> Group:
+        """Another command's options: those that both have, and `more`."""
+        shared = {each.name for each in fields(self)} & {each.name for each in fields(group)}
+        return group(**{**{name: getattr(self, name) for name in shared}, **more})
+
+
+@dataclass(frozen=True)
+class CategoryOptions(OptionGroup):
+    """Which categories."""
 
     categories: tuple[str, ...] = ()
     """Categories to work on; all that are present if left out."""
+
+
+@dataclass(frozen=True)
+class PromptOptions(OptionGroup):
+    """Which prompts."""
+
     prompts: tuple[str, ...] = ()
     """Prompts to work on, in full; all if left out."""
+
+
+@dataclass(frozen=True)
+class ProfileOptions(OptionGroup):
+    """Which models."""
+
     profile: ProfileName = field(default_factory=_profile_from_environment)
     """Which models to use; the environment variable CHORUS_PROFILE changes the default."""
+
+    @property
+    def models(self) -> Profile:
+        """The models of the chosen profile, and the folder key of the images."""
+        return PROFILES[self.profile]
+
+    def model(self, kind: Kind) -> ModelChoice:
+        """The model of a kind: the command's own option of that name, else the profile's."""
+        return ModelChoice(kind, getattr(self, kind, None) or getattr(self.models, kind))
+
+
+@dataclass(frozen=True)
+class TreeOptions(ProfileOptions):
+    """Which results."""
+
     model_key: str | None = None
     """The folder key of the images; the profile's if left out."""
     results_dir: Path = field(
         default_factory=lambda: Path(os.environ.get("CHORUS_RESULTS", "results"))
     )
     """The results tree; the environment variable CHORUS_RESULTS changes the default."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.model_key == "":
+            raise BadInput("--model_key is empty; give a name such as 'mine', or leave it out.")
+        _require_folder("--results_dir", self.results_dir)
+
+    @property
+    def models(self) -> Profile:
+        """The models of the chosen profile, and the folder key of the images."""
+        profile = PROFILES[self.profile]
+        return replace(profile, model_key=self.model_key) if self.model_key else profile
+
+    @property
+    def tree(self) -> ResultsTree:
+        """The results tree the options name."""
+        return ResultsTree(self.results_dir)
+
+
+@dataclass(frozen=True)
+class ImageTreeOptions(TreeOptions):
+    """Which results, of commands that read or write the table of images."""
+
     image_dir: Path | None = None
     """Folder of the generated images if it is not the results tree's own `images`."""
+
+    @property
+    def tree(self) -> ResultsTree:
+        """The results tree the options name."""
+        return ResultsTree(self.results_dir, self.image_dir)
+
+
+@dataclass(frozen=True)
+class ImportsOptions(OptionGroup):
+    """Where what others publish lies."""
+
     imports_dir: Path = field(
         default_factory=lambda: Path(os.environ.get("CHORUS_IMPORTS", "imports"))
     )
     """Bodies, weights and data sets; the variable CHORUS_IMPORTS changes the default."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_folder("--imports_dir", self.imports_dir)
+
+
+@dataclass(frozen=True)
+class BodyOptions(ImportsOptions):
+    """Which body."""
+
     body: Path | None = None
     """An SMPL-family model file (.npz or .pkl); the free body if left out."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.body is not None and not self.body.is_file():
+            state = "a folder" if self.body.is_dir() else "not there"
+            raise BadInput(
+                f"--body {self.body} is {state}; give an SMPL-family model file, .npz or .pkl."
+            )
+
+    @property
+    def body_name(self) -> str:
+        """What settings call the body: the free body's version, or the digest of the file."""
+        if self.body is None:
+            from chorus.body.free_body import VERSION
+
+            return f"free body v{VERSION}"
+        return hashlib.sha256(self.body.read_bytes()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class RedoOptions(OptionGroup):
+    """What to do with what is there already."""
+
     skip_done: bool = True
-    """Skip samples that are done with the same settings. Failed samples are always tried again."""
+    """Skip what is done with the same settings. Failed samples are always tried again."""
     overwrite: bool = False
-    """Make everything again, whatever is there."""
+    """Make everything again, whatever is there; the same as --no_skip_done."""
+
+    @property
+    def fresh(self) -> bool:
+        """Whether everything is made again."""
+        return self.overwrite or not self.skip_done
+
+
+@dataclass(frozen=True)
+class WorkerOptions(OptionGroup):
+    """How many cores."""
+
     workers: int = 0
-    """Processes that share the work; 0 takes one per core that this run may use."""
+    """Processes or threads that share the work; 0 takes one per core that this run may use."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.workers < 0:
+            raise BadInput(f"--workers must be 0 (one per core) or more, found {self.workers}.")
+
+    @property
+    def worker_count(self) -> int:
+        """The number of processes to use."""
+        return self.workers or usable_cores()
+
+
+@dataclass(frozen=True)
+class EngineOptions(WorkerOptions):
+    """Where the work is done."""
+
     engine: Literal["local", "ray"] = field(default_factory=_engine_from_environment)
-    """Where table-making stages and `aggregate` work: processes here, or a Ray cluster; the
-    variable CHORUS_ENGINE changes the default."""
+    """Processes on this machine, or a Ray cluster; the variable CHORUS_ENGINE changes the
+    default."""
     ray_address: str | None = field(default_factory=lambda: os.environ.get("CHORUS_RAY_ADDRESS"))
     """Address of the Ray cluster, HOST:PORT (CHORUS_RAY_ADDRESS). Left out, that in RAY_ADDRESS,
     else the cluster last started on this machine with `ray start`, else one just for this run."""
-    shard: str | None = field(default_factory=lambda: os.environ.get("CHORUS_SHARD"))
-    """i/n: only the i-th of n parts of the work, for array jobs: of the shards of a table-making
-    stage, the same ones in every stage, or of the categories of `aggregate` (CHORUS_SHARD)."""
-    device: str = "auto"
-    """Where tensors live: auto, cpu, cuda or cuda:N."""
-    seed: int = GLOBAL_SEED
-    """The global seed, from which every sample's own seed is derived."""
 
     def __post_init__(self) -> None:
-        if self.workers < 0:
-            raise BadInput(f"--workers must be 0 (one per core) or more, found {self.workers}.")
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            raise BadInput(f"--device must be auto, cpu, cuda or cuda:N, found {self.device!r}.")
-        if self.model_key == "":
-            raise BadInput("--model_key is empty; give a name such as 'mine', or leave it out.")
-        _ = self._part  # a malformed one shall be heard of now
-        for option, path in (
-            ("--results_dir", self.results_dir),
-            ("--imports_dir", self.imports_dir),
-        ):
-            if path.exists() and not path.is_dir():
-                raise BadInput(f"{option} {path} is a file; give a folder.")
-
-        if self.body is not None and not self.body.is_file():
-            found = "a folder" if self.body.is_dir() else "not there"
-            raise BadInput(
-                f"--body {self.body} is {found}; give an SMPL-family model file, .npz or .pkl."
-            )
-
+        super().__post_init__()
         if self.engine == "ray":  # other machines have other working directories
             for option in fields(self):
                 path = getattr(self, option.name)
                 if isinstance(path, Path):
                     object.__setattr__(self, option.name, path.absolute())
+
+
+@dataclass(frozen=True)
+class ShardOptions(OptionGroup):
+    """Which part of an array job."""
+
+    shard: str | None = field(default_factory=lambda: os.environ.get("CHORUS_SHARD"))
+    """i/n: only the i-th of n parts of the work, for array jobs (CHORUS_SHARD): of the shards of a
+    table-making step, the same ones in every step, or of the categories where a command works on
+    whole ones."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self._part  # a malformed one shall be heard of now
 
     def mine(self, work: Sequence[Work]) -> Sequence[Work]:
         """The part of some work that --shard leaves to this run: every n-th of it."""
@@ -155,7 +247,7 @@ class RunOptions:
     def my_shards(self, shards: Sequence[ShardKey]) -> list[ShardKey]:
         """The shards that --shard leaves to this run, whichever others are there already.
 
-        So a job of an array may go from stage to stage without waiting for the others.
+        So a job of an array may go from step to step without waiting for the others.
         """
         part, parts = self._part
         return [
@@ -176,30 +268,58 @@ class RunOptions:
             )
         return part, parts
 
-    @property
-    def body_name(self) -> str:
-        """What settings call the body: the free body's version, or the digest of the file."""
-        if self.body is None:
-            from chorus.body.free_body import VERSION
 
-            return f"free body v{VERSION}"
-        return hashlib.sha256(self.body.read_bytes()).hexdigest()[:16]
+@dataclass(frozen=True)
+class DeviceOptions(OptionGroup):
+    """Which device."""
 
-    @property
-    def models(self) -> Profile:
-        """The models of the chosen profile, and the folder key of the images."""
-        profile = PROFILES[self.profile]
-        return replace(profile, model_key=self.model_key) if self.model_key else profile
+    device: str = "auto"
+    """Where tensors live: auto, cpu, cuda or cuda:N."""
 
-    @property
-    def tree(self) -> ResultsTree:
-        """The results tree the options name."""
-        return ResultsTree(self.results_dir, self.image_dir)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise BadInput(f"--device must be auto, cpu, cuda or cuda:N, found {self.device!r}.")
 
-    @property
-    def worker_count(self) -> int:
-        """The number of processes to use."""
-        return self.workers or usable_cores()
+
+@dataclass(frozen=True)
+class SeedOptions(OptionGroup):
+    """Which random numbers."""
+
+    seed: int = GLOBAL_SEED
+    """The global seed, from which every sample's own seed is derived."""
+
+
+@dataclass(frozen=True)
+class AggregationOptions(CategoryOptions, TreeOptions):
+    """Which aggregations."""
+
+    aggr_setting_names: tuple[str, ...] = ()
+    """Aggregation presets; if left out, what has been aggregated, if that is of one kind."""
+    filter_setting_nums: tuple[str, ...] = ()
+    """Filter rules, one aggregation each, such as 3; "7,8" is what rule 7 or rule 8 retains. If
+    left out those of what has been aggregated, rule 3 if presets are named."""
+
+    def kinds(self, usual: AggregationKind | None = None) -> list[AggregationKind]:
+        """The kinds of aggregation that are meant (`records.aggregations.chosen_kinds`)."""
+        return chosen_kinds(
+            self.tree,
+            self.models.model_key,
+            self.categories,
+            self.aggr_setting_names,
+            self.filter_setting_nums,
+            usual,
+        )
+
+
+@dataclass(frozen=True)
+class SampleOptions(PromptOptions, CategoryOptions):
+    """Which samples."""
+
+
+@dataclass(frozen=True)
+class TableOptions(ShardOptions, EngineOptions, RedoOptions, TreeOptions):
+    """What every step that makes tables heeds (`engine.command_result.run_table_stage`)."""
 
 
 def usable_cores() -> int:

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from chorus.body.preparing import prepare
 from chorus.errors import ChorusError
-from chorus.models import weights
+from chorus.models import registry
 
 
 def main(arguments: list[str]) -> int:
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     imports = Path(os.environ.get("CHORUS_IMPORTS", "imports"))
     if not arguments or arguments[0].startswith("-"):
         usage = "usage: sh scripts/prepare_smpl.sh FILE.zip ..."
-        print(f"{usage}\n{weights.how_to_get('smpl')}", file=sys.stderr)  # noqa: T201
+        print(f"{usage}\n{registry.how_to_get('smpl')}", file=sys.stderr)  # noqa: T201
         return 2
     try:
         made = prepare([Path(argument) for argument in arguments], imports)
@@ -34,9 +34,9 @@ def main(arguments: list[str]) -> int:
         f"{made.path}: SMPL's neutral model with {made.betas} shape components, from {made.source}",
         f"Give it to every stage: --body {made.path}",
     ]
-    extra = imports / weights.WEIGHTS["smpl-extra-joints"].destination
+    extra = imports / registry.WEIGHTS["smpl-extra-joints"].destination
     if not extra.is_file():
-        how = weights.how_to_get("smpl-extra-joints")
+        how = registry.how_to_get("smpl-extra-joints")
         lines.append(f"The release's 24 joints need {extra} as well. {how}")
     print("\n".join(lines))  # noqa: T201
     return 0

@@ -9,13 +9,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from chorus.settings import RunOptions
+from chorus.settings import TreeOptions
 from chorus.vocabulary import QUANTITATIVE_CATEGORIES
 
 
 def main() -> None:
     """Print the lines that are asked for."""
-    options = RunOptions()
+    options = TreeOptions()
     if sys.argv[1:] == ["present"]:
         shards = options.tree.shards("images", options.models.model_key, required=False)
         made = {shard.category for shard in shards}

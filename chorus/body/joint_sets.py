@@ -20,7 +20,7 @@ from torch import Tensor
 from chorus.body.model import BodyModel, PosedBody
 from chorus.body.skeleton import KINEMATIC, RELEASE_24
 from chorus.errors import BadInput, unknown_name
-from chorus.models import weights
+from chorus.models import registry
 
 VERTICES = 6890
 EXTRA_JOINTS = 9
@@ -94,7 +94,7 @@ def joint_source(name: str, body: BodyModel, imports_dir: Path) -> JointSource:
             f"{body.name!r} has {vertices}. Give SMPL's file with --body, or take --joints "
             f"{KINEMATIC}."
         )
-    return ReleaseJoints(body, torch.from_numpy(_read_extra(weights.require(WEIGHT, imports_dir))))
+    return ReleaseJoints(body, torch.from_numpy(_read_extra(registry.require(WEIGHT, imports_dir))))
 
 
 def _read_extra(path: Path) -> Float[np.ndarray, "9 6890"]:
@@ -103,12 +103,12 @@ def _read_extra(path: Path) -> Float[np.ndarray, "9 6890"]:
     except (OSError, ValueError, EOFError) as error:
         raise BadInput(
             f"{path} cannot be read as .npy ({type(error).__name__}: {error}); "
-            f"{weights.how_to_replace(path)}."
+            f"{registry.how_to_replace(path)}."
         ) from error
     shape = getattr(extra, "shape", None)  # an archive of arrays has none
     if shape != (EXTRA_JOINTS, VERTICES) or extra.dtype.kind != "f" or not np.isfinite(extra).all():
         raise BadInput(
             f"{path} is not SPIN's regressor of extra joints: expected finite numbers of shape "
-            f"({EXTRA_JOINTS}, {VERTICES}), found shape {shape}; {weights.how_to_replace(path)}."
+            f"({EXTRA_JOINTS}, {VERTICES}), found shape {shape}; {registry.how_to_replace(path)}."
         )
     return extra.astype(np.float32)

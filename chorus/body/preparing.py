@@ -19,7 +19,7 @@ import numpy as np
 from chorus.body.loading import read_arrays
 from chorus.errors import BadInput
 from chorus.files import replacing
-from chorus.models.weights import WEIGHTS
+from chorus.models.registry import WEIGHTS
 
 VERTICES = 6890
 FACES = 13776

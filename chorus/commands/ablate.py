@@ -19,18 +19,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chorus.commands.ablation.definitions import ABLATIONS, FULL, Ablation
-from chorus.commands.ablation.scores import Examiner, test_table
+from chorus.commands.ablation.scores import AblationScorer
 from chorus.commands.ablation.table import rows_of, write_rows
-from chorus.commands.ablation.trees import COMMANDS, ablation_tree, make_table, settings_of
-from chorus.engine.command_result import Progress, Report
+from chorus.commands.ablation.trees import AblationOptions, ablation_tree, make_table, settings_of
+from chorus.engine.command_result import CommandResult
+from chorus.engine.progress import Progress
 from chorus.errors import BadInput, ChorusError, StaleResults, unknown_name
+from chorus.evaluation.labelled_sets import table_of, usual_set
 from chorus.files import atomic_write, portable_name
 from chorus.occupancy.presets import preset
+from chorus.pipeline import main_tables
 from chorus.records.aggregations import read_record
 from chorus.records.keys import TOTAL, ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import read_table
-from chorus.settings import RunOptions
 from chorus.stages import aggregate
 
 VERSION = 1
@@ -40,7 +42,7 @@ _PROCESSES_FROM = 1500
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options(AblationOptions):
     """Measure what each part of the method is worth, by leaving it out or changing it."""
 
     ablations: tuple[str, ...] = ()
@@ -53,12 +55,12 @@ class Options(RunOptions):
     """How the table is written."""
 
 
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """Make and measure what is missing; the table is the report's text and lies in the tree."""
     started = time.monotonic()
     names = _names(options)
     work = _Work(options, progress)
-    report = Report("")
+    report = CommandResult("")
     made = sum(work.ablation(name, report.problems) for name in names)
     records = {name: work.records(name) for name in names}
     if not records[FULL]:
@@ -88,10 +90,6 @@ def _names(options: Options) -> list[str]:
 
     for metric in options.metric:
         PapSettings(metric)
-    if options.prompts:
-        raise BadInput("ablate compares totals over all prompts; leave --prompts out.")
-    if options.shard is not None:
-        raise BadInput("ablate compares whole categories; leave --shard (CHORUS_SHARD) out.")
     if options.tree.base is not None:
         raise BadInput(
             f"{options.results_dir} is an ablation's own tree; give the main one, "
@@ -126,15 +124,15 @@ class _Work:
             rows = read_table(self._tree.table("images", shard), "images").rows
             self._images[shard.category] += len(rows)
         self._made_from = {c: self._fingerprint(c) for c in self._shards}
-        self._examiners: dict[str, Examiner] = {}
+        self._scorers: dict[str, AblationScorer] = {}
 
     def _fingerprint(self, category: str) -> str:
         """Of all that a category's measurements depend on besides the ablation itself."""
-        tables = [*COMMANDS]
+        tables = [*main_tables()]
         if self._options.profile == "synthetic":
             tables.append("synthetic_truth")
         paths = [self._tree.table(name, s) for s in self._shards[category] for name in tables]
-        paths.append(test_table(self._tree, category, self._options.profile))
+        paths.append(table_of(self._tree, usual_set(self._options.profile), category))
         content = hashlib.sha256(self._options.body_name.encode())
         for path in paths:
             content.update(hashlib.sha256(path.read_bytes()).digest())
@@ -186,7 +184,7 @@ class _Work:
             "changes": json.loads(json.dumps(ABLATIONS[name].recorded())),
             "made_from": self._made_from[category],
         }
-        anew = self._options.overwrite or not self._options.skip_done
+        anew = self._options.fresh
         found = None if anew else _read(self._path(tree, category))
         if found and all(found.get(key) == value for key, value in about.items()):
             return found
@@ -210,14 +208,13 @@ class _Work:
 
         Categories share a step's seconds in proportion to their images.
         """
-        shared = {n: getattr(self._options, n) for n in RunOptions.__dataclass_fields__}
         own = {"results_dir": tree.root, "categories": tuple(records)}
         images = sum(self._images[category] for category in records)
-        workers = {"workers": self._options.workers if images >= _PROCESSES_FROM else 1}
-        options = RunOptions(**(shared | own | workers))
+        workers = self._options.workers if images >= _PROCESSES_FROM else 1
+        options = self._options.carried_to(AblationOptions, **own, workers=workers)
         shards = [shard for category in records for shard in self._shards[category]]
 
-        def spend(work: Callable[[], Report]) -> None:
+        def spend(work: Callable[[], CommandResult]) -> None:
             started = time.monotonic()
             report = work()
             seconds = time.monotonic() - started
@@ -234,10 +231,12 @@ class _Work:
                     self._progress,
                 )
             )
-        aggregation = aggregate.Options(
-            **(shared | own),
+        aggregation = self._options.carried_to(
+            aggregate.Options,
+            **own,
             aggr_setting_names=(ablation.preset,),
             filter_setting_nums=(",".join(map(str, ablation.rules)),),
+            shard=None,
         )
         spend(partial(aggregate.run, aggregation, self._progress))
 
@@ -249,21 +248,21 @@ class _Work:
         total = tree.aggregation(model, category, TOTAL, name)
         counted_twice = preset(ablation.preset).symmetric
         retained = read_record(total)["samples"] // (2 if counted_twice else 1)
-        examiner = self._examiner(category)
-        figures = {metric: examiner.pap(total, metric) for metric in self._options.metric}
+        scorer = self._scorer(category)
+        figures = {metric: scorer.pap(total, metric) for metric in self._options.metric}
         record["pap"] = record.get("pap", {}) | figures
-        record["truth"] = examiner.average_precisions(tree, name)
+        record["truth"] = scorer.average_precisions(tree, name)
         record["retained"] = retained
         record["bytes"] = _size(tree, ablation, model, category)
         self._write(tree, record)
 
-    def _examiner(self, category: str) -> Examiner:
+    def _scorer(self, category: str) -> AblationScorer:
         """The category's test images and truths, looked up when first needed."""
-        if category not in self._examiners:
-            self._examiners[category] = Examiner(
+        if category not in self._scorers:
+            self._scorers[category] = AblationScorer(
                 self._options, category, self._shards[category], self._progress
             )
-        return self._examiners[category]
+        return self._scorers[category]
 
 
 def _size(tree: ResultsTree, ablation: Ablation, model: str, category: str) -> int:

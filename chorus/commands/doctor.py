@@ -1,7 +1,8 @@
 """`chorus doctor`: what is installed, which models can run, and the command for what is missing.
 
-What a model needs is asked of `adapters.check`, which the stages ask as well. A repository of the
-hub that is not there yet does not keep a model from running, since it is fetched at first use.
+What a model needs is asked of its adapter's `check`, which the steps ask as well. A repository of
+the hub that is not there yet does not keep a model from running, since it is fetched at first use;
+such a model is marked "get".
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from typing import Any, Literal
 
 from chorus.body.free_body import free_body_path
 from chorus.commands.download import repository_state
-from chorus.engine.command_result import Progress, Report
+from chorus.engine.command_result import CommandResult
+from chorus.engine.progress import Progress
 from chorus.errors import ChorusError
-from chorus.models import choice as adapters
-from chorus.models import weights
-from chorus.models.weights import WEIGHTS
-from chorus.settings import PROFILES, RunOptions
+from chorus.models import registry, weights
+from chorus.models.registry import MODELS, PROFILES, WEIGHTS, Kind
+from chorus.settings import BodyOptions, ProfileOptions
 
 PACKAGES: dict[str, tuple[str, ...]] = {
     "core": ("torch", "numpy", "scipy", "opencv-python-headless", "numba", "anny"),
@@ -36,43 +37,12 @@ PACKAGES: dict[str, tuple[str, ...]] = {
 are installed by scripts/install_published_networks.sh."""
 
 _OF_BUILDS = ("torchvision", "detectron2", "mmcv", "mmpose")  # must fit the build of torch
-_ON_BUILDS = {
-    "pointrend-r50": ("detectron2", "torchvision"),
-    "hrnet-w48-dark": ("mmpose", "mmcv", "mmdet", "torchvision"),
-}
-"""Models on packages that pip alone does not install; the first names what the script builds."""
-
 _SCRIPT = "sh scripts/download_off_the_shelf.sh"
 _BUILD = "sh scripts/install_published_networks.sh"
 
-CHOICES: dict[str, dict[str, str]] = {
-    "image_model": {
-        "synthetic": "the synthetic world's renderer",
-        "stable-diffusion-v1-4[:SOURCE]": "Stable Diffusion v1-4 with the published sampler",
-        "diffusers[:SOURCE]": "any text-to-image pipeline: a folder, or owner/name on the hub",
-    },
-    "segmenter": {
-        "synthetic": "the synthetic world's masks, with noise",
-        "pointrend-r50[:FILE]": "PointRend on COCO; with --mode lvis Mask R-CNN on LVIS v0.5",
-        "open-vocabulary[:DETECTOR+MASKMODEL]": "any noun: Grounding DINO and Segment Anything",
-        "mask2former[:SOURCE]": "COCO's classes by Mask2Former",
-    },
-    "human_model": {
-        "synthetic": "the synthetic world's poses, with noise",
-        "frankmocap-eft[:FILE]": "FrankMocap's regressor with the weights of EFT",
-        "hmr2[:FILE]": "HMR 2.0 of 4D-Humans",
-    },
-    "keypoint_model": {
-        "synthetic": "the synthetic world's keypoints, with noise",
-        "hrnet-w48-dark[:FILE]": "HRNet-w48 with DARK, on mmpose",
-        "vitpose[:SOURCE]": "ViTPose of transformers",
-    },
-}
-"""What each option of a stage takes, and what that is."""
-
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options(BodyOptions, ProfileOptions):
     """Say what is installed and which models can run; status 1 if the chosen profile cannot."""
 
     image_model: str | None = None
@@ -87,13 +57,13 @@ class Options(RunOptions):
     """For people, or for programs."""
 
 
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """Everything found, as the report's text; not ok if the chosen profile cannot run."""
     del progress
     found = examine(options)
     chosen = found["chosen"]
     text = json.dumps(found, indent=1) if options.format == "json" else _table(found)
-    report = Report("", text=text, ok=chosen["can_run"])
+    report = CommandResult("", text=text, ok=chosen["can_run"])
     if options.format == "table":
         verdict = "can" if chosen["can_run"] else "cannot"
         report.line = f"doctor: profile {options.profile} {verdict} run here"
@@ -104,25 +74,25 @@ def examine(options: Options) -> dict[str, Any]:
     """All findings, as what JSON can hold: devices, packages, weights, bodies, profiles, choices.
 
     `chosen` is the profile and models that `options` name: per stage a model, whether it can run
-    (`ok`), and `told`, a sentence that says what is missing and what brings it.
+    (`ok`), what it fetches at first use (`fetches`), and `message`, a sentence that says what is
+    missing and what brings it.
     """
     packages = {group: {name: _version(name) for name in PACKAGES[group]} for group in PACKAGES}
     broken = {name: wrong for name in _OF_BUILDS if (wrong := _import_problem(name))}
     states = {name: _weight_state(name, options.imports_dir) for name in WEIGHTS}
 
     def judged(wanted: Options) -> dict[str, Any]:
-        stages = {stage: _stage(stage, wanted, states, broken) for stage in CHOICES}
+        stages = {stage: _stage(stage, wanted, states, broken) for stage in MODELS}
         return {"can_run": all(stage["ok"] for stage in stages.values()), "stages": stages}
 
-    plain = replace(options, **dict.fromkeys(CHOICES))
+    plain = replace(options, **dict.fromkeys(MODELS))
     profiles = {name: judged(replace(plain, profile=name)) for name in PROFILES}
     choices: dict[str, list[dict[str, Any]]] = {}
-    for stage, known in CHOICES.items():
-        choices[stage] = []
-        for form, about in known.items():
-            model = form.partition("[")[0]
-            state = _stage(stage, replace(plain, **{stage: model}), states, broken)
-            choices[stage].append({**state, "form": form, "about": about})
+    for kind, known in MODELS.items():
+        choices[kind] = []
+        for name, model in known.items():
+            state = _stage(kind, replace(plain, **{kind: name}), states, broken)
+            choices[kind].append({**state, "form": model.form, "about": model.about})
     return {
         "python": platform.python_version(),
         "devices": _devices(),
@@ -146,7 +116,7 @@ def _version(package: str) -> str | None:
 
 def _import_problem(package: str) -> str:
     """Why an installed package does not import, empty if it does or is not installed."""
-    if importlib.util.find_spec(package) is None:
+    if not _is_installed(package):
         return ""
     try:
         importlib.import_module(package)
@@ -181,45 +151,49 @@ def _weight_state(name: str, imports_dir: Path) -> dict[str, str]:
         path = imports_dir / weight.destination
         where, wrong = str(path), weights.problem(weight, path) if path.is_file() else ""
         state = "damaged" if wrong else "present" if path.is_file() else "missing"
-    helps = "" if state == "present" else weights.how_to_get(name)
+    helps = "" if state == "present" else registry.how_to_get(name)
     return {"state": state, "where": where, "wrong": wrong, "helps": helps}
 
 
 def _stage(
-    stage: str, options: Options, states: dict[str, dict[str, str]], broken: dict[str, str]
+    kind: Kind, options: Options, states: dict[str, dict[str, str]], broken: dict[str, str]
 ) -> dict[str, Any]:
-    """Whether the model that the options choose for a stage can run, and what is told of it."""
-    model = adapters.chosen(stage, options)
-    name, _, source = model.partition(":")
-    result = {"model": model, "ok": False, "told": ""}
+    """Whether the model of a kind that the options choose can run, and what to know of it."""
+    model = options.model(kind)
+    result = {"model": model.text, "ok": False, "message": ""}
     try:
-        adapters.check(stage, options)
-    except ChorusError as error:
-        packages = _ON_BUILDS.get(name, ())
-        lacks = any(importlib.util.find_spec(package) is None for package in packages)
-        builds = f" Build it with: {_BUILD} {packages[0]}" if lacks else ""
-        return {**result, "told": f"{error}{builds}"}
+        built = model.entry.built
+        model.check(options.imports_dir)
     except ImportError as error:
-        told = f"the package {error.name} is missing: pip install -c constraints.txt -e ."
-        return {**result, "told": told}
-    if broken and name in _ON_BUILDS:
+        missing = f"the package {error.name} is missing: pip install -c constraints.txt -e ."
+        return {**result, "message": missing}
+    except ChorusError as error:
+        known = MODELS[kind].get(model.name)
+        lacks = [name for name in (known.built if known else ()) if not _is_installed(name)]
+        builds = f" Build it with: {_BUILD} {known.built[0]}" if lacks else ""
+        return {**result, "message": f"{error}{builds}"}
+    if broken and built:
         package, wrong = next(iter(broken.items()))
-        told = f"{package} is installed and does not import ({wrong}); see INSTALL.md."
-        return {**result, "told": told}
+        text = f"{package} is installed and does not import ({wrong}); see INSTALL.md."
+        return {**result, "message": text}
     at_first_use, lacking = [], []
-    for weight in weights.OF_MODEL.get(name, ()) if not source else ():
+    for weight in model.entry.weights if not model.source else ():
         state = states[weight]["state"]
         if state == "damaged":
             wrong = f"{states[weight]['where']} is damaged: {states[weight]['wrong']}."
-            return {**result, "told": f"{wrong} {states[weight]['helps']}"}
+            return {**result, "message": f"{wrong} {states[weight]['helps']}"}
         if state == "missing":
             (at_first_use if WEIGHTS[weight].repository else lacking).append(weight)
-    told = []
+    messages = []
     if at_first_use:
-        told.append(f"fetched at first use, or now: {_SCRIPT} {' '.join(at_first_use)}")
+        messages.append(f"fetched at first use, or now: {_SCRIPT} {' '.join(at_first_use)}")
     for weight in lacking:
-        told.append(f"without {weight} ({WEIGHTS[weight].about}): {_SCRIPT} {weight}")
-    return {**result, "ok": True, "told": "; ".join(told)}
+        messages.append(f"without {weight} ({WEIGHTS[weight].about}): {_SCRIPT} {weight}")
+    return {**result, "ok": True, "fetches": at_first_use, "message": "; ".join(messages)}
+
+
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def _body(options: Options) -> dict[str, str]:
@@ -234,7 +208,7 @@ def _prompts(options: Options) -> dict[str, str]:
     """Where the profile's prompts come from, and what that lacks."""
     source = PROFILES[options.profile].prompts
     if source != "openai":
-        return {"source": source, "told": ""}
+        return {"source": source, "message": ""}
     from chorus.generation.credentials import secret
     from chorus.generation.openai_client import KEY_NAME
 
@@ -243,8 +217,8 @@ def _prompts(options: Options) -> dict[str, str]:
         lacks.append("the package openai: pip install -c constraints.txt -e '.[generation]'")
     if not secret(KEY_NAME):
         lacks.append(f"{KEY_NAME}, unless --base_url asks a server of your own")
-    told = f"lacks {' and '.join(lacks)}; `--provider template` needs neither" if lacks else ""
-    return {"source": source, "told": told}
+    lack = f"lacks {' and '.join(lacks)}; `--provider template` needs neither" if lacks else ""
+    return {"source": source, "message": lack}
 
 
 def _table(found: dict[str, Any]) -> str:
@@ -254,8 +228,8 @@ def _table(found: dict[str, Any]) -> str:
         lines.append(f"device {device['name']}: {device['about']}{memory}")
     lines.append("\npackages")
     for group, versions in found["packages"].items():
-        told = [f"{name} {version or '(missing)'}" for name, version in versions.items()]
-        lines.append(f"  {group:<11}{', '.join(told)}")
+        named = [f"{name} {version or '(missing)'}" for name, version in versions.items()]
+        lines.append(f"  {group:<11}{', '.join(named)}")
         if None in versions.values():
             lines.append(f"             {_brought_by(group)}")
     for package, wrong in found["broken"].items():
@@ -278,12 +252,12 @@ def _table(found: dict[str, Any]) -> str:
     chosen = found["chosen"]
     lines.append(f"\nprofile {chosen['profile']}, stage by stage")
     lines.append(f"  -   prompts         {found['prompts']['source']}")
-    if found["prompts"]["told"]:
-        lines.append(f"        {found['prompts']['told']}")
+    if found["prompts"]["message"]:
+        lines.append(f"        {found['prompts']['message']}")
     for stage, state in chosen["stages"].items():
         lines.append(f"  {_mark(state)} {stage:<15} {state['model']}")
-        if state["told"]:
-            lines.append(f"        {state['told']}")
+        if state["message"]:
+            lines.append(f"        {state['message']}")
     return "\n".join(lines)
 
 
@@ -294,4 +268,7 @@ def _brought_by(group: str) -> str:
 
 
 def _mark(state: dict[str, Any]) -> str:
-    return "ok " if state["ok"] else "no "
+    """Whether a model can run: now, after fetching weights at first use ("get"), or not."""
+    if not state["ok"]:
+        return "no "
+    return "get" if state.get("fetches") else "ok "

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tyro.conf import Positional
 
-from chorus.engine.command_result import Progress, Report
+from chorus.engine.command_result import CommandResult
+from chorus.engine.progress import Progress, progress_bar
 from chorus.errors import BadInput, ChorusError, Unavailable
 from chorus.files import DiskFull
-from chorus.models import hub, hub_cache, weights
-from chorus.models.weights import WEIGHTS, Weight
+from chorus.models import hub, hub_cache, registry, weights
+from chorus.models.registry import WEIGHTS
+from chorus.models.weights import Weight
+from chorus.settings import ImportsOptions
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Options:
-    """Fetch weights, models' weights, or all of a profile; without names, list what there is."""
+class Options(ImportsOptions):
+    """Fetch weights, models' weights, or all of a profile; without names, list what there is.
+
+    Files go to the imports folder, repositories of the Hugging Face hub to its own cache (HF_HOME).
+    """
 
     names: Positional[tuple[str, ...]] = ()
     """Names of weights or models, or a profile: paper, modern."""
-    imports_dir: Path = field(
-        default_factory=lambda: Path(os.environ.get("CHORUS_IMPORTS", "imports"))
-    )
-    """Where the files go; the variable CHORUS_IMPORTS changes the default. Repositories of the
-    Hugging Face hub go to its own cache (HF_HOME)."""
 
 
 @dataclass
@@ -43,19 +43,19 @@ class _Task:
     done: bool = False
 
 
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """Say sizes and licences, then fetch one after the other; failures do not stop the others."""
     if not options.names:
-        return Report(
+        return CommandResult(
             "give names of weights or models, or a profile: chorus download paper", text=listing()
         )
     started = time.monotonic()
-    names = weights.named(options.names)
-    report = Report("")
+    names = registry.named_weights(options.names)
+    report = CommandResult("")
     tasks = []
     for name in names:
         if not (WEIGHTS[name].url or WEIGHTS[name].repository):
-            report.problems.append(f"{name}: {weights.how_to_get(name)}")
+            report.problems.append(f"{name}: {registry.how_to_get(name)}")
             continue
         tasks.append(_survey(name, options.imports_dir))
     needed = sum(task.needed or 0 for task in tasks)
@@ -178,16 +178,11 @@ def _fetch(task: _Task, imports_dir: Path, progress: Progress) -> None:
         return
     from chorus.models import downloads
 
-    bar = None
-    if progress is not None:
-        have = downloads.arrived(weight, imports_dir)
-        total = None if task.needed is None else have + task.needed
-        bar = progress(total=total, initial=have, desc=task.name, unit="B", unit_scale=True)
-    try:
-        downloads.fetch(weight, imports_dir, bar.update if bar is not None else None)
-    finally:
-        if bar is not None:
-            bar.close()
+    have = downloads.arrived(weight, imports_dir)
+    total = None if task.needed is None else have + task.needed
+    how = {"initial": have, "unit_scale": True}
+    with progress_bar(progress, total, task.name, "B", **how) as advance:
+        downloads.fetch(weight, imports_dir, advance)
 
 
 def _check_space(imports_dir: Path, needed: int) -> None:

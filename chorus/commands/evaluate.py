@@ -1,4 +1,4 @@
-"""`chorus evaluate`: the total distributions of categories → PAP on a test set (SPEC 12).
+"""`chorus evaluate`: the total distributions of categories → PAP on a test set (docs/method.md 12).
 
 Scored is, per category, the total over all prompts: of the presets `quant:…` the cluster
 `fullbody` (samples whose object touches the body), of others `all` (every retained sample). Each
@@ -17,12 +17,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chorus.body.loading import body_fingerprint, load_body
-from chorus.commands.testset import shard_of
-from chorus.engine.command_result import Progress, Report
-from chorus.engine.loop import difference
+from chorus.engine.command_result import CommandResult
+from chorus.engine.progress import Progress, progress_bar
 from chorus.engine.torch_threads import one_torch_thread
 from chorus.errors import BadInput, ChorusError, StaleResults, unknown_name
 from chorus.evaluation.labelled_images import (
@@ -32,17 +31,24 @@ from chorus.evaluation.labelled_images import (
     labelled_image,
     warn_of_unknown_body,
 )
+from chorus.evaluation.labelled_sets import TestSet, table_of, usual_set
 from chorus.evaluation.pap_settings import THRESHOLDS, VARIANTS, PapSettings
-from chorus.evaluation.result_files import MAKES, RESULTS, VERSION, digest, read_scores
+from chorus.evaluation.result_files import RESULTS, VERSION, digest, read_scores
 from chorus.files import atomic_write, display_name, portable_name
-from chorus.filtering.rules import DEFAULT_RULE, parse_combination
 from chorus.occupancy.distribution import Distribution
-from chorus.occupancy.presets import preset
-from chorus.records.aggregations import WHOLE, aggregation_name, read_record
+from chorus.records.aggregations import WHOLE, nothing_aggregated, read_record
 from chorus.records.keys import TOTAL
 from chorus.records.results_tree import ResultsTree
+from chorus.records.staleness import difference
 from chorus.records.tables import DONE, read_table
-from chorus.settings import RunOptions
+from chorus.settings import (
+    AggregationOptions,
+    BodyOptions,
+    ImageTreeOptions,
+    RedoOptions,
+    ShardOptions,
+    WorkerOptions,
+)
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
@@ -52,16 +58,14 @@ _FULL_BODY = "fullbody"
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options(
+    ShardOptions, WorkerOptions, BodyOptions, RedoOptions, AggregationOptions, ImageTreeOptions
+):
     """Score total distributions on test images (PAP)."""
 
-    aggr_setting_names: tuple[str, ...] = ("quant:full",)
-    """Aggregation presets to score."""
-    filter_setting_nums: tuple[str, ...] = (str(DEFAULT_RULE),)
-    """Filter rules whose aggregations are scored, as given to `aggregate`."""
     metric: str = "pap/v2"
     """Version of the metric: pap/v1 is the paper's, pap/v2 closes its curve."""
-    test_set: Literal["synthetic", "coco-eft-val"] | None = None
+    test_set: TestSet | None = None
     """Test images; the synthetic world's for profile synthetic, else extended COCO-EFT."""
     downscale_length: int = 32
     """Shorter side of the pixel grid that is compared."""
@@ -71,9 +75,9 @@ class Options(RunOptions):
     """A category with fewer test images is left out of the mean."""
 
     @property
-    def tested_on(self) -> str:
+    def tested_on(self) -> TestSet:
         """The test set's name."""
-        return self.test_set or ("synthetic" if self.profile == "synthetic" else "coco-eft-val")
+        return self.test_set or usual_set(self.profile)
 
 
 class Job(NamedTuple):
@@ -84,20 +88,15 @@ class Job(NamedTuple):
     field: Distribution
 
 
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """Score what is missing or was made of other distributions or test images."""
     started = time.monotonic()
     settings = PapSettings(options.metric, options.downscale_length, options.thresholds)
-    names = [
-        aggregation_name(parse_combination(rules), preset_name)
-        for preset_name in options.aggr_setting_names
-        if preset(preset_name)
-        for rules in options.filter_setting_nums
-    ]
+    names = [kind.name for kind in options.kinds()]
     evaluator = _Evaluator(options, settings, progress)
-    report = Report("")
+    report = CommandResult("")
     done = kept = 0
-    for category in _categories(options, names):
+    for category in options.mine(_categories(options, names)):
         try:
             made, had = evaluator.category(category, names, report.problems)
             done, kept = done + made, kept + had
@@ -126,7 +125,8 @@ def _categories(options: Options, names: Sequence[str]) -> list[str]:
     }
     if not present:
         raise BadInput(
-            f"{root} holds no total aggregation {' or '.join(names)}; run aggregate first."
+            f"{root} holds no total aggregation {' or '.join(names)}; run aggregate first. "
+            f"{nothing_aggregated(options.tree, options.models.model_key)}"
         )
     for category in options.categories:
         if category not in present:
@@ -154,12 +154,7 @@ class _Evaluator:
     def category(self, category: str, names: Sequence[str], problems: list[str]) -> tuple[int, int]:
         """Score a category's aggregations; how many were scored, how many were there."""
         options, tested_on = self._options, self._options.tested_on
-        table = options.tree.table("test_set", shard_of(tested_on, category))
-        if not table.is_file():
-            raise BadInput(
-                f"{category}: {tested_on} has no test images of it ({table} is missing); run "
-                f"{MAKES[tested_on]} first."
-            )
+        table = table_of(options.tree, tested_on, category)
         rows = [row for row in read_table(table, "test_set").rows.values() if row["status"] == DONE]
         check_one_body(rows, self._fingerprint)
         if not rows:
@@ -212,7 +207,7 @@ class _Evaluator:
 
     def _is_done(self, job: Job) -> bool:
         """True if the file holds this result; StaleResults if it has other settings."""
-        if self._options.overwrite or not job.path.is_file():
+        if self._options.fresh or not job.path.is_file():
             return False
         found = read_scores(job.path)
         changes = difference(found["settings"], job.record["settings"])
@@ -221,8 +216,7 @@ class _Evaluator:
                 f"{job.path} was scored with other settings ({'; '.join(changes[:3])[:300]}). Run "
                 "again with --overwrite to replace it, or give another --results_dir."
             )
-        same = all(found.get(name) == value for name, value in job.record.items())
-        return self._options.skip_done and same
+        return all(found.get(name) == value for name, value in job.record.items())
 
     def _score(
         self, category: str, fields: Sequence[Distribution], images: Sequence[LabelledImage]
@@ -231,29 +225,23 @@ class _Evaluator:
         from chorus.evaluation.pap import prepare, score
 
         body = self._body
-        bar = (
-            self._progress(total=len(images), desc=f"evaluate {category}", unit="image")
-            if self._progress
-            else None
-        )
 
-        def one(image: LabelledImage) -> list[ImageScore]:
+        def scored(image: LabelledImage) -> list[ImageScore]:
             ready, scores = {}, []
             for each in fields:
                 kind = each.grid, each.canonical
                 if kind not in ready:
                     ready[kind] = prepare(image, body, each.grid, self._settings, canonical=kind[1])
                 scores.append(score(each.probability, ready[kind], self._settings))
-            if bar is not None:
-                bar.update(1)
+            advance(1)
             return scores
 
-        try:
-            with one_torch_thread(), ThreadPoolExecutor(self._options.worker_count) as pool:
-                by_image = list(pool.map(one, images))
-        finally:
-            if bar is not None:
-                bar.close()
+        with (
+            progress_bar(self._progress, len(images), f"evaluate {category}", "image") as advance,
+            one_torch_thread(),
+            ThreadPoolExecutor(self._options.worker_count) as pool,
+        ):
+            by_image = list(pool.map(scored, images))
         return [list(scores) for scores in zip(*by_image, strict=True)]
 
     def _write(self, job: Job, rows: Sequence[dict], scores: Sequence[ImageScore]) -> None:

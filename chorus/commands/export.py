@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,13 +19,16 @@ import numpy as np
 
 from chorus.body.skeleton import KINEMATIC
 from chorus.commands.importing.sources import image_names
-from chorus.engine.command_result import Progress, Report
+from chorus.engine.command_result import CommandResult
+from chorus.engine.progress import Progress, progress_bar
 from chorus.errors import BadInput, ChorusError, unknown_name
 from chorus.files import atomic_write, display_name, replacing
 from chorus.records import aggregations
+from chorus.records.joining import joined, read_tables
 from chorus.records.keys import ShardKey
-from chorus.records.tables import DONE, read_settings, read_table
-from chorus.settings import RunOptions
+from chorus.records.rows import CAMERA_SHAPES, PERSON_SHAPES, Person
+from chorus.records.tables import DONE, read_settings
+from chorus.settings import BodyOptions, ImageTreeOptions, SampleOptions
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
@@ -34,7 +37,7 @@ Format = Literal["coco", "npz", "glb"]
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options(BodyOptions, ImageTreeOptions, SampleOptions):
     """Write results in forms that other programs read."""
 
     formats: tuple[Format, ...] = ("coco", "npz", "glb")
@@ -54,10 +57,10 @@ class Options(RunOptions):
             raise BadInput("give at least one of coco, npz and glb to --formats.")
 
 
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """Write every format that is asked for; what one of them lacks does not stop the others."""
     started = time.monotonic()
-    report = Report("")
+    report = CommandResult("")
     _check_categories(options)
     written = []
     writers = {"coco": _write_coco, "npz": _write_poses, "glb": _write_meshes}
@@ -100,21 +103,18 @@ def _images(options: Options, tables: tuple[str, ...]) -> Iterator[Exported]:
     model = options.models.model_key
     for shard in tree.shards(tables[0], model, options.categories, options.prompts):
         names = image_names(tree, shard)
-        read = {
-            name: read_table(path, name).rows if (path := tree.table(name, shard)).is_file() else {}
-            for name in tables
-        }
-        for index in sorted(read[tables[0]]):
-            rows = {name: _done(found.get(index)) for name, found in read.items()}
-            if rows[tables[0]] is not None and index in names:
-                yield Exported(shard, names[index], rows)
+        read = read_tables(tree, shard, tables, optional=tables[1:])
+        for key, rows in joined(shard, read, tables[0]):
+            done = {name: _done(rows.get(name)) for name in tables}
+            if done[tables[0]] is not None and key.index in names:
+                yield Exported(shard, names[key.index], done)
 
 
 def _done(row: dict | None) -> dict | None:
     return row if row is not None and row["status"] == DONE else None
 
 
-def _write_coco(options: Options, report: Report, progress: Progress) -> str:
+def _write_coco(options: Options, report: CommandResult, progress: Progress) -> str:
     """instances.json; an image of several categories' shards is written once for each."""
     from chorus.perception.coco_writing import CocoFile
 
@@ -145,29 +145,21 @@ def _write_coco(options: Options, report: Report, progress: Progress) -> str:
     return f"{len(coco.images)} images with {len(coco.annotations)} annotations"
 
 
-_PERSON = {
-    "box": (4,),
-    "pose": (24, 3),
-    "betas": (10,),
-    "camera": (3,),
-    "crop_centre": (2,),
-    "crop_side": (),
-    "joints": (24, 2),
-}
-_PERSPECTIVE = {"R": (3, 3), "t": (3,), "K": (3, 3), "residual": ()}
+_PERSON = {field.name: PERSON_SHAPES.get(field.name, ()) for field in fields(Person)}
+_CAMERA = {**CAMERA_SHAPES, "residual": ()}
 
 
-def _write_poses(options: Options, report: Report, progress: Progress) -> str:
+def _write_poses(options: Options, report: CommandResult, progress: Progress) -> str:
     """poses.npz: a row per person; perspective cameras are NaN where there is none."""
     del report, progress
-    columns: dict[str, list[Any]] = {name: [] for name in ("image", *_PERSON, *_PERSPECTIVE)}
+    columns: dict[str, list[Any]] = {name: [] for name in ("image", *_PERSON, *_CAMERA)}
     for image in _images(options, ("humans", "filtered_cameras")):
         camera = image.rows["filtered_cameras"] or {}
         for person in image.rows["humans"]["persons"]:
             columns["image"].append(image.name)
             for name, shape in _PERSON.items():
                 columns[name].append(np.reshape(person[name], shape))
-            for name, shape in _PERSPECTIVE.items():
+            for name, shape in _CAMERA.items():
                 columns[name].append(np.reshape(camera.get(name, np.full(shape, np.nan)), shape))
     if not columns["image"]:
         raise BadInput("no image has human poses; run humans or import first.")
@@ -203,7 +195,7 @@ def _family(options: Options) -> str:
     return families.pop()
 
 
-def _write_meshes(options: Options, report: Report, progress: Progress) -> str:
+def _write_meshes(options: Options, report: CommandResult, progress: Progress) -> str:
     """A GLB for every cluster of every aggregation."""
     from chorus.body.loading import load_body
     from chorus.viewing.gltf import distribution_glb
@@ -221,22 +213,19 @@ def _write_meshes(options: Options, report: Report, progress: Progress) -> str:
     body = load_body(options.body, options.imports_dir)
     root = tree.folder("aggregations")
     count = 0
-    bar = progress(total=len(folders), desc="glb", unit="aggregation") if progress else None
-    for folder in folders:
-        for part, distribution in aggregations.load(folder).items():
-            try:
-                _check_body(distribution.body, body, options)
-                content = distribution_glb(distribution, body, options.threshold)
-            except BadInput as error:
-                report.problems.append(f"{folder.relative_to(root)}/{part}: {error}")
-                continue
-            below = Path(*folder.parts[-3:]) / f"{part}.glb"
-            atomic_write(options.out / below, content)
-            count += 1
-        if bar is not None:
-            bar.update(1)
-    if bar is not None:
-        bar.close()
+    with progress_bar(progress, len(folders), "glb", "aggregation") as advance:
+        for folder in folders:
+            for part, distribution in aggregations.load(folder).items():
+                try:
+                    _check_body(distribution.body, body, options)
+                    content = distribution_glb(distribution, body, options.threshold)
+                except BadInput as error:
+                    report.problems.append(f"{folder.relative_to(root)}/{part}: {error}")
+                    continue
+                below = Path(*folder.parts[-3:]) / f"{part}.glb"
+                atomic_write(options.out / below, content)
+                count += 1
+            advance(1)
     report.ok = report.ok and count > 0
     return f"{count} GLB files"
 

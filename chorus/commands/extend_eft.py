@@ -1,4 +1,4 @@
-"""`chorus extend_eft`: COCO val2014 and its EFT fits → the extended COCO-EFT test set (SPEC 11).
+"""`chorus extend_eft`: COCO val2014 and its EFT fits → extended COCO-EFT (docs/method.md 11).
 
 One table `test_set` per category, under the model key `coco-eft-val`, with a row for every
 candidate. The images themselves are needed only to look at the result.
@@ -15,20 +15,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chorus.commands.status import format_table
-from chorus.commands.testset import shard_of
-from chorus.engine.command_result import Progress, Report
-from chorus.engine.loop import difference
+from chorus.engine.command_result import CommandResult
+from chorus.engine.progress import Progress
 from chorus.errors import BadInput, ChorusError, StaleResults, unknown_name
+from chorus.evaluation.labelled_sets import read_photograph, shard_of
 from chorus.files import portable_name
 from chorus.records.results_tree import ResultsTree
+from chorus.records.staleness import difference
 from chorus.records.tables import DONE, Table, read_settings, read_table, write_table
-from chorus.settings import RunOptions
+from chorus.settings import BodyOptions, CategoryOptions, RedoOptions, TreeOptions
+from chorus.viewing.text_table import format_table
 from chorus.vocabulary import QUANTITATIVE_CATEGORIES
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from chorus.body.model import BodyModel
     from chorus.evaluation.coco_eft import ExtensionSettings
     from chorus.viewing.contact_sheet import Tile
@@ -39,7 +38,7 @@ _ON_SHEET, _COLUMNS = 36, 6
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options(BodyOptions, RedoOptions, TreeOptions, CategoryOptions):
     """Build the extended COCO-EFT test set."""
 
     coco_annotations: Path | None = None
@@ -73,7 +72,7 @@ class Options(RunOptions):
         return self.coco_images or self.imports_dir / "COCO" / "images" / "val2014"
 
 
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """Write the tables that are missing, and count why candidates were left out."""
     from chorus.body.loading import load_body
     from chorus.evaluation.coco_eft import extend
@@ -109,7 +108,7 @@ def run(options: Options, progress: Progress = None) -> Report:
             with tree.lock(path):
                 write_table(path, "test_set", Table(shard, made_with, dict(enumerate(rows))))
     rows = {category: list(_stored(tree, category).rows.values()) for category in categories}
-    report = Report("", [*unusable[:3]], text=_text(rows))
+    report = CommandResult("", [*unusable[:3]], text=_text(rows))
     if len(unusable) > 3:
         report.problems.append(f"... and {len(unusable) - 3} more records like these")
     if options.visualize:
@@ -166,7 +165,7 @@ def _parsed(content: bytes, path: Path) -> Any:
 def _is_done(options: Options, category: str, made_with: dict) -> bool:
     """True if the category's table was made of the same; StaleResults if of something else."""
     path = options.tree.table("test_set", shard_of(MODEL_KEY, category))
-    if options.overwrite or not options.skip_done or not path.is_file():
+    if options.fresh or not path.is_file():
         return False
     changes = difference(read_settings(path), json.loads(json.dumps(made_with)))
     if changes:
@@ -245,7 +244,7 @@ def _tile(folder: Path, row: dict, body: BodyModel, problems: list[str]) -> Tile
     pose[0] = 0  # the camera is that of the body's own frame
     vertices = body.pose(pose).vertices.cpu().numpy()
     try:
-        pixels = _pixels(folder / row["image"])
+        pixels = read_photograph(folder / row["image"], truth.mask.shape)
     except ChorusError as error:
         problems.append(str(error))
         pixels = None
@@ -257,15 +256,3 @@ def _tile(folder: Path, row: dict, body: BodyModel, problems: list[str]) -> Tile
         object_mask=truth.mask,
         body=FittedBody(vertices, body.faces.cpu().numpy(), truth.R, truth.t, truth.K),
     )
-
-
-def _pixels(path: Path) -> np.ndarray:
-    """The image (H, W, 3) uint8; BadInput if it is missing or damaged."""
-    import numpy as np
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadInput(f"{path} is missing or damaged ({error}); {_FETCH}.") from error

@@ -1,4 +1,4 @@
-"""`chorus import`: photographs, instance annotations and poses of one's own → tables (SPEC 3, 4).
+"""`chorus import`: photographs, instance annotations and poses of one's own → tables .
 
 What `images`, `segment`, `keypoints` and `humans` would make is taken from files instead, so that
 `filter`, `calibrate` and `aggregate` go on from there. Formats: docs/bring-your-own.md.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,13 +32,15 @@ from chorus.commands.importing.workers import (
     PoseWorker,
 )
 from chorus.engine import loop
-from chorus.engine.command_result import Progress, Report
+from chorus.engine.command_result import CommandResult
 from chorus.engine.loop import Stage
+from chorus.engine.progress import Progress
 from chorus.errors import BadInput
+from chorus.perception.clean_up import ALWAYS_KEEP, MIN_OVERLAP
+from chorus.pipeline import Step, step
 from chorus.records.keys import TOTAL, ShardKey
 from chorus.records.tables import DONE, read_table
-from chorus.settings import RunOptions
-from chorus.stages.segment import ALWAYS_KEEP, MIN_OVERLAP
+from chorus.settings import BodyOptions, ImageTreeOptions, RedoOptions, SampleOptions
 
 if TYPE_CHECKING:
     from chorus.perception.coco_instances import Annotations
@@ -47,7 +49,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
     """Take images, masks, keypoints and poses from files instead of our own perception."""
 
     images: Path | None = None
@@ -92,17 +94,17 @@ class Work:
             stage,
             options.tree,
             [shard],
-            overwrite=options.overwrite or not options.skip_done,
+            overwrite=options.fresh,
             progress=self.progress,
         )
         self.summaries.setdefault(stage.output, loop.Summary()).add(found)
 
 
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """Import what is missing; the report counts what fits together and what does not."""
     started = time.monotonic()
     work = Work(options, progress)
-    report = Report("")
+    report = CommandResult("")
     annotations = None
     if options.annotations is not None:
         annotations = read_annotations(options.annotations)
@@ -111,8 +113,8 @@ def run(options: Options, progress: Progress = None) -> Report:
         _import_poses(work, report, annotations)
     for name, summary in work.summaries.items():
         report.problems += summary.errors
-        report.ok = report.ok and not summary.errors
-        own = {r: n for r, n in summary.reasons.items() if not _is_told_elsewhere(r)}
+        report.ok = report.ok and not summary.errors and not summary.nothing_made
+        own = {r: n for r, n in summary.reasons.items() if not _is_reported_elsewhere(r)}
         common = sorted(own.items(), key=lambda item: -item[1])[:_SHOWN]
         report.problems += [f"{name}: {count} x {reason}" for reason, count in common]
     counts = "; ".join(f"{name} {_counted(one)}" for name, one in work.summaries.items())
@@ -121,7 +123,7 @@ def run(options: Options, progress: Progress = None) -> Report:
     return report
 
 
-def _is_told_elsewhere(reason: str) -> bool:
+def _is_reported_elsewhere(reason: str) -> bool:
     """Whether a reason is that of the table before, or of the files that are not there."""
     return reason == NOT_THERE or reason.startswith(("images failed:", "segmentations failed:"))
 
@@ -134,7 +136,7 @@ def _counted(summary: loop.Summary) -> str:
     return ", ".join(parts)
 
 
-def _import_annotations(work: Work, report: Report, annotations: Annotations) -> None:
+def _import_annotations(work: Work, report: CommandResult, annotations: Annotations) -> None:
     """The tables images, segmentations and, where there are keypoints, human_kps."""
     options = work.options
     model = options.models.model_key
@@ -145,16 +147,13 @@ def _import_annotations(work: Work, report: Report, annotations: Annotations) ->
         keypoints = {"keypoint_model": "none", **source}
     for shard in shards:
         images = Stage(
-            name="import images",
-            output="images",
+            Step("import images", writes=("images",)),
             settings={"image_model": IMPORTED, "files": shard.digest(options.images)},
             make_worker=functools.partial(ImageWorker, options.tree, options.images, shard),
             count=len(shard.images),
         )
         segmentations = Stage(
-            name="import segmentations",
-            output="segmentations",
-            inputs=("images",),
+            replace(step("segment"), name="import segmentations"),
             settings={
                 "segmenter": IMPORTED,
                 **source,
@@ -164,9 +163,7 @@ def _import_annotations(work: Work, report: Report, annotations: Annotations) ->
             make_worker=functools.partial(InstanceWorker, options.threshold, shard, annotations),
         )
         human_kps = Stage(
-            name="import keypoints",
-            output="human_kps",
-            inputs=("images", "segmentations"),
+            replace(step("keypoints"), name="import keypoints"),
             settings=keypoints,
             make_worker=functools.partial(KeypointWorker, options.threshold, shard, annotations),
         )
@@ -174,11 +171,11 @@ def _import_annotations(work: Work, report: Report, annotations: Annotations) ->
         work.run(segmentations, shard.key)
         if annotations.has_keypoints or options.without_keypoints:
             work.run(human_kps, shard.key)
-    _tell_annotations(report, options, annotations, shards)
+    _report_annotations(report, options, annotations, shards)
 
 
-def _tell_annotations(
-    report: Report, options: Options, annotations: Annotations, shards: Sequence[Shard]
+def _report_annotations(
+    report: CommandResult, options: Options, annotations: Annotations, shards: Sequence[Shard]
 ) -> None:
     """What of the annotations and the folder was not used, and what is left to do."""
     used = {image.name for shard in shards for image in shard.images}
@@ -200,7 +197,7 @@ def _tell_annotations(
         )
 
 
-def _import_poses(work: Work, report: Report, annotations: Annotations | None) -> None:
+def _import_poses(work: Work, report: CommandResult, annotations: Annotations | None) -> None:
     """The table humans, for every shard that has segmentations."""
     from chorus.body.loading import load_body
     from chorus.perception.tracker_poses import read_poses
@@ -222,9 +219,7 @@ def _import_poses(work: Work, report: Report, annotations: Annotations | None) -
     }
     for shard in shards:
         stage = Stage(
-            name="import poses",
-            output="humans",
-            inputs=("images", "segmentations"),
+            replace(step("humans"), name="import poses"),
             settings=settings,
             make_worker=functools.partial(PoseWorker, body, index, names[shard]),
         )

@@ -1,4 +1,4 @@
-"""`chorus import_published`: the release's published results → our aggregations (SPEC 8, 9).
+"""`chorus import_published`: the release's published results → our aggregations.
 
 They are fetched from Google Drive by their public ids into <imports>/published, checked, and stored
 as total aggregations under the profile `paper`'s model key; `view` and `evaluate` take them with
@@ -15,12 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chorus.engine.command_result import Progress, Report
+from chorus.engine.command_result import CommandResult
+from chorus.engine.progress import Progress, progress_bar
 from chorus.errors import BadInput, ChorusError, StaleResults, Unavailable, unknown_name
 from chorus.files import portable_name
+from chorus.models.registry import PROFILES
 from chorus.records.aggregations import WHOLE, aggregation_name, is_stored, record_of, store
 from chorus.records.keys import TOTAL
-from chorus.settings import PROFILES, RunOptions
+from chorus.settings import BodyOptions, CategoryOptions, RedoOptions, TreeOptions
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
@@ -32,7 +34,7 @@ PRESET = "quant:full"
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options(BodyOptions, RedoOptions, TreeOptions, CategoryOptions):
     """Fetch, check and convert the published results of the quantitative categories."""
 
     published_dir: Path | None = None
@@ -46,7 +48,7 @@ class Options(RunOptions):
         return self.published_dir or self.imports_dir / "published"
 
 
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """Import every category; those that fail are reported and the others go on."""
     from chorus.evaluation.published_files import drive_ids
 
@@ -57,23 +59,20 @@ def run(options: Options, progress: Progress = None) -> Report:
             raise unknown_name("category with published results:", category, known)
     categories = options.categories or tuple(known)
     body = _body(options)
-    report = Report("")
+    report = CommandResult("")
     made = kept = 0
-    bar = progress(total=len(categories), desc="import", unit="category") if progress else None
-    for category in categories:
-        try:
-            if _import(options, category, body):
-                made += 1
-            else:
-                kept += 1
-        except (StaleResults, Unavailable):
-            raise
-        except ChorusError as error:
-            report.problems.append(f"{category}: {error}")
-        if bar is not None:
-            bar.update(1)
-    if bar is not None:
-        bar.close()
+    with progress_bar(progress, len(categories), "import", "category") as advance:
+        for category in categories:
+            try:
+                if _import(options, category, body):
+                    made += 1
+                else:
+                    kept += 1
+            except (StaleResults, Unavailable):
+                raise
+            except ChorusError as error:
+                report.problems.append(f"{category}: {error}")
+            advance(1)
     report.ok = not report.problems
     if body is None:
         report.problems.append(
@@ -109,7 +108,7 @@ def _import(options: Options, category: str, body: BodyModel | None) -> bool:
         "body": body.fingerprint if body else "",
     }
     record = record_of(name, settings, 0, _digest(path))
-    if is_stored(folder, record, options):
+    if not options.fresh and is_stored(folder, record):
         return False
     result = import_published(path, category, TOTAL, body)
     record["samples"] = result.total.metadata["samples"]

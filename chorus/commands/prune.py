@@ -13,23 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from chorus.engine.command_result import Progress, Report
-from chorus.engine.loop import Sample
+from chorus.engine.command_result import CommandResult
+from chorus.engine.progress import Progress, progress_bar
 from chorus.errors import BadInput, ChorusError
 from chorus.files import atomic_write
+from chorus.pipeline import STEPS
 from chorus.records.image_files import THUMBNAIL, is_pruned, read_what_is_kept, thumbnail_shape
 from chorus.records.keys import SampleKey, ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import DONE, Table, read_table, write_table
-from chorus.settings import RunOptions
+from chorus.settings import ImageTreeOptions, SampleOptions, ShardOptions
 
-_SEEN_BY = {"segmentations": "segment", "humans": "humans", "human_kps": "keypoints"}
-"""The tables whose stages look at images, and these stages."""
 _QUALITY = 80
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options(ShardOptions, ImageTreeOptions, SampleOptions):
     """Give back the space of images that no stage needs any more."""
 
     keep: Literal["thumbnails", "none"] = "thumbnails"
@@ -37,28 +36,23 @@ class Options(RunOptions):
     nothing."""
 
 
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """Prune the shards that are seen; the others are named."""
     started = time.monotonic()
     tree = options.tree
     shards = options.my_shards(
         tree.shards("images", options.models.model_key, options.categories, options.prompts)
     )
-    report = Report("")
+    report = CommandResult("")
     pruned = freed = 0
-    bar = progress(total=len(shards), desc="prune", unit="shard") if progress else None
-    try:
+    with progress_bar(progress, len(shards), "prune", "shard") as advance:
         for shard in shards:
             try:
                 images, bytes_less = _prune(tree, shard, options.keep)
                 pruned, freed = pruned + images, freed + bytes_less
             except ChorusError as error:
                 report.problems.append(str(error))
-            if bar is not None:
-                bar.update(1)
-    finally:
-        if bar is not None:
-            bar.close()
+            advance(1)
     report.ok = not report.problems
     report.line = (
         f"prune: {pruned} images made {'thumbnails' if options.keep == 'thumbnails' else 'away'}, "
@@ -103,14 +97,17 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _check_seen(tree: ResultsTree, shard: ShardKey, images: Table) -> None:
     """BadInput if a network has yet to see an image of the shard."""
-    for name, stage in _SEEN_BY.items():
+    for step in STEPS:
+        if not step.looks_at_images:
+            continue
+        name = step.writes[0]
         path = tree.table(name, shard)
         seen = read_table(path, name, columns=()).finished() if path.is_file() else set()
         unseen = images.rows.keys() - seen
         if unseen:
             raise BadInput(
                 f"{shard} keeps its images: {len(unseen)} of {len(images.rows)} are not in {name} "
-                f"yet; run {stage} first."
+                f"yet; run {step.name} first."
             )
 
 
@@ -118,7 +115,7 @@ def _thumbnail(tree: ResultsTree, key: SampleKey, row: dict) -> str:
     """Write the thumbnail of an image; its file's name."""
     import cv2
 
-    image = read_what_is_kept(tree, Sample(key, {"images": row}))
+    image = read_what_is_kept(tree, key, row)
     height, width = thumbnail_shape(row["height"], row["width"])
     small = cv2.resize(image.pixels, (width, height), interpolation=cv2.INTER_AREA)
     _, data = cv2.imencode(

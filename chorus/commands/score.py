@@ -1,4 +1,4 @@
-"""`chorus score FIELD.npz`: PAP of one voxel field, of any method, on a test set (SPEC 12)."""
+"""`chorus score FIELD.npz`: PAP (docs/method.md 12) of one voxel field, of any method."""
 
 from __future__ import annotations
 
@@ -6,31 +6,30 @@ import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from tyro.conf import Positional
 
-from chorus.commands.status import format_table
-from chorus.commands.testset import shard_of
-from chorus.engine.command_result import Progress, Report
+from chorus.engine.command_result import CommandResult
+from chorus.engine.progress import Progress
 from chorus.errors import BadInput
-from chorus.evaluation.result_files import MAKES
-from chorus.settings import RunOptions
+from chorus.evaluation.labelled_sets import TestSet, table_of, usual_set
+from chorus.settings import BodyOptions, CategoryOptions, TreeOptions, WorkerOptions
+from chorus.viewing.text_table import format_table
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options(WorkerOptions, BodyOptions, TreeOptions, CategoryOptions):
     """Score one voxel field on test images (PAP)."""
 
     field: Positional[Path] = dataclasses.field(kw_only=True)
     """The field: a distribution, or a file as docs/evaluation.md describes it."""
     metric: str = "pap/v2"
     """Version of the metric: pap/v1 is the paper's, pap/v2 closes its curve."""
-    test_set: Literal["synthetic", "coco-eft-val"] | None = None
+    test_set: TestSet | None = None
     """Test images; the synthetic world's for profile synthetic, else extended COCO-EFT."""
 
 
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """The figures of the field on the test images of its category, or of --categories."""
     from chorus.body.loading import load_body
     from chorus.evaluation.pap_settings import VARIANTS, PapSettings
@@ -49,15 +48,8 @@ def run(options: Options, progress: Progress = None) -> Report:
             if not categories
             else f"a field is scored on one category, found {len(categories)} in --categories."
         )
-    tested_on = options.test_set or (
-        "synthetic" if options.profile == "synthetic" else "coco-eft-val"
-    )
-    table = options.tree.table("test_set", shard_of(tested_on, categories[0]))
-    if not table.is_file():
-        raise BadInput(
-            f"{tested_on} has no test images of {categories[0]!r} ({table} is missing); run "
-            f"{MAKES[tested_on]} first."
-        )
+    tested_on = options.test_set or usual_set(options.profile)
+    table = table_of(options.tree, tested_on, categories[0])
     body = load_body(options.body, options.imports_dir)
     result = score(field, table, body=body, settings=settings, threads=options.worker_count)
     figures = result.figures
@@ -71,4 +63,4 @@ def run(options: Options, progress: Progress = None) -> Report:
         f"by {result.metric} in {time.monotonic() - started:.1f} s"
     )
     text = format_table(["percent", "mean", "95 % from", "to"], rows)
-    return Report(line, text=text)
+    return CommandResult(line, text=text)

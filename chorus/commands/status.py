@@ -6,31 +6,34 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chorus.engine.command_result import Progress, Report
+from chorus.engine.command_result import CommandResult
+from chorus.engine.progress import Progress
 from chorus.errors import BadInput
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
 from chorus.filtering.verdicts import REASONS, RETAINED
+from chorus.pipeline import main_tables
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
+from chorus.records.rows import verdict
 from chorus.records.tables import DONE, FAILED, read_table
-from chorus.settings import RunOptions
-from chorus.stages.filter import retained
+from chorus.settings import ImageTreeOptions, SampleOptions
+from chorus.viewing.text_table import format_table
 
-_TABLES = ("images", "segmentations", "humans", "human_kps", "filtered", "filtered_cameras")
+_TABLES = main_tables()
 
 
 _DAMAGED = "damaged"  # counted beside the statuses; `verify` says what is wrong
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options(ImageTreeOptions, SampleOptions):
     """Count samples done, failed and retained, per category, prompt and stage."""
 
     filter_setting_nums: str = str(DEFAULT_RULE)
     """The filter rules whose verdicts are counted, e.g. 3 or 7,8."""
 
 
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """The status table, as the report's text."""
     del progress
     tree, model = options.tree, options.models.model_key
@@ -49,7 +52,7 @@ def run(options: Options, progress: Progress = None) -> Report:
     for category, counted in reasons.items():
         found = [f"{counted[reason]} {reason}" for reason in REASONS if counted[reason]]
         lines.append(f"{category}, rule {options.filter_setting_nums}: {', '.join(found) or '-'}")
-    return Report("", text="\n".join(lines))
+    return CommandResult("", text="\n".join(lines))
 
 
 def _counts(
@@ -71,25 +74,8 @@ def _counts(
                 continue
             statuses.update(row["status"] for row in rows)
             if name == "filtered":
-                verdicts.update(_verdict(row, rules) for row in rows if row["status"] == DONE)
+                verdicts.update(verdict(row, rules) for row in rows if row["status"] == DONE)
         failed = f" ({statuses[FAILED]} failed)" if statuses[FAILED] else ""
         damaged = f" ({statuses[_DAMAGED]} tables damaged)" if statuses[_DAMAGED] else ""
         cells.append(f"{statuses[DONE]}{failed}{damaged}" if statuses else "-")
     return cells, verdicts
-
-
-def _verdict(row: dict, rules: Sequence[int]) -> str:
-    return RETAINED if retained(row, rules) else row["verdicts"][rules[0] - 1]
-
-
-def format_table(header: list[str], rows: list[list[str]]) -> str:
-    """A plain-text table; the first column to the left, the others to the right."""
-    widths = [max(len(row[at]) for row in [header, *rows]) for at in range(len(header))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if at == 0 else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [header, *rows]
-    ]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

@@ -1,4 +1,4 @@
-"""`chorus testset`: test images of the synthetic world, in the form of extended COCO-EFT (SPEC 11).
+"""`chorus testset`: test images of the synthetic world, in the form of extended COCO-EFT.
 
 One table for each category, <results>/test_set/synthetic/<category>/test/original.parquet, the
 images in a folder of the same name. Every image shows one person who uses one object, without any
@@ -16,22 +16,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chorus.engine.command_result import Progress, Report, run_table_stage
+from chorus.engine.command_result import CommandResult
 from chorus.engine.loop import Outcome, Sample, Stage
+from chorus.engine.progress import Progress
+from chorus.engine.table_stage import run_table_stage
 from chorus.errors import BadInput
+from chorus.evaluation.labelled_sets import shard_of
 from chorus.files import atomic_write
-from chorus.records.keys import SampleKey, ShardKey, sample_seed
-from chorus.settings import RunOptions
+from chorus.pipeline import Step
+from chorus.records.keys import SampleKey, sample_seed
+from chorus.settings import BodyOptions, CategoryOptions, SeedOptions, TableOptions
 from chorus.vocabulary import strip_demo
 
 if TYPE_CHECKING:
     from chorus.synthetic.look.rendering import Rendering
     from chorus.synthetic.world.scene import Scene
 
-TEST_SETS = {"synthetic": "synthetic", "coco-eft-val": "coco-eft-val"}
-"""Model key in the results tree of each test set."""
 MIN_OVERLAP = 0.5
-"""Least intersection of person and object box, over the smaller box (SPEC 11)."""
+"""Least intersection of person and object box, over the smaller box (docs/method.md 11)."""
 VIEWS = ("original", ", realistic photo", ", seen from various views", ", full body photo")
 """Augprompts whose cameras take the test images: the ones that ask for no single side or limb and
 keep the person large."""
@@ -42,19 +44,14 @@ _COARSEST = 32
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options(SeedOptions, BodyOptions, TableOptions, CategoryOptions):
     """Make the synthetic test set: images with exact masks, poses and cameras."""
 
     num_images: int = 30
     """Test images of each category; more can be added later."""
 
 
-def shard_of(test_set: str, category: str) -> ShardKey:
-    """The table of a category's test images; `<category>-demo` is tested as `<category>`."""
-    return ShardKey(TEST_SETS[test_set], strip_demo(category), "test", "original")
-
-
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """Make the test images that are missing, of all categories the synthetic world has."""
     if options.profile != "synthetic":
         raise BadInput(
@@ -70,8 +67,7 @@ def run(options: Options, progress: Progress = None) -> Report:
     for category in chosen:
         interactions(category)  # an unknown one shall be heard of now
     stage = Stage(
-        name="testset",
-        output="test_set",
+        Step("testset", writes=("test_set",)),
         settings={
             "source": "synthetic",
             "seed": options.seed,
@@ -80,7 +76,7 @@ def run(options: Options, progress: Progress = None) -> Report:
             "min_overlap": MIN_OVERLAP,
             "draws": _DRAWS,
         },
-        make_worker=functools.partial(TestSetWorker, options),
+        make_worker=functools.partial(TestImageWorker, options),
         count=options.num_images,
         batch_size=6,
     )
@@ -88,7 +84,7 @@ def run(options: Options, progress: Progress = None) -> Report:
     return run_table_stage(stage, options, shards, progress)
 
 
-class TestSetWorker:
+class TestImageWorker:
     """Draws scenes until one is a test image, writes its picture and describes it."""
 
     def __init__(self, options: Options):

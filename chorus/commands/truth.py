@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chorus.commands.status import format_table
-from chorus.engine.command_result import Progress, Report
+from chorus.engine.command_result import CommandResult
+from chorus.engine.progress import Progress
 from chorus.errors import BadInput, ChorusError
 from chorus.files import atomic_write, portable_name
-from chorus.filtering.rules import DEFAULT_RULE, parse_combination
 from chorus.occupancy.presets import preset
-from chorus.records.aggregations import WHOLE, aggregation_name, load
+from chorus.records.aggregations import WHOLE, AggregationKind, chosen_kinds, load
 from chorus.records.gathering import gather
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import DONE, read_table
-from chorus.settings import RunOptions
-from chorus.stages.aggregate import Aggregator
+from chorus.settings import SampleOptions, TreeOptions
+from chorus.stages.aggregate import CountingOptions, SampleCounter
+from chorus.viewing.text_table import format_table
 
 if TYPE_CHECKING:
     from chorus.evaluation.truth_scores import KnownScene
@@ -40,16 +40,26 @@ VARIANTS = {
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options(CountingOptions, TreeOptions, SampleOptions):
     """Score distributions of the synthetic world against its true 3D occupancy."""
 
-    aggr_setting_name: str = "qual:demo"
-    """The aggregation preset whose results are scored."""
-    filter_setting_num: str = str(DEFAULT_RULE)
-    """The filter rules whose results are scored, e.g. 3 or 7,8."""
+    aggr_setting_name: str | None = None
+    """The aggregation preset whose results are scored; if left out, what has been aggregated, if
+    that is of one kind."""
+    filter_setting_num: str | None = None
+    """The filter rules whose results are scored, e.g. 3 or 7,8; if left out those of what has been
+    aggregated, rule 3 if a preset is named."""
+
+    @property
+    def kind(self) -> AggregationKind:
+        """The kind of aggregation that is scored."""
+        given = self.aggr_setting_name, self.filter_setting_num
+        names, rules = ((one,) if one is not None else () for one in given)
+        key = self.models.model_key
+        return chosen_kinds(self.tree, key, self.categories, names, rules)[0]
 
 
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """Scores per prompt and variant, as a table, and in <tree>/truth/<category>.json."""
     if options.profile != "synthetic":
         raise BadInput(
@@ -60,7 +70,7 @@ def run(options: Options, progress: Progress = None) -> Report:
     tree, model = options.tree, options.models.model_key
     shards = tree.shards("filtered", model, options.categories, options.prompts)
     scorer = _Scorer(options, progress)
-    report = Report("")
+    report = CommandResult("")
     rows: list[list[str]] = []
     for category in sorted({shard.category for shard in shards}):
         scores = {}
@@ -103,18 +113,11 @@ class _Scorer:
 
     def __init__(self, options: Options, progress: Progress):
         self._options = options
-        self._rules = parse_combination(options.filter_setting_num)
-        self._name = aggregation_name(self._rules, options.aggr_setting_name)
-        settings = preset(options.aggr_setting_name)
-        # Aggregates in memory only; the stored aggregation must exist and is what is scored.
+        self._kind = options.kind
+        settings = preset(self._kind.preset)
+        # Counts in memory only; the stored aggregation must exist and is what is scored.
         self._full, self._rigid = (
-            Aggregator(
-                options,
-                options.aggr_setting_name,
-                self._rules,
-                replace(settings, canonicalise=on),
-                progress,
-            )
+            SampleCounter(options, replace(settings, canonicalise=on), progress)
             for on in (True, False)
         )
 
@@ -123,9 +126,9 @@ class _Scorer:
         from chorus.evaluation.truth_scores import true_occupancy, truth_scores
 
         tree = self._options.tree
-        folder = tree.aggregation(shards[0].model, category, prompt, self._name)
+        folder = tree.aggregation(shards[0].model, category, prompt, self._kind.name)
         learned = load(folder)[WHOLE].counts
-        samples = gather(tree, shards, self._rules)
+        samples = gather(tree, shards, self._kind.rules)
         rigid = self._rigid.accumulate(samples, f"{prompt}, no canonicalisation")[WHOLE]
         truth = true_occupancy(self._full.space(), known_scenes(tree, shards))
         scores = {}

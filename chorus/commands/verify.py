@@ -7,45 +7,36 @@ import shlex
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from chorus.commands import verify_evaluation
 from chorus.commands.importing.sources import IMPORTED
-from chorus.engine.command_result import Progress, Report
-from chorus.engine.loop import Sample, difference
+from chorus.commands.verifying import evaluation as verify_evaluation
+from chorus.commands.verifying.evaluation import VerifyOptions
+from chorus.engine.command_result import CommandResult
+from chorus.engine.progress import Progress, progress_bar
 from chorus.errors import BadInput, ChorusError, unknown_name
-from chorus.evaluation.result_files import parsed_name
 from chorus.files import display_name, portable_name, temporary_files
-from chorus.records.aggregations import load, stored
+from chorus.models.registry import MODELS
+from chorus.pipeline import maker, sources, tables
+from chorus.records.aggregations import load, parsed_name, stored
 from chorus.records.image_files import read_what_is_kept
 from chorus.records.keys import SampleKey, ShardKey
 from chorus.records.results_tree import ResultsTree
+from chorus.records.staleness import difference
 from chorus.records.tables import DONE, FAILED, Table, read_key, read_table
-from chorus.settings import RunOptions
 from chorus.vocabulary import strip_demo
-
-# Each table, the tables it is made from, and the command that makes it.
-_MADE_FROM = {
-    "images": ((), "images"),
-    "synthetic_truth": ((), "images"),
-    "segmentations": (("images",), "segment"),
-    "humans": (("images", "segmentations"), "humans"),
-    "human_kps": (("images", "segmentations"), "keypoints"),
-    "filtered": (("segmentations", "human_kps"), "filter"),
-    "filtered_cameras": (("images", "humans", "filtered"), "calibrate"),
-}
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options(VerifyOptions):
     """Check schemas, references, settings and files, and name the commands that mend them."""
 
 
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """Problems are listed with the command that mends each; status 1 if there are any."""
     tree, model = options.tree, options.models.model_key
     if not tree.root.is_dir():
         raise BadInput(f"{tree.root} is not a folder; give the tree with --results_dir.")
     problems = _nameless(tree, model)
-    present = [s for name in _MADE_FROM for s in tree.shards(name, model, required=False)]
+    present = [s for name in tables() for s in tree.shards(name, model, required=False)]
     tested = verify_evaluation.test_sets(tree)
     categories = _categories(options, present, tested)
     shards = dict.fromkeys(
@@ -54,16 +45,13 @@ def run(options: Options, progress: Progress = None) -> Report:
         if shard.category in categories
         if not options.prompts or shard.prompt in options.prompts
     )
-    bar = progress(total=len(shards), desc="verify", unit="shard") if progress else None
     checked = 0
-    for shard in shards:
-        found, count = _check_shard(options, shard)
-        problems += found
-        checked += count
-        if bar is not None:
-            bar.update(1)
-    if bar is not None:
-        bar.close()
+    with progress_bar(progress, len(shards), "verify", "shard") as advance:
+        for shard in shards:
+            found, count = _check_shard(options, shard)
+            problems += found
+            checked += count
+            advance(1)
     problems += _check_aggregations(options, categories, {shard.category for shard in present})
     command = functools.partial(_command, options)
     wanted = {strip_demo(category) for category in categories}
@@ -79,7 +67,7 @@ def run(options: Options, progress: Progress = None) -> Report:
         f"verify: {checked} rows in {len(shards)} shards and {len(tested)} test sets, {scored} "
         f"evaluation results, {verdict} → {tree.root}"
     )
-    return Report(line, problems, ok=not problems)
+    return CommandResult(line, problems, ok=not problems)
 
 
 def _categories(
@@ -103,13 +91,13 @@ def _categories(
 def _nameless(tree: ResultsTree, model: str) -> list[str]:
     """Tables under shortened names that are too damaged to tell their full one."""
     problems = []
-    for name, (_, command) in _MADE_FROM.items():
+    for name in tables():
         for path in sorted((tree.folder(name) / portable_name(model)).glob("*/*/*.parquet")):
             if None in map(display_name, (*path.parts[-3:-1], path.stem)):
                 try:
                     read_key(path)
                 except BadInput as error:
-                    problems.append(f"{error} (chorus {command})")
+                    problems.append(f"{error} (chorus {maker(name).name})")
     return problems
 
 
@@ -124,8 +112,7 @@ def _command(options: Options, command: str, category: str, *more: str) -> str:
 
 def _is_imported(table: Table) -> bool:
     """Whether a table's rows were taken from files by `chorus import`."""
-    models = ("image_model", "segmenter", "human_model", "keypoint_model")
-    return IMPORTED in (table.settings.get(name) for name in models)
+    return IMPORTED in (table.settings.get(kind) for kind in MODELS)
 
 
 def _import_command(options: Options, category: str) -> str:
@@ -136,31 +123,31 @@ def _import_command(options: Options, category: str) -> str:
 
 def _check_shard(options: Options, shard: ShardKey) -> tuple[list[str], int]:
     tree = options.tree
-    tables: dict[str, Table] = {}
+    present: dict[str, Table] = {}
     problems: list[str] = []
-    for name, (inputs, command) in _MADE_FROM.items():
+    for name in tables():
         path = tree.table(name, shard)
-        mend = _command(options, command, shard.category)
+        mend = _command(options, maker(name).name, shard.category)
         for leftover in temporary_files(path.parent, path.stem):
             problems.append(f"{leftover} is left of an interrupted run; it may be deleted.")
         if not path.is_file():
             continue
         try:
-            tables[name] = read_table(path, name)
+            present[name] = read_table(path, name)
         except ChorusError as error:
             problems.append(f"{error} Rerun: {mend} --overwrite")
             continue
-        if _is_imported(tables[name]):
+        if _is_imported(present[name]):
             mend = _import_command(options, shard.category)
-        if tables[name].shard != shard:
-            problems.append(f"{path} belongs to {tables[name].shard}; delete it.")
-        for source in inputs:
+        if present[name].shard != shard:
+            problems.append(f"{path} belongs to {present[name].shard}; delete it.")
+        for source in sources(name):
             problems += [
                 f"{path} {text}; rerun: {mend} --overwrite"
-                for text in _against(tables[name], source, tables.get(source))
+                for text in _against(present[name], source, present.get(source))
             ]
-    problems += _check_files(options, shard, tables.get("images"))
-    return problems, sum(len(table.rows) for table in tables.values())
+    problems += _check_files(options, shard, present.get("images"))
+    return problems, sum(len(table.rows) for table in present.values())
 
 
 def _against(table: Table, name: str, source: Table | None) -> Iterator[str]:
@@ -193,7 +180,7 @@ def _check_files(options: Options, shard: ShardKey, images: Table | None) -> Ite
     for index, row in images.rows.items():
         if row["status"] == DONE:
             try:
-                read_what_is_kept(options.tree, Sample(SampleKey(*shard, index), {"images": row}))
+                read_what_is_kept(options.tree, SampleKey(*shard, index), row)
             except ChorusError as error:
                 yield f"{error} Rerun: {mend} --overwrite"
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from chorus.engine.shard_work import Sample
-from chorus.perception.protocols import Image
 from chorus.records.image_files import read_image
 from chorus.records.keys import SampleKey
 from chorus.records.results_tree import ResultsTree
+from chorus.records.rows import Image
 
 _THREADS = 4
 
@@ -30,7 +30,9 @@ class ImageReader:
         """Begin to decode; returns at once."""
         for sample in samples:
             if sample.key not in self._pending:
-                self._pending[sample.key] = self._threads.submit(read_image, self._tree, sample)
+                self._pending[sample.key] = self._threads.submit(
+                    read_image, self._tree, sample.key, sample.inputs["images"]
+                )
 
     def read(self, samples: Sequence[Sample]) -> list[Image]:
         """The images of the samples, in order. Raises what `read_image` raises, for the first that

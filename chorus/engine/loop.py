@@ -7,8 +7,9 @@ compares settings, and works on the shards (`shard_work`) in this process or in 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
+from chorus.engine.processes import pooled
+from chorus.engine.progress import Progress, progress_bar
 from chorus.engine.shard_work import (
     Job,
     Outcome,
@@ -16,17 +17,17 @@ from chorus.engine.shard_work import (
     Stage,
     Summary,
     Worker,
-    check_settings,
-    difference,
     run_shard,
     wanted_samples,
 )
 from chorus.errors import BadInput, ChorusError, StaleResults
+from chorus.pipeline import maker
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
+from chorus.records.staleness import check_settings
 from chorus.records.tables import read_settings, read_table
 
-__all__ = ["Job", "Outcome", "Sample", "Stage", "Summary", "Worker", "difference", "run"]
+__all__ = ["Job", "Outcome", "Sample", "Stage", "Summary", "Worker", "run"]
 
 Spread = Callable[[Sequence[Job]], Iterator[Summary]]
 
@@ -41,18 +42,15 @@ def run(
     overwrite: bool = False,
     workers: int = 1,
     spread: Spread | None = None,
-    progress: Callable[..., Any] | None = None,
+    progress: Progress = None,
 ) -> Summary:
     """Bring the output tables of `shards` up to date.
 
     Raises StaleResults before any work if a table was made with other settings (unless
     `overwrite`), Unavailable and DiskFull as soon as they occur. Other errors of a shard are
     collected in the summary, and the other shards go on. `spread` works on jobs elsewhere, as
-    `ray_engine.pooled` does; without it up to `workers` processes of this machine do. `progress` is
-    tqdm or a stand-in.
+    `ray_cluster.pooled` does; without it up to `workers` processes of this machine do.
     """
-    from chorus.engine.processes import pooled
-
     plans, total = [], Summary()
     for shard in shards:
         try:
@@ -69,22 +67,17 @@ def run(
     if not plans:
         return total
     jobs = [Job(stage, tree, shard, settings, overwrite) for shard, settings, _ in plans]
-    bar = progress(total=pending, desc=stage.name, unit="sample") if progress else None
     few = len(jobs) == 1 or pending < _INLINE_BELOW
     inline = spread is None and (few or workers <= 1 or not stage.processes)
-    try:
+    with progress_bar(progress, pending, stage.name, "sample") as advance:
         if inline:
             worker = stage.make_worker()
             for job in jobs:
-                total.add(run_shard(job, worker, bar.update if bar is not None else None))
+                total.add(run_shard(job, worker, advance))
         else:
             for summary in spread(jobs) if spread else pooled(jobs, workers):
                 total.add(summary)
-                if bar is not None:
-                    bar.update(summary.done + summary.skipped + summary.failed)
-    finally:
-        if bar is not None:
-            bar.close()
+                advance(summary.done + summary.skipped + summary.failed)
     return total
 
 
@@ -101,8 +94,8 @@ def _survey(
         path = tree.table(name, shard)
         if not path.is_file():
             raise BadInput(
-                f"{stage.name}: no {name} of {shard} ({path} is missing); run the stage that makes "
-                f"{name} first."
+                f"{stage.name}: no {name} of {shard} ({path} is missing); run chorus "
+                f"{maker(name).name} first."
             )
         if name == stage.inputs[0]:
             table = read_table(path, name, columns=())

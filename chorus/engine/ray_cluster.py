@@ -12,19 +12,16 @@ import functools
 import os
 import socket
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from chorus.engine.progress import Advance
 from chorus.engine.shard_work import Job, Summary, Worker, run_shard
 from chorus.errors import ChorusError, Unavailable
 
-if TYPE_CHECKING:
-    from chorus.occupancy.canonical import CanonicalSpace
-    from chorus.occupancy.counts import BinCounts
-    from chorus.records.gathering import Retained
+Result = TypeVar("Result")
 
 _RETRIES = 3
 """How often a task is run again whose process was lost."""
@@ -33,13 +30,6 @@ _KNOCK_SECONDS = 5.0
 """How long a port may take to answer before Ray, which waits for minutes, is asked to connect."""
 
 _workers: dict[str, Worker] = {}  # in a process of Ray's: the worker of the run it works for
-
-
-class Counted(NamedTuple):
-    """Counts per part, and the reasons for which samples were refused."""
-
-    counts: dict[str, BinCounts]
-    refused: Counter[str]
 
 
 def connect(address: str | None) -> Any:
@@ -126,40 +116,45 @@ def pooled(jobs: Sequence[Job], address: str | None) -> Iterator[Summary]:
     yield from _finished(ray, running, jobs[0].stage.name)
 
 
-def counted(
-    space: CanonicalSpace,
-    chunks: Sequence[Retained],
-    tick: Callable[[int], None],
+def map_reduce(
+    shared: Any,
+    chunks: Sequence[Sized],
+    work: Callable[[Any, Any, str], Result],
+    add: Callable[[Result, Result], Result],
+    *,
+    name: str,
+    advance: Advance,
     address: str | None,
     device: str,
-) -> Counted:
-    """The counts of all chunks (one or more) together.
+) -> Result:
+    """The sum of work(shared, chunk, device) over all chunks (one or more).
 
-    Counts are added pair by pair where they lie, as soon as two are there. `tick` is called with
-    the number of samples of each chunk that is counted. On `device` "auto" a chunk takes a GPU if
-    the cluster has any. Raises the first error, and Unavailable for GPUs that are not there.
+    Results are added pair by pair where they lie, as soon as two are there. `advance` is called
+    with the size of each chunk that is worked on. On `device` "auto" a chunk takes a GPU if the
+    cluster has any. `name` says whose work it is. Raises the first error, and Unavailable for GPUs
+    that are not there.
     """
     ray = connect(address)
     on_gpu = device != "cpu" and ray.cluster_resources().get("GPU", 0) >= 1
     if device.startswith("cuda") and not on_gpu:
         raise Unavailable(f"--device {device}: the Ray cluster has no GPU; use --device cpu.")
-    # Each returns first the number of its samples, so that errors are seen before counts are moved.
+    # Each returns first a size, so that errors are seen before results are moved.
     task = functools.partial(ray.remote, num_cpus=1, num_returns=2, max_retries=_RETRIES)
-    count, add = task(num_gpus=int(on_gpu))(_count), task()(_add)
-    where = ray.put(space)
+    mapped, added = task(num_gpus=int(on_gpu))(_mapped), task()(_added)
+    where = ray.put(shared)
     on = "cuda" if on_gpu else "cpu"  # Ray shows a task the one GPU that it may use
-    running = dict(count.remote(where, chunk, on) for chunk in chunks)
+    running = dict(mapped.remote(work, where, chunk, on) for chunk in chunks)
     ready: list[Any] = []
     try:
         while running or len(ready) > 1:
             while len(ready) > 1:
-                running.update([add.remote(ready.pop(), ready.pop())])
+                running.update([added.remote(add, ready.pop(), ready.pop())])
             (done, *_), _ = ray.wait(list(running), num_returns=1)
-            counts = running.pop(done)
-            tick(_result(ray, done, "aggregate"))
-            ready.append(counts)
+            result = running.pop(done)
+            advance(_result(ray, done, name))
+            ready.append(result)
         # What Ray hands out is read-only memory that all processes share.
-        return copy.deepcopy(_result(ray, ready[0], "aggregate"))
+        return copy.deepcopy(_result(ray, ready[0], name))
     finally:
         for ref in running:
             ray.cancel(ref)
@@ -203,14 +198,13 @@ def _work(run: str, folder: Path, job: Job) -> Summary:
     return run_shard(job, _workers[run])
 
 
-def _count(space: CanonicalSpace, chunk: Retained, device: str) -> tuple[int, Counted]:
-    from chorus.occupancy.accumulate import accumulate
-    from chorus.stages.aggregate import views
-
-    found = accumulate(space, views(chunk, range(len(chunk))), device=device)
-    return len(chunk), Counted(found.counts, Counter(filter(None, found.refused)))
+def _mapped(
+    work: Callable[[Any, Any, str], Result], shared: Any, chunk: Sized, device: str
+) -> tuple[int, Result]:
+    return len(chunk), work(shared, chunk, device)
 
 
-def _add(one: Counted, other: Counted) -> tuple[int, Counted]:
-    counts = {part: counts + other.counts[part] for part, counts in one.counts.items()}
-    return 0, Counted(counts, one.refused + other.refused)
+def _added(
+    add: Callable[[Result, Result], Result], one: Result, other: Result
+) -> tuple[int, Result]:
+    return 0, add(one, other)

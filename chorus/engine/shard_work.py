@@ -15,12 +15,15 @@ from typing import Any, NamedTuple, Protocol
 
 from chorus.errors import ChorusError, StaleResults, Unavailable
 from chorus.files import DiskFull
+from chorus.pipeline import Step
+from chorus.records.joining import Columns, read_tables, rows_of
 from chorus.records.keys import SampleKey, ShardKey
 from chorus.records.results_tree import ResultsTree
+from chorus.records.schemas import SCHEMAS
+from chorus.records.staleness import check_settings
 from chorus.records.tables import (
     DONE,
     FAILED,
-    SCHEMAS,
     SKIPPED,
     Table,
     read_table,
@@ -65,19 +68,42 @@ class Worker(Protocol):
 
 @dataclass(frozen=True)
 class Stage:
-    """What the loop needs to know of a stage. `make_worker` must be picklable."""
+    """What the loop needs to know of a step. `make_worker` must be picklable."""
 
-    name: str
-    output: str
+    step: Step
     settings: dict[str, Any]
     make_worker: Callable[[], Worker]
-    inputs: tuple[str, ...] = ()
-    side_output: str = ""
-    count: int | None = None  # number of samples a shard shall have; None: those of inputs[0]
+    columns: Columns = field(default_factory=dict)
+    """The columns of its input tables that its worker needs; all of a table that is not there."""
+    side: bool = False
+    """Whether it makes the step's second table too."""
+    count: int | None = None
+    """Number of samples a shard shall have; None: those of the first input."""
     batch_size: int = 32
-    processes: bool = True  # False for stages too light to be worth starting processes
+    processes: bool = True
+    """False for steps too light to be worth starting processes, or whose model is on a GPU."""
     check_overwrite: Callable[[ResultsTree, ShardKey], None] | None = None
     """Raises BadInput for a shard whose table could not be made again if it were replaced."""
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+        return self.step.name
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The tables that it reads."""
+        return self.step.reads
+
+    @property
+    def output(self) -> str:
+        """The table that it makes."""
+        return self.step.writes[0]
+
+    @property
+    def side_output(self) -> str:
+        """The table that it makes beside it, or ""."""
+        return self.step.writes[1] if self.side else ""
 
 
 Batch = tuple[list[Sample], list[tuple[int, dict, None]]]
@@ -115,6 +141,11 @@ class Summary:
         for reason, count in other.reasons.items():
             self.reasons[reason] = self.reasons.get(reason, 0) + count
 
+    @property
+    def nothing_made(self) -> bool:
+        """Whether samples failed and none was done, now or before."""
+        return self.failed > 0 and not (self.done or self.skipped or self.already)
+
     def line(self, stage: str, where: Path, seconds: float) -> str:
         """The one line a stage prints at its end."""
         parts = [f"{self.done} done"]
@@ -122,28 +153,6 @@ class Summary:
         parts += [f"{self.skipped} not retained"] if self.skipped else []
         parts += [f"{self.failed} failed"] if self.failed else []
         return f"{stage}: {', '.join(parts)} in {seconds:.1f} s → {where}"
-
-
-def difference(made_with: dict, asked_for: dict, prefix: str = "") -> list[str]:
-    """Human-readable differences between two nested settings, "threshold: 0.8, now 0.7"."""
-    found = []
-    for name in sorted(made_with.keys() | asked_for.keys()):
-        old, new = made_with.get(name), asked_for.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            found += difference(old, new, f"{prefix}{name}.")
-        elif old != new:
-            found.append(f"{prefix}{name}: {old!r}, now {new!r}")
-    return found
-
-
-def check_settings(path: Path, made_with: dict, settings: dict) -> None:
-    """StaleResults, naming the differences, if a table was made with other settings."""
-    changes = difference(made_with, settings)
-    if changes:
-        raise StaleResults(
-            f"{path} was made with other settings ({'; '.join(changes[:6])}). Run again with "
-            "--overwrite to replace it, or give another --results_dir to keep both."
-        )
 
 
 def wanted_samples(stage: Stage, rows: Collection[int]) -> list[int]:
@@ -183,9 +192,9 @@ def _locked_shard(stage, tree, shard, settings, overwrite, worker, tick, stopped
         check_settings(path, table.settings, settings)  # another run may have written it meanwhile
         if side_path is not None and side_path.is_file():
             side = read_table(side_path, stage.side_output)
-    inputs = {name: read_table(tree.table(name, shard), name).rows for name in stage.inputs}
+    inputs = read_tables(tree, shard, stage.inputs, stage.columns)
     finished = table.finished()
-    wanted = wanted_samples(stage, inputs[stage.inputs[0]] if stage.inputs else ())
+    wanted = wanted_samples(stage, inputs[stage.inputs[0]].rows if stage.inputs else ())
     if stage.inputs:  # samples that are gone from the inputs
         for index in table.rows.keys() - set(wanted):
             del table.rows[index]
@@ -229,7 +238,7 @@ def _batches(stage, shard, inputs, missing) -> Iterator[Batch]:
     for start in range(0, len(missing), stage.batch_size):
         ready, held = [], []
         for index in missing[start : start + stage.batch_size]:
-            rows = {name: inputs[name].get(index) for name in stage.inputs}
+            rows = rows_of(index, inputs)
             reason = _held_back(rows)
             if reason is None:
                 ready.append(Sample(SampleKey(*shard, index), rows))

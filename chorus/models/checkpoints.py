@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from chorus.errors import BadInput, Unavailable
-from chorus.models.weights import how_to_replace
+from chorus.models.registry import how_to_replace
 
 logger = logging.getLogger(__name__)
 

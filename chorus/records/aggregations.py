@@ -7,17 +7,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from chorus.engine.loop import difference
 from chorus.errors import BadInput, StaleResults
 from chorus.files import atomic_write, display_name, portable_name
+from chorus.filtering.rules import DEFAULT_RULE, parse_combination
+from chorus.occupancy.presets import preset
 from chorus.records.keys import TOTAL
 from chorus.records.results_tree import ResultsTree
-from chorus.settings import RunOptions
+from chorus.records.staleness import difference
 
 if TYPE_CHECKING:
     from chorus.occupancy.distribution import Distribution
@@ -28,8 +30,79 @@ _RECORD_VERSION = 1
 
 
 def aggregation_name(rules: Sequence[int], preset_name: str) -> str:
-    """SPEC 0: filter(<numbers>)-aggr(<preset>)."""
+    """docs/method.md 0: filter(<numbers>)-aggr(<preset>)."""
     return f"filter({','.join(map(str, rules))})-aggr({preset_name})"
+
+
+def parsed_name(aggregation: str) -> tuple[str, str] | None:
+    """Filter rules and preset of an aggregation's name, None if it is another name."""
+    parts = re.fullmatch(r"filter\((.*)\)-aggr\((.*)\)", aggregation)
+    return (parts[1], parts[2]) if parts else None
+
+
+class AggregationKind(NamedTuple):
+    """One way to aggregate."""
+
+    preset: str
+    rules: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of its folders."""
+        return aggregation_name(self.rules, self.preset)
+
+
+def chosen_kinds(
+    tree: ResultsTree,
+    model: str,
+    categories: Collection[str],
+    presets: Sequence[str],
+    rules: Sequence[str],
+    usual: AggregationKind | None = None,
+) -> list[AggregationKind]:
+    """The kinds of aggregation that options name; without presets, what has been aggregated.
+
+    presets and rules (such as "7,8") are combined; of presets alone rule 3 is meant. Without
+    presets the tree must have one kind, of these rules if they are given; if it has none, `usual`
+    is meant. BadInput that lists what is there if it has several, or none and nothing is usual.
+    """
+    if presets:
+        combinations = [parse_combination(text) for text in rules] or [(DEFAULT_RULE,)]
+        return [
+            AggregationKind(name, each) for name in presets if preset(name) for each in combinations
+        ]
+    wanted = {parse_combination(text) for text in rules}
+    folders = stored(tree, model, set(categories) or None)
+    present = {kind for folder in folders if (kind := _kind_of(folder)) is not None}
+    kinds = sorted(kind for kind in present if not wanted or kind.rules in wanted)
+    if len(kinds) == 1:
+        return kinds
+    if not present and usual is not None:
+        return [usual._replace(rules=each) for each in wanted] or [usual]
+    if not present:
+        raise BadInput(nothing_aggregated(tree, model))
+    raise BadInput(
+        f"{tree.folder('aggregations') / portable_name(model)} has "
+        f"{', '.join(kind.name for kind in sorted(present))}; say which is meant with "
+        "--aggr_setting_names (the name after aggr) and --filter_setting_nums (the numbers after "
+        "filter)."
+    )
+
+
+def _kind_of(folder: Path) -> AggregationKind | None:
+    parts = parsed_name(display_name(folder.name) or "")
+    try:
+        return AggregationKind(parts[1], parse_combination(parts[0])) if parts else None
+    except BadInput:  # a folder of another name
+        return None
+
+
+def nothing_aggregated(tree: ResultsTree, model: str) -> str:
+    """The sentence that says that nothing is aggregated under a model key, and where there is."""
+    keys = tree.model_keys("aggregations")
+    others = f" There are some of --model_key {' or '.join(keys)}." if keys else ""
+    where = tree.folder("aggregations") / portable_name(model)
+    return f"no aggregation in {where}; run aggregate first.{others}"
 
 
 def record_of(name: str, settings: dict, samples: int, made_from: str) -> dict:
@@ -43,12 +116,12 @@ def record_of(name: str, settings: dict, samples: int, made_from: str) -> dict:
     }
 
 
-def is_stored(folder: Path, record: dict, options: RunOptions) -> bool:
-    """True if the folder holds the aggregation that `record` describes, and need not be remade.
+def is_stored(folder: Path, record: dict) -> bool:
+    """True if the folder holds the aggregation that `record` describes.
 
-    Raises StaleResults if it holds one with other settings, unless it may be overwritten.
+    Raises StaleResults if it holds one with other settings.
     """
-    if options.overwrite or not (folder / _RECORD).is_file():
+    if not (folder / _RECORD).is_file():
         return False
     found = read_record(folder)
     changes = difference(found["settings"], record["settings"])
@@ -57,7 +130,7 @@ def is_stored(folder: Path, record: dict, options: RunOptions) -> bool:
             f"{folder} was aggregated with other settings ({'; '.join(changes[:6])}). Run "
             "again with --overwrite to replace it, or give another --results_dir."
         )
-    return options.skip_done and found["made_from"] == record["made_from"]
+    return found["made_from"] == record["made_from"]
 
 
 def store(

@@ -6,21 +6,18 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chorus.engine.loop import difference
 from chorus.errors import StaleResults
 from chorus.filtering.verdicts import RETAINED
+from chorus.pipeline import sources, step
+from chorus.records.joining import joined, read_tables
 from chorus.records.keys import SampleKey, ShardKey, sample_seed
 from chorus.records.results_tree import ResultsTree
-from chorus.records.tables import DONE, Table, read_table
-from chorus.stages.calibrate import only_person
-from chorus.stages.filter import retained
-
-if TYPE_CHECKING:
-    from chorus.occupancy.mask_bits import MaskBits
+from chorus.records.rows import Camera, only_person, person_array, retained
+from chorus.records.staleness import difference
+from chorus.records.tables import DONE, Table
 
 _LEFT_OUT = "not in the share of the data"
 
@@ -44,12 +41,6 @@ class Retained:
 
     def __len__(self) -> int:
         return len(self.keys)
-
-    def object_mask(self, index: int) -> MaskBits:
-        """Union of the category's instances (SPEC 8)."""
-        from chorus.occupancy.mask_bits import of_counts
-
-        return of_counts(*self.mask[index])
 
     def share(self, part: float) -> Retained:
         """The given part of these samples, at least one of them, in the same order.
@@ -85,13 +76,11 @@ class Retained:
         return content.hexdigest()
 
 
-_TABLES = ("filtered", "filtered_cameras", "humans", "segmentations")
-_MADE_FROM = (
-    ("humans", "segmentations"),
-    ("filtered", "segmentations"),
-    ("filtered_cameras", "filtered"),
-    ("filtered_cameras", "humans"),
-)
+_STEP = step("aggregate")
+_COLUMNS = {
+    "humans": ("persons.pose",),
+    "segmentations": ("width", "height", "detections.mask"),
+}
 
 
 def gather(tree: ResultsTree, shards: Iterable[ShardKey], rules: Sequence[int]) -> Retained:
@@ -100,39 +89,38 @@ def gather(tree: ResultsTree, shards: Iterable[ShardKey], rules: Sequence[int]) 
     Raises BadInput if a table is missing or damaged, StaleResults if one was made from another
     state of its input than the one that is there.
     """
-    found = Retained()
+    gathered = Retained()
     for shard in shards:
-        tables = {name: read_table(tree.table(name, shard), name) for name in _TABLES}
+        tables = read_tables(tree, shard, _STEP.reads, _COLUMNS)
         _check_origins(tree, shard, tables)
-        for index in sorted(tables["filtered"].rows):
-            rows = {name: table.rows.get(index) for name, table in tables.items()}
+        for key, rows in joined(shard, tables, "filtered"):
             reason = _why_not(rows, rules)
             if reason:
-                found.dropped[reason] += 1
+                gathered.dropped[reason] += 1
             else:
-                _append(found, SampleKey(*shard, index), rows)
-    return found
+                _append(gathered, key, rows)
+    return gathered
 
 
 def _check_origins(tree: ResultsTree, shard: ShardKey, tables: dict[str, Table]) -> None:
-    for name, source in _MADE_FROM:
-        made_from = tables[name].settings.get(f"from {source}", {})
-        changes = difference(made_from, tables[source].settings)
-        if changes:
-            raise StaleResults(
-                f"{tree.table(name, shard)} was made from {source} of other settings "
-                f"({'; '.join(changes[:3])}); make it again with --overwrite."
-            )
+    for name, table in tables.items():
+        for source in sources(name, among=tables):
+            changes = difference(table.settings.get(f"from {source}", {}), tables[source].settings)
+            if changes:
+                raise StaleResults(
+                    f"{tree.table(name, shard)} was made from {source} of other settings "
+                    f"({'; '.join(changes[:3])}); make it again with --overwrite."
+                )
 
 
 def _why_not(rows: dict[str, dict | None], rules: Sequence[int]) -> str:
     """Why a sample cannot be aggregated, empty if it can."""
-    verdict = rows["filtered"]
-    if verdict["status"] != DONE:
-        return verdict["reason"]
-    if not retained(verdict, rules):
+    judged = rows["filtered"]
+    if judged["status"] != DONE:
+        return judged["reason"]
+    if not retained(judged, rules):
         return next(
-            verdict["verdicts"][n - 1] for n in rules if verdict["verdicts"][n - 1] != RETAINED
+            judged["verdicts"][n - 1] for n in rules if judged["verdicts"][n - 1] != RETAINED
         )
     for name in ("filtered_cameras", "humans", "segmentations"):
         row = rows[name]
@@ -141,13 +129,13 @@ def _why_not(rows: dict[str, dict | None], rules: Sequence[int]) -> str:
     return ""
 
 
-def _append(found: Retained, key: SampleKey, rows: dict[str, dict]) -> None:
-    camera, image = rows["filtered_cameras"], rows["segmentations"]
-    person = only_person(rows["humans"])
-    found.keys.append(key)
-    found.pose.append(np.array(person["pose"], np.float32).reshape(24, 3))
-    found.R.append(np.array(camera["R"], np.float32).reshape(3, 3))
-    found.t.append(np.array(camera["t"], np.float32))
-    found.K.append(np.array(camera["K"], np.float32).reshape(3, 3))
+def _append(gathered: Retained, key: SampleKey, rows: dict[str, dict]) -> None:
+    image = rows["segmentations"]
+    camera = Camera.of_row(rows["filtered_cameras"])
+    gathered.keys.append(key)
+    gathered.pose.append(person_array(only_person(rows["humans"]), "pose"))
+    gathered.R.append(camera.R)
+    gathered.t.append(camera.t)
+    gathered.K.append(camera.K)
     counts = tuple(image["detections"][at]["mask"] for at in rows["filtered"]["objects"])
-    found.mask.append((counts, image["height"], image["width"]))
+    gathered.mask.append((counts, image["height"], image["width"]))

@@ -1,33 +1,34 @@
-"""Decoding generated images for the stages that look at them."""
+"""The files of images: decoding them, and what `chorus prune` left of them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from chorus.engine.loop import Sample
 from chorus.errors import BadInput
-from chorus.perception.protocols import Image
-from chorus.records.keys import ShardKey
+from chorus.records.keys import SampleKey, ShardKey
 from chorus.records.results_tree import ResultsTree
+from chorus.records.rows import Image
 from chorus.records.tables import DONE, read_table
 
 THUMBNAIL = ".thumbnail.jpg"
 """How the name of a file ends that `chorus prune` left of an image; it leaves no name of none."""
 
 
-def is_pruned(row: dict) -> bool:
+def is_pruned(row: Mapping[str, Any]) -> bool:
     """Whether a row of the `images` table has kept a thumbnail, or nothing, of its image."""
     return not row["file"] or row["file"].endswith(THUMBNAIL)
 
 
-def read_image(tree: ResultsTree, sample: Sample) -> Image:
-    """The sample's image, RGB. Raises BadInput if it was pruned, is missing, damaged or of another
-    size."""
-    row = sample.inputs["images"]
+def read_image(tree: ResultsTree, key: SampleKey, row: Mapping[str, Any]) -> Image:
+    """The image, RGB, that a row of `images` describes. Raises BadInput if it was pruned, is
+    missing, damaged or of another size."""
     if row["status"] == DONE and is_pruned(row):
         # One text for all samples, since tables keep it as a reason and reasons are counted.
         raise BadInput("the image was not kept (chorus prune); run images --overwrite.")
-    return _read(tree, sample)
+    return _read(tree, key, row)
 
 
 def check_images_are_kept(tree: ResultsTree, shard: ShardKey) -> None:
@@ -41,21 +42,20 @@ def check_images_are_kept(tree: ResultsTree, shard: ShardKey) -> None:
         )
 
 
-def read_what_is_kept(tree: ResultsTree, sample: Sample) -> Image | None:
-    """The sample's image, its thumbnail enlarged to the image's size, or None if neither was kept.
+def read_what_is_kept(tree: ResultsTree, key: SampleKey, row: Mapping[str, Any]) -> Image | None:
+    """A sample's image, its thumbnail enlarged to the image's size, or None if neither was kept.
 
     Raises BadInput as `read_image` does for a file that should be there.
     """
     import cv2
 
-    row = sample.inputs["images"]
     if row["status"] != DONE or not is_pruned(row):
-        return _read(tree, sample)
+        return _read(tree, key, row)
     if not row["file"]:
         return None
     height, width = row["height"], row["width"]
-    small = _read(tree, sample, thumbnail_shape(height, width))
-    return Image(sample.key, cv2.resize(small.pixels, (width, height)))
+    small = _read(tree, key, row, thumbnail_shape(height, width))
+    return Image(key, cv2.resize(small.pixels, (width, height)))
 
 
 def thumbnail_shape(height: int, width: int) -> tuple[int, int]:
@@ -64,14 +64,18 @@ def thumbnail_shape(height: int, width: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _read(tree: ResultsTree, sample: Sample, shape: tuple[int, int] | None = None) -> Image:
-    """The file that the sample's row names, of the shape it states if no other is expected."""
+def _read(
+    tree: ResultsTree,
+    key: SampleKey,
+    row: Mapping[str, Any],
+    shape: tuple[int, int] | None = None,
+) -> Image:
+    """The file that a row names, of the shape it states if no other is expected."""
     import cv2
 
-    row = sample.inputs["images"]
     if row["status"] != DONE:
-        raise BadInput(f"{sample.key} has no image: {row['reason']}; run images again.")
-    path = tree.table("images", sample.key.shard).with_suffix("") / row["file"]
+        raise BadInput(f"{key} has no image: {row['reason']}; run images again.")
+    path = tree.table("images", key.shard).with_suffix("") / row["file"]
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
@@ -87,7 +91,7 @@ def _read(tree: ResultsTree, sample: Sample, shape: tuple[int, int] | None = Non
             f"{path} has {pixels.shape[1]} x {pixels.shape[0]} pixels, its table says "
             f"{width} x {height}; run images --overwrite."
         )
-    return Image(sample.key, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+    return Image(key, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
 
 
 def _is_whole(data: np.ndarray) -> bool:

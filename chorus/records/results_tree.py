@@ -24,23 +24,13 @@ from pathlib import Path
 
 from chorus.errors import BadInput, StaleResults, unknown_name
 from chorus.files import atomic_write, display_name, portable_name, temporary_files
+from chorus.pipeline import maker
 from chorus.records.keys import SampleKey, ShardKey
+from chorus.records.tables import read_key
 
 log = logging.getLogger(__name__)
 
 _BASE = "base.json"
-
-_MADE_BY = {
-    "images": "chorus images",
-    "synthetic_truth": "chorus images --profile synthetic",
-    "segmentations": "chorus segment",
-    "humans": "chorus humans",
-    "human_kps": "chorus keypoints",
-    "filtered": "chorus filter",
-    "filtered_cameras": "chorus calibrate",
-    "test_set": "chorus testset or chorus extend_eft",
-}
-"""The tables of a tree and the commands that make them."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +109,6 @@ class ResultsTree:
         Raises BadInput for a category or prompt that has none, and, where they are `required`, if
         there is none at all.
         """
-        from chorus.records.tables import read_key
-
         found = []
         for path in sorted((self.folder(name) / portable_name(model)).glob("*/*/*.parquet")):
             if path.name.startswith("."):
@@ -132,11 +120,7 @@ class ResultsTree:
                 log.warning("%s It is left out.", error)
         present = {shard.category for shard in found}
         if not found and required:
-            where = self.folder(name) / portable_name(model)
-            raise BadInput(
-                f"no {name} in {where}: run {_MADE_BY[name]} first, or give the --results_dir and "
-                "--profile they were made with."
-            )
+            raise BadInput(self.nothing_of(name, model))
         for category in categories:
             if category not in present:
                 where = self.folder(name) / portable_name(model)
@@ -151,6 +135,23 @@ class ResultsTree:
             if (not categories or shard.category in categories)
             and (not prompts or shard.prompt in prompts)
         ]
+
+    def model_keys(self, name: str) -> list[str]:
+        """The model keys that have something of this kind, sorted."""
+        folders = self.folder(name).glob("[!.]*") if self.folder(name).is_dir() else ()
+        keys = (display_name(path.name) for path in folders if path.is_dir())
+        return sorted(key for key in keys if key is not None)
+
+    def nothing_of(self, name: str, model: str) -> str:
+        """The sentence that says that there is nothing of this kind under a model key, and under
+        which keys there is."""
+        keys = self.model_keys(name)
+        others = f"it has those of --model_key {' or '.join(keys)}; else " if keys else ""
+        return (
+            f"no {name} in {self.folder(name) / portable_name(model)}: {others}run chorus "
+            f"{maker(name).name} first, or give the --results_dir and --profile they were made "
+            "with."
+        )
 
     @contextmanager
     def lock(self, path: Path, *swept: Path) -> Iterator[None]:

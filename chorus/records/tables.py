@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,133 +19,13 @@ from typing import TYPE_CHECKING, Any
 from chorus.errors import BadInput
 from chorus.files import replacing
 from chorus.records.keys import ShardKey
+from chorus.records.schemas import COMMON, SCHEMAS
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
 _METADATA = b"chorus"
-_COMMON = {"index": "int32", "status": "string", "reason": "string"}
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
-
-# Column types in a small notation, read by `_arrow_type`: "float32[72]" is a list of 72 numbers,
-# a dict is a struct, a one-element list is a list of such.
-_PERSON = {
-    "box": "float32[4]",
-    "pose": "float32[72]",
-    "betas": "float32[10]",
-    "camera": "float32[3]",
-    "crop_centre": "float32[2]",
-    "crop_side": "float32",
-    "joints": "float32[48]",
-}
-_DETECTION = {"label": "string", "score": "float32", "box": "float32[4]", "mask": "binary"}
-_TRUE_PERSON = {
-    "pose": "float32[72]",
-    "betas": "float32[10]",
-    "translation": "float32[3]",
-    "joints3d": "float32[72]",
-    "joints2d": "float32[48]",
-    "joint_visible": "bool[24]",
-    "keypoints": "float32[34]",
-    "keypoint_visible": "bool[17]",
-    "box": "float32[4]",
-    "mask": "binary",
-}
-_TRUE_OBJECT = {
-    "category": "string",
-    "kind": "string",
-    "parameters": "string",
-    "object_to_world": "float64[16]",
-    "object_to_body": "float64[16]",
-    "box": "float32[4]",
-    "mask": "binary",
-}
-
-
-@dataclass(frozen=True)
-class Schema:
-    """Name (also the folder in the results tree), version and columns of one kind of table."""
-
-    name: str
-    version: int
-    columns: dict[str, Any]
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """All columns, the common ones first."""
-        return {**_COMMON, **self.columns}
-
-
-SCHEMAS = {
-    schema.name: schema
-    for schema in (
-        Schema(
-            "images",
-            1,
-            {
-                "file": "string",
-                "width": "int32",
-                "height": "int32",
-                "seed": "int64",
-                "text": "string",
-            },
-        ),
-        Schema(
-            "synthetic_truth",
-            1,
-            {
-                "setting": "string",
-                "fault": "string",
-                "width": "int32",
-                "height": "int32",
-                "camera_R": "float64[9]",
-                "camera_t": "float64[3]",
-                "camera_K": "float64[9]",
-                "persons": [_TRUE_PERSON],
-                "objects": [_TRUE_OBJECT],
-            },
-        ),
-        Schema(
-            "segmentations", 1, {"width": "int32", "height": "int32", "detections": [_DETECTION]}
-        ),
-        Schema("humans", 1, {"persons": [_PERSON]}),
-        Schema("human_kps", 1, {"persons": [{"box": "float32[4]", "keypoints": "float32[51]"}]}),
-        Schema("filtered", 1, {"verdicts": ["string"], "person": "int32", "objects": ["int32"]}),
-        Schema(
-            "filtered_cameras",
-            1,
-            {
-                "R": "float32[9]",
-                "t": "float32[3]",
-                "K": "float32[9]",
-                "residual": "float32",
-                "converged": "bool",
-                "iterations": "int32",
-            },
-        ),
-        Schema(
-            "test_set",
-            1,
-            {
-                "image": "string",
-                "image_id": "int64",
-                "width": "int32",
-                "height": "int32",
-                "person_box": "float32[4]",
-                "object_box": "float32[4]",
-                "overlap": "float32",
-                "mask": "binary",
-                "pose": "float32[72]",
-                "betas": "float32[10]",
-                "R": "float32[9]",
-                "t": "float32[3]",
-                "K": "float32[9]",
-                "residual": "float32",
-                "body": "string",
-            },
-        ),
-    )
-}
 
 
 @dataclass
@@ -174,7 +54,7 @@ def write_table(path: Path, name: str, table: Table) -> None:
         "settings": table.settings,
     }
     rows = [table.rows[index] for index in sorted(table.rows)]
-    check_rows(rows, name, str(path), SCHEMAS[name].columns)
+    check_rows(rows, str(path), SCHEMAS[name].columns)
     try:
         content = pyarrow.Table.from_pylist(rows, schema=schema)
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
@@ -190,9 +70,9 @@ def read_table(path: Path, name: str, columns: Collection[str] | None = None) ->
     """Read and check a table.
 
     columns: read only these and the common ones; a pass over many tables is quick without masks
-    and poses. Raises BadInput naming the file and what is wrong: not a Parquet file, no CHORUS
-    table, another schema or version, columns missing or of another type, rows that break the
-    schema's rules.
+    and poses. "detections.box" is the field `box` of every entry of the list `detections`. Raises
+    BadInput naming the file and what is wrong: not a Parquet file, no CHORUS table, another schema
+    or version, columns missing or of another type, rows that break the schema's rules.
     """
     expected = SCHEMAS[name]
     wanted = _arrow_schema(name)
@@ -212,10 +92,28 @@ def read_table(path: Path, name: str, columns: Collection[str] | None = None) ->
             raise BadInput(
                 f"{path} has a foreign schema: {', '.join(odd)}; make it with --overwrite."
             )
-        rows = _content(file, path, None if columns is None else [*_COMMON, *columns])
-    check_rows(rows, name, str(path), expected.columns if columns is None else columns)
+        kinds = expected.columns if columns is None else _selected(expected.columns, columns)
+        rows = _content(file, path, None if columns is None else [*COMMON, *_paths(columns)])
+    check_rows(rows, str(path), kinds)
     shard = ShardKey(*metadata["shard"])
     return Table(shard, metadata["settings"], {row["index"]: row for row in rows})
+
+
+def _selected(kinds: dict[str, Any], columns: Collection[str]) -> dict[str, Any]:
+    """Kinds of the columns that are read; of a list of structs perhaps some fields only."""
+    chosen: dict[str, Any] = {}
+    for column in columns:
+        name, _, inner = column.partition(".")
+        if inner:
+            chosen.setdefault(name, [{}])[0][inner] = kinds[name][0][inner]
+        else:
+            chosen[name] = kinds[name]
+    return chosen
+
+
+def _paths(columns: Collection[str]) -> list[str]:
+    """The columns as Parquet calls them."""
+    return [column.replace(".", ".list.element.") for column in columns]
 
 
 def _content(file: ParquetFile, path: Path, columns: list[str] | None) -> list[dict]:
@@ -241,14 +139,14 @@ def read_key(path: Path) -> ShardKey:
         return ShardKey(*metadata["shard"])
 
 
-def check_rows(rows: Iterable[dict], name: str, where: str, columns: Iterable[str]) -> None:
+def check_rows(rows: Iterable[dict], where: str, kinds: Mapping[str, Any]) -> None:
     """Raise BadInput at the first row that breaks its schema's rules.
 
     Checked: indexes unique and not negative, a known status, a reason exactly where a sample is
-    not done, and the length of every fixed-length list in the given columns of a done row.
+    not done, and the length of every fixed-length list in the columns of a done row that `kinds`
+    gives the kind of.
     """
     seen: set[int] = set()
-    kinds = {column: SCHEMAS[name].columns[column] for column in columns}
     for row in rows:
         index, status = row["index"], row["status"]
         if index is None or index < 0 or index in seen:

@@ -1,4 +1,6 @@
-"""`chorus aggregate`: retained samples → per-azimuth-bin counts → distributions (SPEC 7-9).
+"""`chorus aggregate`: retained samples → counts per azimuth bin → distributions.
+
+What is computed is in docs/method.md, 7 to 9.
 
 One folder per prompt and one for the total, <tree>/aggregations/<model>/<category>/<prompt>/<name>,
 each with a Distribution (probabilities and counts) per cluster and, written last,
@@ -12,20 +14,21 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from chorus.engine.command_result import Progress, Report
-from chorus.engine.loop import difference
+from chorus.engine.command_result import CommandResult
+from chorus.engine.progress import Advance, Progress, progress_bar
+from chorus.engine.ray_cluster import map_reduce
 from chorus.engine.torch_threads import one_torch_thread
 from chorus.errors import BadInput, ChorusError, StaleResults
-from chorus.filtering.rules import DEFAULT_RULE, parse_combination
+from chorus.filtering.rules import DEFAULT_RULE
 from chorus.occupancy.presets import AggregationSettings, preset
 from chorus.records.aggregations import (
     WHOLE,
-    aggregation_name,
+    AggregationKind,
     category_lock,
     is_stored,
     load,
@@ -36,104 +39,188 @@ from chorus.records.aggregations import (
 )
 from chorus.records.gathering import Retained, gather
 from chorus.records.keys import TOTAL, ShardKey
-from chorus.settings import RunOptions, resolve_device
+from chorus.records.staleness import difference
+from chorus.settings import (
+    AggregationOptions,
+    BodyOptions,
+    DeviceOptions,
+    EngineOptions,
+    ImageTreeOptions,
+    PromptOptions,
+    RedoOptions,
+    ShardOptions,
+    resolve_device,
+)
 
 if TYPE_CHECKING:
     from chorus.occupancy.canonical import CanonicalSpace
     from chorus.occupancy.counts import BinCounts
+    from chorus.occupancy.views import Views
 
 _BATCH = 1024  # samples whose masks, as bits, are held at a time: 32 MB at 512 x 512
-_REASONS_TOLD = 5  # a network's failures may name each sample, so there may be very many
+_REASONS = 5  # a network's failures may name each sample, so there may be very many
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class CountingOptions(DeviceOptions, BodyOptions, EngineOptions):
+    """Where and with which body samples are counted."""
+
+
+@dataclass(frozen=True)
+class Options(
+    CountingOptions,
+    ShardOptions,
+    RedoOptions,
+    AggregationOptions,
+    ImageTreeOptions,
+    PromptOptions,
+):
     """Aggregate retained samples into distributions, per prompt and in total."""
 
     eval_mode: Literal["quant", "qual"] | None = None
     """Must agree with the presets' names; the part before their colon."""
-    aggr_setting_names: tuple[str, ...] = ("quant:full",)
-    """Aggregation presets."""
-    filter_setting_nums: tuple[str, ...] = (str(DEFAULT_RULE),)
-    """Filter rules, one aggregation each; "7,8" takes what rule 7 or rule 8 retains."""
     visualize: bool = False
     """Also draw a still and a turntable of every distribution."""
 
 
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """Aggregate what is missing or was made from other samples."""
     started = time.monotonic()
     tree, model = options.tree, options.models.model_key
-    jobs = list(_jobs(options))
+    kinds = options.kinds(usual=AggregationKind("quant:full", (DEFAULT_RULE,)))
+    for kind in kinds:
+        _check_mode(options, kind.preset)
     shards = tree.shards("filtered", model, options.categories, options.prompts)
     categories = options.mine(sorted({shard.category for shard in shards}))
-    report = Report("")
+    result = CommandResult("")
     done = skipped = 0
-    for name, rules, settings in jobs:
-        worker = Aggregator(options, name, rules, settings, progress)
+    for kind in kinds:
+        worker = Aggregator(options, kind, preset(kind.preset), progress)
         for category in categories:
             mine = [shard for shard in shards if shard.category == category]
             try:
-                with category_lock(tree, model, category, worker.name):
+                with category_lock(tree, model, category, kind.name):
                     made, kept = worker.category(category, mine)
                 done, skipped = done + made, skipped + kept
             except StaleResults:
                 raise
             except ChorusError as error:
-                report.problems.append(str(error))
-        report.problems += worker.notes
-    report.ok = done + skipped > 0 or not categories
+                result.problems.append(str(error))
+        result.problems += worker.notes
+    result.ok = done + skipped > 0 or not categories
     where = tree.folder("aggregations") / model
     already = f", {skipped} already there" if skipped else ""
     seconds = time.monotonic() - started
-    report.line = f"aggregate: {done} aggregations done{already} in {seconds:.1f} s → {where}"
-    if options.visualize and report.ok:
+    result.line = f"aggregate: {done} aggregations done{already} in {seconds:.1f} s → {where}"
+    if options.visualize and result.ok:
         from chorus.stages import view
 
-        shared = {name: getattr(options, name) for name in RunOptions.__dataclass_fields__}
-        drawn = view.run(
-            view.Options(
-                **shared,
-                aggr_setting_names=options.aggr_setting_names,
-                filter_setting_nums=options.filter_setting_nums,
-            ),
-            progress,
+        names = {"aggr_setting_names": tuple(dict.fromkeys(kind.preset for kind in kinds))}
+        drawn = view.run(options.carried_to(view.Options, **names), progress)
+        result.problems += drawn.problems
+        result.line += f"\n{drawn.line}"
+    return result
+
+
+def _check_mode(options: Options, name: str) -> None:
+    mode = name.split(":")[0]
+    if options.eval_mode and mode != options.eval_mode:
+        raise BadInput(
+            f"preset {name!r} does not belong to --eval_mode {options.eval_mode}; use "
+            f"--eval_mode {mode} or another preset."
         )
-        report.problems += drawn.problems
-        report.line += f"\n{drawn.line}"
-    return report
 
 
-def _jobs(options: Options) -> Iterator[tuple[str, tuple[int, ...], AggregationSettings]]:
-    for name in options.aggr_setting_names:
-        settings = preset(name)
-        if options.eval_mode and name.split(":")[0] != options.eval_mode:
-            raise BadInput(
-                f"preset {name!r} does not belong to --eval_mode {options.eval_mode}; use "
-                f"--eval_mode {name.split(':')[0]} or another preset."
+class Counted(NamedTuple):
+    """Counts per part, and the reasons for which samples were refused."""
+
+    counts: dict[str, BinCounts]
+    refused: Counter[str]
+
+
+class SampleCounter:
+    """Counts samples in one canonical space, which is made once."""
+
+    def __init__(self, options: CountingOptions, settings: AggregationSettings, progress: Progress):
+        self._where = options
+        self._settings = settings
+        self._progress = progress
+        self._space: CanonicalSpace | None = None
+        self.notes: list[str] = []
+        """Which samples were refused, and why."""
+
+    def accumulate(self, samples: Retained, label: str) -> dict[str, BinCounts]:
+        """Counts of retained samples for every cluster."""
+        batches = [
+            range(start, min(start + _BATCH, len(samples)))
+            for start in range(0, len(samples), _BATCH)
+        ]
+        count = self._count_on_ray if self._where.engine == "ray" else self._count_here
+        with progress_bar(self._progress, len(samples), label, "sample") as advance:
+            counts, refused = count(samples, batches, advance)
+        self.notes += [f"{label}: {n} samples refused, {why}" for why, n in refused.items()]
+        return counts
+
+    def _count_here(self, samples: Retained, batches: Sequence[range], advance: Advance) -> Counted:
+        from chorus.occupancy.accumulate import accumulate, empty_counts
+
+        space = self.space()
+        counts = empty_counts(space)
+        refused: Counter[str] = Counter()
+        device = resolve_device(self._where.device)
+        for batch in batches:
+            with one_torch_thread():
+                into = accumulate(
+                    space, views(samples, batch), counts, self._where.worker_count, device
+                )
+            refused.update(filter(None, into.refused))
+            advance(len(batch))
+        return Counted(counts, refused)
+
+    def _count_on_ray(
+        self, samples: Retained, batches: Sequence[range], advance: Advance
+    ) -> Counted:
+        return map_reduce(
+            self.space(),
+            [samples.take(batch) for batch in batches],
+            count_chunk,
+            add_counts,
+            name="aggregate",
+            advance=advance,
+            address=self._where.ray_address,
+            device=self._where.device,
+        )
+
+    def space(self) -> CanonicalSpace:
+        """The canonical space of the preset, with the whole-body cluster before its parts."""
+        if self._space is None:
+            from chorus.body.loading import load_body
+            from chorus.occupancy.canonical import canonical_space
+            from chorus.occupancy.regions import Part, parts
+
+            self._space = canonical_space(
+                load_body(self._where.body, self._where.imports_dir),
+                self._settings,
+                cache_dir=self._where.imports_dir / "cache",
+                clusters=(Part(WHOLE), *parts(self._settings.parts)),
+                threads=self._where.worker_count,
             )
-        for text in options.filter_setting_nums:
-            yield name, parse_combination(text), settings
+        return self._space
 
 
-class Aggregator:
-    """One preset and one combination of rules; the canonical space is made once."""
+class Aggregator(SampleCounter):
+    """One kind of aggregation, in the results tree."""
 
     def __init__(
         self,
         options: Options,
-        name: str,
-        rules: tuple[int, ...],
+        kind: AggregationKind,
         settings: AggregationSettings,
         progress: Progress,
     ):
+        super().__init__(options, settings, progress)
         self._options = options
-        self.name = aggregation_name(rules, name)
-        self.notes: list[str] = []
-        self._rules = rules
-        self._settings = settings
-        self._progress = progress
-        self._space: CanonicalSpace | None = None
+        self._kind = kind
 
     def category(self, category: str, shards: Sequence[ShardKey]) -> tuple[int, int]:
         """Aggregate a category's prompts and total; how many were made, how many were there.
@@ -146,20 +233,20 @@ class Aggregator:
             by_prompt.setdefault(shard.prompt, []).append(shard)
         samples = {p: self._gather(group) for p, group in by_prompt.items()}
         if not any(map(len, samples.values())):
-            raise BadInput(_nothing_retained(category, self._rules, samples.values()))
-        for prompt, found in samples.items():
-            if not len(found):
+            raise BadInput(_nothing_retained(category, self._kind.rules, samples.values()))
+        for prompt, gathered in samples.items():
+            if not len(gathered):
                 label = f"{category} / {prompt}"
-                self.notes.append(_nothing_retained(label, self._rules, [found]))
-        parts = {prompt: found.digest() for prompt, found in samples.items() if len(found)}
-        total_folder = tree.aggregation(model, category, TOTAL, self.name)
+                self.notes.append(_nothing_retained(label, self._kind.rules, [gathered]))
+        parts = {prompt: one.digest() for prompt, one in samples.items() if len(one)}
+        total_folder = tree.aggregation(model, category, TOTAL, self._kind.name)
         total_digest = json.dumps(parts, sort_keys=True)
         # A total over some of the prompts would be mistaken for the total.
         total_wanted = not self._options.prompts and not self._is_done(total_folder, total_digest)
         made = kept = 0
         total: dict[str, BinCounts] = {}
         for prompt, digest in parts.items():
-            folder = tree.aggregation(model, category, prompt, self.name)
+            folder = tree.aggregation(model, category, prompt, self._kind.name)
             if self._is_done(folder, digest):
                 counts = _counts(folder) if total_wanted else {}
                 kept += 1
@@ -180,13 +267,13 @@ class Aggregator:
 
     def _gather(self, shards: Sequence[ShardKey]) -> Retained:
         """The retained samples of a prompt, or the settings' share of them."""
-        return gather(self._options.tree, shards, self._rules).share(self._settings.share)
+        return gather(self._options.tree, shards, self._kind.rules).share(self._settings.share)
 
     def _counted_before(
         self, category: str, prompt: str, digest: str
     ) -> dict[str, BinCounts] | None:
         """Counts of another aggregation of the same samples that differs in its view weights."""
-        if self._options.overwrite:
+        if self._options.fresh:
             return None
         settings = self._recorded_settings()
         tree, model = self._options.tree, self._options.models.model_key
@@ -200,66 +287,10 @@ class Aggregator:
         return {**self._settings.recorded(), "body": self._options.body_name}
 
     def _record(self, digest: str, samples: int) -> dict:
-        return record_of(self.name, self._recorded_settings(), samples, digest)
+        return record_of(self._kind.name, self._recorded_settings(), samples, digest)
 
     def _is_done(self, folder: Path, digest: str) -> bool:
-        return is_stored(folder, self._record(digest, 0), self._options)
-
-    def accumulate(self, found: Retained, label: str) -> dict[str, BinCounts]:
-        """Counts of retained samples for every cluster."""
-        bar = (
-            self._progress(total=len(found), desc=label, unit="sample") if self._progress else None
-        )
-        batches = [
-            range(start, min(start + _BATCH, len(found))) for start in range(0, len(found), _BATCH)
-        ]
-        count = self._count_on_ray if self._options.engine == "ray" else self._count_here
-        try:
-            counts, refused = count(found, batches, bar.update if bar is not None else _ignore)
-        finally:
-            if bar is not None:
-                bar.close()
-        self.notes += [f"{label}: {n} samples refused, {why}" for why, n in refused.items()]
-        return counts
-
-    def _count_here(self, found: Retained, batches: Sequence[range], tick: Callable[[int], None]):
-        from chorus.occupancy.accumulate import accumulate, empty_counts
-
-        space = self.space()
-        counts = empty_counts(space)
-        refused: Counter[str] = Counter()
-        device = resolve_device(self._options.device)
-        for batch in batches:
-            with one_torch_thread():
-                into = accumulate(
-                    space, views(found, batch), counts, self._options.worker_count, device
-                )
-            refused.update(filter(None, into.refused))
-            tick(len(batch))
-        return counts, refused
-
-    def _count_on_ray(self, found: Retained, batches: Sequence[range], tick: Callable[[int], None]):
-        from chorus.engine import ray_cluster as ray_engine
-
-        chunks = [found.take(batch) for batch in batches]
-        options = self._options
-        return ray_engine.counted(self.space(), chunks, tick, options.ray_address, options.device)
-
-    def space(self) -> CanonicalSpace:
-        """The canonical space of the preset, with the whole-body cluster before its parts."""
-        if self._space is None:
-            from chorus.body.loading import load_body
-            from chorus.occupancy.canonical import canonical_space
-            from chorus.occupancy.regions import Part, parts
-
-            self._space = canonical_space(
-                load_body(self._options.body, self._options.imports_dir),
-                self._settings,
-                cache_dir=self._options.imports_dir / "cache",
-                clusters=(Part(WHOLE), *parts(self._settings.parts)),
-                threads=self._options.worker_count,
-            )
-        return self._space
+        return not self._options.fresh and is_stored(folder, self._record(digest, 0))
 
     def _write(
         self,
@@ -283,7 +314,7 @@ class Aggregator:
                 part=part,
                 body=body,
                 metadata={
-                    "name": self.name,
+                    "name": self._kind.name,
                     "settings": record["settings"],
                     "samples": samples,
                     "members": int(counted.members.sum()),
@@ -294,25 +325,37 @@ class Aggregator:
         store(self._options.tree, folder, distributions, record)
 
 
-def _ignore(count: int) -> None:
-    del count
+def count_chunk(space: CanonicalSpace, chunk: Retained, device: str) -> Counted:
+    """The counts of some samples."""
+    from chorus.occupancy.accumulate import accumulate
+
+    into = accumulate(space, views(chunk, range(len(chunk))), device=device)
+    return Counted(into.counts, Counter(filter(None, into.refused)))
+
+
+def add_counts(one: Counted, other: Counted) -> Counted:
+    """The counts of two sets of samples together."""
+    counts = {part: counts + other.counts[part] for part, counts in one.counts.items()}
+    return Counted(counts, one.refused + other.refused)
 
 
 def _counts(folder: Path) -> dict[str, BinCounts]:
     return {part: distribution.counts for part, distribution in load(folder).items()}
 
 
-def views(found: Retained, batch: Sequence[int]):
-    """The `occupancy.views.Views` of some of the retained samples."""
+def views(samples: Retained, batch: Sequence[int]) -> Views:
+    """Some of the retained samples; an object's mask is the union of its category's instances."""
+    from chorus.occupancy.mask_bits import of_counts
     from chorus.occupancy.views import Views
 
-    arrays = ([values[at] for at in batch] for values in (found.pose, found.R, found.t, found.K))
-    return Views.of(*arrays, [found.object_mask(at) for at in batch])
+    columns = (samples.pose, samples.R, samples.t, samples.K)
+    arrays = ([values[at] for at in batch] for values in columns)
+    return Views.of(*arrays, [of_counts(*samples.mask[at]) for at in batch])
 
 
 def _nothing_retained(label: str, rules: Sequence[int], samples: Iterable[Retained]) -> str:
     dropped = sum((one.dropped for one in samples), start=Counter())
-    common = dropped.most_common(_REASONS_TOLD)
+    common = dropped.most_common(_REASONS)
     counted = ", ".join(f"{count} {reason}" for reason, count in common)
     others = dropped.total() - sum(count for _, count in common)
     more = f", and {others} others" if others else ""

@@ -1,4 +1,4 @@
-"""`chorus calibrate`: retained persons → pinhole cameras in their body frame (SPEC 6)."""
+"""`chorus calibrate`: retained persons → pinhole cameras in their body frame (docs/method.md 6)."""
 
 from __future__ import annotations
 
@@ -11,37 +11,33 @@ import numpy as np
 
 from chorus.body.skeleton import KINEMATIC
 from chorus.calibration.settings import CalibrationSettings
-from chorus.engine.command_result import Progress, Report, run_table_stage
+from chorus.engine.command_result import CommandResult
 from chorus.engine.loop import Outcome, Sample, Stage
+from chorus.engine.progress import Progress
+from chorus.engine.table_stage import run_table_stage
 from chorus.engine.torch_threads import one_torch_thread
-from chorus.errors import BadInput
-from chorus.filtering.rules import RULES
+from chorus.pipeline import step
 from chorus.records.keys import ShardKey
+from chorus.records.rows import ANY_RULE, only_person, person_array, retained
 from chorus.records.tables import read_settings
-from chorus.settings import RunOptions, resolve_device
-from chorus.stages.filter import retained
+from chorus.settings import (
+    BodyOptions,
+    DeviceOptions,
+    ImageTreeOptions,
+    SampleOptions,
+    TableOptions,
+    resolve_device,
+)
 
 if TYPE_CHECKING:
     from chorus.body.joint_sets import JointSource
 
-# Every sample that some rule retains gets a camera, so that `aggregate` may pick rules freely.
-ANY_RULE = tuple(range(1, len(RULES) + 1))
-
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options(DeviceOptions, BodyOptions, TableOptions, ImageTreeOptions, SampleOptions):
     """Anchor a perspective camera to every person that some filter rule retains."""
 
     calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
-
-
-def only_person(humans: dict) -> dict:
-    """The single person of a retained sample's humans row. Raises BadInput if there is another."""
-    if len(humans["persons"]) != 1:
-        raise BadInput(
-            f"retained with {len(humans['persons'])} persons in humans; run humans again"
-        )
-    return humans["persons"][0]
 
 
 class CalibrationWorker:
@@ -95,18 +91,18 @@ class CalibrationWorker:
         def tensor(values: Sequence) -> torch.Tensor:
             return torch.as_tensor(np.array(values, np.float32), device=self._device)
 
-        pose = tensor([p["pose"] for p in persons]).view(-1, 24, 3)
+        pose = tensor([person_array(person, "pose") for person in persons])
         rotation = roma.rotvec_to_rotmat(pose[:, 0])
         pose[:, 0] = 0
         with one_torch_thread():
-            found = calibrate(
+            solved = calibrate(
                 source.posed_joints(pose),
-                tensor([p["joints"] for p in persons]).view(-1, 24, 2),
+                tensor([person_array(person, "joints") for person in persons]),
                 rotation,
                 tensor([[image["width"], image["height"]] for image in images]),
                 settings=self._settings,
             )
-        numbers = {n: getattr(found, n).cpu().numpy() for n in ("R", "t", "K", "residual")}
+        numbers = {n: getattr(solved, n).cpu().numpy() for n in ("R", "t", "K", "residual")}
         return [
             Outcome(skipped=f"camera: {failure}")
             if failure and failure != NOT_CONVERGED
@@ -114,25 +110,28 @@ class CalibrationWorker:
                 {
                     **{name: numbers[name][at].ravel().tolist() for name in ("R", "t", "K")},
                     "residual": float(numbers["residual"][at]),
-                    "converged": bool(found.converged[at]),
-                    "iterations": int(found.iterations[at]),
+                    "converged": bool(solved.converged[at]),
+                    "iterations": int(solved.iterations[at]),
                 }
             )
-            for at, failure in enumerate(found.failure)
+            for at, failure in enumerate(solved.failure)
         ]
 
 
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """Calibrate what is missing."""
     shards = options.tree.shards(
         "filtered", options.models.model_key, options.categories, options.prompts
     )
     stage = Stage(
-        name="calibrate",
-        output="filtered_cameras",
-        inputs=("filtered", "humans", "images"),
+        step("calibrate"),
         settings={"body": options.body_name, **options.calibration.recorded()},
         make_worker=functools.partial(CalibrationWorker, options),
+        columns={
+            "filtered": ("verdicts",),
+            "humans": ("persons.pose", "persons.joints"),
+            "images": ("width", "height"),
+        },
         batch_size=256,
         processes=False,
     )

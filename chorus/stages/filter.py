@@ -1,4 +1,4 @@
-"""`chorus filter`: a verdict with a reason for every sample, under all fifteen rules (SPEC 5)."""
+"""`chorus filter`: a verdict with a reason for every sample, under all rules (docs/method.md 5)."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import functools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
-import numpy as np
-
-from chorus.engine.command_result import Progress, Report, run_table_stage
+from chorus.engine.command_result import CommandResult
 from chorus.engine.loop import Outcome, Sample, Stage
+from chorus.engine.progress import Progress
+from chorus.engine.table_stage import run_table_stage
 from chorus.filtering.rules import DEFAULT_RULE
-from chorus.filtering.verdicts import RETAINED, FilterSettings, judge
-from chorus.records.tables import DONE, read_table
-from chorus.settings import RunOptions
+from chorus.filtering.verdicts import FilterSettings, judge
+from chorus.pipeline import step
+from chorus.records.rows import boxes_of, keypoints_of, retained
+from chorus.records.tables import read_table
+from chorus.settings import SampleOptions, TableOptions
 from chorus.vocabulary import strip_demo
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options(TableOptions, SampleOptions):
     """Judge every sample under all filter rules; `aggregate` picks the rules it uses."""
 
     thresholds: FilterSettings = field(default_factory=FilterSettings)
@@ -36,11 +38,10 @@ class FilterWorker:
 
     def _judge(self, sample: Sample) -> Outcome:
         detections = sample.inputs["segmentations"]["detections"]
-        persons = sample.inputs["human_kps"]["persons"]
         verdict = judge(
-            [d["label"] for d in detections],
-            np.array([d["box"] for d in detections], np.float32).reshape(-1, 4),
-            np.array([p["keypoints"] for p in persons], np.float32).reshape(-1, 17, 3),
+            [detection["label"] for detection in detections],
+            boxes_of(detections),
+            keypoints_of(sample.inputs["human_kps"]["persons"]),
             strip_demo(sample.key.category),
             self._settings,
         )
@@ -53,31 +54,28 @@ class FilterWorker:
         )
 
 
-def retained(row: dict, rules: Sequence[int]) -> bool:
-    """Whether a row of the `filtered` table is retained by any of the numbered rules."""
-    return row["status"] == DONE and any(row["verdicts"][n - 1] == RETAINED for n in rules)
-
-
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """Judge what is missing; the summary counts what the default rule retains."""
     tree = options.tree
     shards = tree.shards(
         "segmentations", options.models.model_key, options.categories, options.prompts
     )
     stage = Stage(
-        name="filter",
-        output="filtered",
-        inputs=("segmentations", "human_kps"),
+        step("filter"),
         settings=asdict(options.thresholds),
         make_worker=functools.partial(FilterWorker, options.thresholds),
+        columns={
+            "segmentations": ("detections.label", "detections.box"),
+            "human_kps": ("persons.keypoints",),
+        },
         processes=False,
     )
-    report = run_table_stage(stage, options, shards, progress)
+    result = run_table_stage(stage, options, shards, progress)
     paths = [path for shard in shards if (path := tree.table("filtered", shard)).is_file()]
     kept = total = 0
     for path in paths:
         rows = read_table(path, "filtered", columns=("verdicts",)).rows.values()
         kept += sum(retained(row, [DEFAULT_RULE]) for row in rows)
         total += len(rows)
-    report.line += f"; rule {DEFAULT_RULE} retains {kept} of {total}"
-    return report
+    result.line += f"; rule {DEFAULT_RULE} retains {kept} of {total}"
+    return result

@@ -1,4 +1,4 @@
-"""`chorus images`: prompts x augprompts → generated images (SPEC 2)."""
+"""`chorus images`: prompts x augprompts → generated images (docs/method.md 2)."""
 
 from __future__ import annotations
 
@@ -9,28 +9,41 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chorus.engine.command_result import Progress, Report, run_table_stage
+from chorus.engine.command_result import CommandResult
 from chorus.engine.loop import Outcome, Sample, Stage
+from chorus.engine.progress import Progress
+from chorus.engine.table_stage import run_table_stage
 from chorus.errors import BadInput, ChorusError, unknown_name
 from chorus.files import atomic_write
 from chorus.generation.augprompts import AugpromptTable, full_text, read_augprompts
 from chorus.generation.diffusion_settings import DiffusionSettings
 from chorus.generation.image_files import SUFFIXES, ImageFormat, encode
 from chorus.generation.prompts import find_prompt_file, prompt_categories, read_prompts
-from chorus.models import choice as adapters
-from chorus.records.keys import ShardKey, sample_seed
+from chorus.pipeline import step
+from chorus.records.keys import TOTAL, ShardKey, sample_seed
 from chorus.records.results_tree import ResultsTree
-from chorus.records.tables import SCHEMAS
-from chorus.settings import RunOptions
+from chorus.records.schemas import SCHEMAS
+from chorus.settings import (
+    BodyOptions,
+    DeviceOptions,
+    ImageTreeOptions,
+    SampleOptions,
+    SeedOptions,
+    TableOptions,
+    resolve_device,
+)
+from chorus.vocabulary import strip_demo
 
 if TYPE_CHECKING:
-    from chorus.generation.protocols import GeneratedImage, ImageRequest
+    from chorus.generation.protocols import GeneratedImage, ImageModel, ImageRequest
 
 _ENCODING_THREADS = 2
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options(
+    SeedOptions, DeviceOptions, BodyOptions, TableOptions, ImageTreeOptions, SampleOptions
+):
     """Generate images for every prompt and augprompt of the categories."""
 
     num_batch_per_augprompt: int = 20
@@ -64,6 +77,18 @@ class Options(RunOptions):
         return ResultsTree(self.results_dir, self.save_dir or self.image_dir)
 
 
+def load_image_model(options: Options) -> ImageModel:
+    """The text-to-image model that the options choose."""
+    model = options.model("image_model")
+    if model.is_synthetic:
+        from chorus.body.loading import load_body
+
+        body = load_body(options.body, options.imports_dir)
+        return model.load(options.imports_dir, options.device, body=body)
+    device = resolve_device(options.device)
+    return model.load(options.imports_dir, device, settings=options.diffusion)
+
+
 class ImageWorker:
     """Generates images, writes their files and describes them."""
 
@@ -71,8 +96,8 @@ class ImageWorker:
         self._tree = options.tree
         self._seed = options.seed
         self._format = options.image_format
-        self._model_name = adapters.chosen("image_model", options)
-        self._model = adapters.image_model(options)
+        self._model_name = options.model("image_model").text
+        self._model = load_image_model(options)
         self._threads = ThreadPoolExecutor(_ENCODING_THREADS, thread_name_prefix="encode")
 
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
@@ -124,6 +149,20 @@ def _truth_columns(truth: dict | None) -> dict | None:
     return None if truth is None else {name: truth[name] for name in columns}
 
 
+def unusable_prompt(options: Options, category: str, prompt: str) -> str:
+    """Why the image model cannot show a prompt, empty if it can."""
+    if prompt == TOTAL:
+        return f"{category}: a prompt may not be called {TOTAL!r}, which names the total's results."
+    if options.model("image_model").is_synthetic:
+        from chorus.synthetic.world.interactions import find_interaction
+
+        try:
+            find_interaction(strip_demo(category), prompt)
+        except ChorusError as error:
+            return f"{category}: {error}"
+    return ""
+
+
 def plan(options: Options) -> tuple[list[ShardKey], list[str], list[str]]:
     """The shards to fill, problems of categories left out, and notes on prompts left out."""
     if options.prompt_dir.exists() and not options.prompt_dir.is_dir():
@@ -140,14 +179,14 @@ def plan(options: Options) -> tuple[list[ShardKey], list[str], list[str]]:
     path = options.augprompts_path
     augprompts = read_augprompts(path) if path else AugpromptTable()
     augprompts = augprompts.without(options.augprompts_not_to_use)
-    shards, problems, notes, found = [], [], [], set()
+    shards, problems, notes, known = [], [], [], set()
     for category in categories:
         try:
             for prompt in read_prompts(find_prompt_file(options.prompt_dir, category)):
-                found.add(prompt)
+                known.add(prompt)
                 if options.prompts and prompt not in options.prompts:
                     continue
-                if note := adapters.unusable_prompt(options, category, prompt):
+                if note := unusable_prompt(options, category, prompt):
                     notes.append(note)
                     continue
                 shards += [
@@ -161,8 +200,8 @@ def plan(options: Options) -> tuple[list[ShardKey], list[str], list[str]]:
     notes = list(dict.fromkeys(notes))  # all prompts of a category may have the same
     if not problems:
         for prompt in options.prompts:
-            if prompt not in found:
-                raise unknown_name(f"prompt in {options.prompt_dir}:", prompt, found)
+            if prompt not in known:
+                raise unknown_name(f"prompt in {options.prompt_dir}:", prompt, known)
     if not shards:
         raise BadInput(" ".join(problems + notes))
     return shards, problems, notes
@@ -170,34 +209,34 @@ def plan(options: Options) -> tuple[list[ShardKey], list[str], list[str]]:
 
 def settings_of(options: Options) -> dict[str, Any]:
     """What the table keeps of how its images were made."""
-    if adapters.is_synthetic("image_model", options):
-        model = {"body": options.body_name}
+    model = options.model("image_model")
+    if model.is_synthetic:
+        own = {"body": options.body_name}
     else:
-        model = {"diffusion": options.diffusion.of_the_image}
+        own = {"diffusion": options.diffusion.of_the_image}
     return {
-        **adapters.model_settings("image_model", options),
+        **model.recorded(),
         "image_format": options.image_format,
         "seed": options.seed,
-        **model,
+        **own,
     }
 
 
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """Generate what is missing. Rerunning with more batches adds images to what exists."""
-    adapters.check("image_model", options)
+    model = options.model("image_model")
+    model.check(options.imports_dir)
     shards, problems, notes = plan(options)
-    synthetic = adapters.is_synthetic("image_model", options)
     stage = Stage(
-        name="images",
-        output="images",
-        side_output="synthetic_truth" if synthetic else "",
+        step("images"),
+        side=model.is_synthetic,
         settings=settings_of(options),
         make_worker=functools.partial(ImageWorker, options),
         count=options.num_batch_per_augprompt * options.batch_size,
         batch_size=options.batch_size,
-        processes=synthetic,
+        processes=model.is_synthetic,
     )
-    report = run_table_stage(stage, options, shards, progress)
-    report.problems[:0] = problems + notes
-    report.ok = report.ok and not problems
-    return report
+    result = run_table_stage(stage, options, shards, progress)
+    result.problems[:0] = problems + notes
+    result.ok = result.ok and not problems
+    return result

@@ -1,33 +1,33 @@
-"""`chorus keypoints`: person boxes → 17 COCO keypoints with confidences (SPEC 4)."""
+"""`chorus keypoints`: person boxes → 17 COCO keypoints with confidences (docs/method.md 4)."""
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from chorus.engine.command_result import Progress, Report, run_table_stage
+from chorus.engine.command_result import CommandResult
 from chorus.engine.loop import Outcome, Stage
-from chorus.engine.person_worker import PersonWorker
-from chorus.models import choice as adapters
+from chorus.engine.perception import PerceptionOptions, PersonWorker, run_perception_stage
+from chorus.engine.progress import Progress
+from chorus.perception.protocols import KeypointDetector
+from chorus.pipeline import step
 from chorus.records.image_files import check_images_are_kept
-from chorus.settings import RunOptions
-from chorus.synthetic.perceive.noise_settings import NoiseSettings
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options(PerceptionOptions):
     """Detect 2D keypoints of every detected person."""
 
     keypoint_model: str | None = None
     """NAME or NAME:SOURCE (chorus doctor lists them); the profile's if left out."""
-    noise: NoiseSettings = field(default_factory=NoiseSettings)
 
 
 def make_worker(options: Options) -> PersonWorker[np.ndarray]:
     """The worker that detects keypoints."""
-    return PersonWorker(options.tree, adapters.keypoint_detector(options).detect, _outcome)
+    detector: KeypointDetector = options.load("keypoint_model", synthetic={}, others={})
+    return PersonWorker(options.tree, detector.detect, _outcome)
 
 
 def _outcome(boxes: np.ndarray, keypoints: np.ndarray) -> Outcome:
@@ -38,19 +38,17 @@ def _outcome(boxes: np.ndarray, keypoints: np.ndarray) -> Outcome:
     return Outcome({"persons": persons})
 
 
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """Detect what is missing."""
-    adapters.check("keypoint_model", options)
-    shards = options.tree.shards(
-        "segmentations", options.models.model_key, options.categories, options.prompts
-    )
+    model = options.model("keypoint_model")
+    model.check(options.imports_dir)
+    shards = options.shards_of("segmentations")
     stage = Stage(
-        name="keypoints",
-        output="human_kps",
-        inputs=("images", "segmentations"),
-        settings=adapters.settings_of("keypoint_model", options),
+        step("keypoints"),
+        settings=options.recorded("keypoint_model"),
         make_worker=functools.partial(make_worker, options),
-        processes=adapters.is_synthetic("keypoint_model", options),
+        columns={"segmentations": ("detections.label", "detections.box")},
+        processes=model.is_synthetic,
         check_overwrite=check_images_are_kept,
     )
-    return run_table_stage(stage, options, shards, progress)
+    return run_perception_stage(stage, options, "keypoint_model", shards, progress)

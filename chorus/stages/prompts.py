@@ -1,4 +1,4 @@
-"""`chorus prompts`: categories → prompt files (SPEC 1)."""
+"""`chorus prompts`: categories → prompt files (docs/method.md 1)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from chorus.engine.command_result import Progress, Report
+from chorus.engine.command_result import CommandResult
+from chorus.engine.progress import Progress, progress_bar
 from chorus.errors import BadInput, ChorusError
 from chorus.generation import language_model
 from chorus.generation.openai_client import (
@@ -26,18 +27,18 @@ from chorus.generation.prompts import (
 )
 from chorus.generation.replies import Replies, replies_file
 from chorus.generation.templates import sentences
-from chorus.settings import RunOptions
+from chorus.settings import CategoryOptions, ProfileOptions, RedoOptions, SeedOptions
 from chorus.vocabulary import resolve_category, strip_demo
 
 log = logging.getLogger(__name__)
 
-PAPER_MODEL = "gpt-3.5-turbo"  # SPEC 1; it knows no structured output
+PAPER_MODEL = "gpt-3.5-turbo"  # docs/method.md 1; it knows no structured output
 
 Provider = Literal["synthetic", "template", "openai"]
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options(SeedOptions, RedoOptions, ProfileOptions, CategoryOptions):
     """Write a prompt file, <save_dir>/<category>.txt, for every category."""
 
     save_dir: Path = Path("prompts/demo")
@@ -72,11 +73,6 @@ class Options(RunOptions):
     def source(self) -> str:
         """The provider to use."""
         return self.provider or self.models.prompts
-
-    @property
-    def fresh(self) -> bool:
-        """Whether everything is made again."""
-        return self.overwrite or not self.skip_done
 
 
 @dataclass(frozen=True)
@@ -142,8 +138,8 @@ class LanguageModel:
             if record is None:
                 record = self._complete(request)
                 replies.add(request, record)
-            if told := record.get("structured_refused"):
-                raise StructuredRefused(told)
+            if refusal := record.get("structured_refused"):
+                raise StructuredRefused(refusal)
             return replace(reply_of(record), kept=kept)
 
         return language_model.ask(task, reply, structured=self._structured)
@@ -176,7 +172,7 @@ def _provider(options: Options) -> Callable[[str], Made]:
     return offer
 
 
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """Write the missing prompt files; an existing file is kept unless --overwrite is given.
 
     A category that fails leaves the others alone; what is good of its prompts is written.
@@ -187,32 +183,33 @@ def run(options: Options, progress: Progress = None) -> Report:
     categories = list(dict.fromkeys(options.categories))
     written = kept = 0
     problems: list[str] = []
-    bar = progress(categories, desc="prompts", unit="category") if progress else categories
-    for number, category in enumerate(bar, start=1):
-        path = prompt_file(options.save_dir, category)
-        try:
-            if path.is_file() and not options.fresh:
-                read_prompts(path)  # a malformed file shall be heard of now
-                kept += 1
+    with progress_bar(progress, len(categories), "prompts", "category") as advance:
+        for number, category in enumerate(categories, start=1):
+            advance(1)
+            path = prompt_file(options.save_dir, category)
+            try:
+                if path.is_file() and not options.fresh:
+                    read_prompts(path)  # a malformed file shall be heard of now
+                    kept += 1
+                    continue
+                made = provider(category)
+            except BadInput as error:
+                if len(categories) == 1:
+                    raise
+                problems.append(str(error))
                 continue
-            made = provider(category)
-        except BadInput as error:
-            if len(categories) == 1:
-                raise
-            problems.append(str(error))
-            continue
-        if made.prompts:
-            write_prompts(path, made.prompts)
-            written += 1
-        elif made.end and not (written or kept or problems):
-            raise made.end
-        if made.problem:
-            kept_what = f" The good ones are in {path}; --overwrite asks anew."
-            problems.append(made.problem + (kept_what if made.prompts else ""))
-        if made.end:
-            if left := categories[number:]:
-                problems.append(f"not asked for any more: {', '.join(left)}.")
-            break
+            if made.prompts:
+                write_prompts(path, made.prompts)
+                written += 1
+            elif made.end and not (written or kept or problems):
+                raise made.end
+            if made.problem:
+                kept_what = f" The good ones are in {path}; --overwrite asks anew."
+                problems.append(made.problem + (kept_what if made.prompts else ""))
+            if made.end:
+                if left := categories[number:]:
+                    problems.append(f"not asked for any more: {', '.join(left)}.")
+                break
     already = f", {kept} already there" if kept else ""
     line = f"prompts: {written} files written{already} → {options.save_dir}"
-    return Report(line, problems, ok=not problems)
+    return CommandResult(line, problems, ok=not problems)

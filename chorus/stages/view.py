@@ -15,16 +15,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from chorus.engine.command_result import Progress, Report
+from chorus.engine.command_result import CommandResult
 from chorus.engine.processes import in_processes
+from chorus.engine.progress import Progress, progress_bar
 from chorus.errors import BadInput
 from chorus.files import atomic_write, display_name, portable_name, replacing
-from chorus.filtering.rules import DEFAULT_RULE, parse_combination
+from chorus.filtering.rules import parse_combination
 from chorus.records import aggregations
 from chorus.records.keys import TOTAL, ShardKey
-from chorus.settings import RunOptions
+from chorus.settings import (
+    AggregationOptions,
+    BodyOptions,
+    ImageTreeOptions,
+    PromptOptions,
+    RedoOptions,
+    WorkerOptions,
+)
 from chorus.viewing.made_from import remembered
-from chorus.viewing.sheet import SHEET_TABLES, write_sheet
+from chorus.viewing.sheet import SHEET_TABLES, SheetSettings, write_sheet
 
 if TYPE_CHECKING:
     from chorus.occupancy.distribution import Distribution
@@ -38,13 +46,11 @@ _PAGE_VERSION = 5
 
 
 @dataclass(frozen=True)
-class Options(RunOptions):
+class Options(
+    WorkerOptions, BodyOptions, RedoOptions, AggregationOptions, ImageTreeOptions, PromptOptions
+):
     """Draw distributions and the images they were learned from."""
 
-    aggr_setting_names: tuple[str, ...] = ("qual:demo",)
-    """Aggregation presets whose results are drawn."""
-    filter_setting_nums: tuple[str, ...] = (str(DEFAULT_RULE),)
-    """Filter rules whose results are drawn, e.g. 3 or "7,8"."""
     save_dir: Path | None = None
     """Collect everything here; a folder per category if there are several."""
     renderer: Literal["cpu", "gl"] = "cpu"
@@ -62,32 +68,32 @@ class Drawing(NamedTuple):
         return self.folder / f"{self.part}{suffix}"
 
 
-def run(options: Options, progress: Progress = None) -> Report:
+def run(options: Options, progress: Progress = None) -> CommandResult:
     """Draw what is missing or older than its distribution, then write the pages."""
     started = time.monotonic()
-    report = Report("")
-    found = _collect(options, report.problems)
+    report = CommandResult("")
+    names = [kind.name for kind in options.kinds()]
+    found = _collect(options, names, report.problems)
     if not found:
         raise BadInput(
-            f"no aggregation {', '.join(options.aggr_setting_names)} (filter "
-            f"{' '.join(options.filter_setting_nums)}) in {options.tree.folder('aggregations')}; "
-            "run aggregate first, with --aggr_setting_names of the same presets."
+            f"no aggregation {', '.join(names)} of what is asked for in "
+            f"{options.tree.folder('aggregations')}; run aggregate first, with "
+            "--aggr_setting_names of the same presets."
         )
     drawn, total, pages = 0, sum(map(len, found.values())), []
-    bar = progress(total=total, desc="view", unit="distribution") if progress else None
-    for (category, name), group in found.items():
-        try:
-            with aggregations.category_lock(options.tree, options.models.model_key, category, name):
-                stale = [d for d in group if options.overwrite or not _is_drawn(d)]
-                for _ in _draw_all(options, stale):
-                    if bar is not None:
-                        bar.update(1)
-                pages.append(_page(options, category, name, group, len(found) > 1))
-                drawn += len(stale)
-        except BadInput as error:
-            report.problems.append(str(error))
-    if bar is not None:
-        bar.close()
+    with progress_bar(progress, total, "view", "distribution") as advance:
+        for (category, name), group in found.items():
+            try:
+                with aggregations.category_lock(
+                    options.tree, options.models.model_key, category, name
+                ):
+                    stale = [d for d in group if options.fresh or not _is_drawn(d)]
+                    for _ in _draw_all(options, stale):
+                        advance(1)
+                    pages.append(_page(options, category, name, group, len(found) > 1))
+                    drawn += len(stale)
+            except BadInput as error:
+                report.problems.append(str(error))
     already = f", {total - drawn} already there" if drawn < total else ""
     seconds = time.monotonic() - started
     where = ", ".join(map(str, pages))
@@ -97,17 +103,14 @@ def run(options: Options, progress: Progress = None) -> Report:
     return report
 
 
-def _collect(options: Options, problems: list[str]) -> dict[tuple[str, str], list[Drawing]]:
+def _collect(
+    options: Options, names: Sequence[str], problems: list[str]
+) -> dict[tuple[str, str], list[Drawing]]:
     """Drawings by (category, aggregation name), prompts in order and the total last.
 
     What is wrong with a folder is added to `problems`, and the others are drawn.
     """
     tree, model = options.tree, options.models.model_key
-    names = [
-        aggregations.aggregation_name(parse_combination(rules), preset)
-        for preset in options.aggr_setting_names
-        for rules in options.filter_setting_nums
-    ]
     found: dict[tuple[str, str], list[Drawing]] = {}
     for category, prompts in sorted(_prompts(options).items()):
         for name in names:
@@ -238,7 +241,7 @@ def _page(
     nothing that they show has changed; the page's path."""
     from chorus.occupancy.distribution import Distribution
 
-    rules = parse_combination(name[len("filter(") : name.index(")")])
+    rules = parse_combination(aggregations.parsed_name(name)[0])
     total = options.tree.aggregation(options.models.model_key, category, TOTAL, name)
     folder = options.save_dir or (total if total.is_dir() else group[-1].folder)
     if options.save_dir is not None and several:
@@ -263,15 +266,18 @@ def _page(
         sheets.append(("Images and verdicts", folder / "contact_sheet.png"))
     made_from = _made_from(options, group, shown)
     whole = all(path.is_file() for path in (*stills, *turntables, *(file for _, file in sheets)))
-    if whole and not options.overwrite and remembered(page) == made_from:
+    if whole and not options.fresh and remembered(page) == made_from:
         return page
+    from chorus.body.loading import load_body
     from chorus.viewing.distribution_page import Gallery, write_page
 
     for file, copy in copies:
         with replacing(copy) as temporary:
             shutil.copyfile(file, temporary)
     if sheets:
-        write_sheet(options, category, rules, sheets[0][1], options.renderer)
+        about = SheetSettings(options.tree, options.models.model_key, options.prompts, rules)
+        body = load_body(options.body, options.imports_dir)
+        write_sheet(about, category, body, sheets[0][1], options.renderer)
     return write_page(
         page,
         [displayed(distribution) for distribution in distributions],

@@ -7,20 +7,15 @@ from typing import Any
 
 from chorus.calibration.settings import Anchoring
 from chorus.filtering.rules import DEFAULT_RULE
+from chorus.pipeline import main_tables, sources
 from chorus.records.aggregations import aggregation_name
 from chorus.synthetic.perceive.noise_settings import NoiseSettings
 
 FULL = "full-method"
 """The ablation that changes nothing; the others are compared with it."""
 
-MADE_FROM = {
-    "segmentations": (),
-    "humans": ("segmentations",),
-    "human_kps": ("segmentations",),
-    "filtered": ("segmentations", "human_kps"),
-    "filtered_cameras": ("humans", "filtered"),
-}
-"""Tables that an ablation may make itself, in order, with those of them that each is made from."""
+CHANGEABLE = tuple(table for table in main_tables() if table != "images")
+"""Tables that an ablation may make itself, in order."""
 
 NOISE_OF = {
     **dict.fromkeys(
@@ -71,10 +66,10 @@ class Ablation:
             changed |= {"humans", "filtered"}
         if self.anchoring != "perspective":
             changed.add("filtered_cameras")
-        for table, inputs in MADE_FROM.items():
-            if changed.intersection(inputs):
+        for table in CHANGEABLE:
+            if changed.intersection(sources(table)):
                 changed.add(table)
-        return tuple(table for table in MADE_FROM if table in changed)
+        return tuple(table for table in CHANGEABLE if table in changed)
 
     def recorded(self) -> dict[str, Any]:
         """All that its results depend on, as they record it."""

@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chorus.commands.ablation.definitions import ABLATIONS, FULL
-from chorus.commands.testset import shard_of
+from chorus.commands.ablation.trees import AblationOptions
 from chorus.commands.truth import known_scenes
-from chorus.engine.command_result import Progress
+from chorus.engine.progress import Progress, progress_bar
 from chorus.engine.torch_threads import one_torch_thread
 from chorus.errors import BadInput
-from chorus.evaluation.result_files import MAKES
+from chorus.evaluation.labelled_sets import table_of, usual_set
 from chorus.occupancy.presets import preset
 from chorus.records.aggregations import WHOLE, load
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
-from chorus.settings import RunOptions
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from chorus.evaluation.labelled_images import LabelledImage
     from chorus.evaluation.pap import PreparedImage
     from chorus.evaluation.truth_scores import TrueOccupancy
     from chorus.occupancy.distribution import Distribution
@@ -34,24 +34,12 @@ if TYPE_CHECKING:
 _FULL_BODY = "fullbody"
 
 
-def test_table(tree: ResultsTree, category: str, profile: str) -> Path:
-    """The table of a category's test images; BadInput, naming the command, if there is none."""
-    tested_on = "synthetic" if profile == "synthetic" else "coco-eft-val"
-    path = tree.table("test_set", shard_of(tested_on, category))
-    if not path.is_file():
-        raise BadInput(
-            f"{category}: {tested_on} has no test images of it ({path} is missing); run "
-            f"{MAKES[tested_on]} first."
-        )
-    return path
-
-
-class Examiner:
+class AblationScorer:
     """Scores distributions of one category; the space that truths live in is the full method's."""
 
     def __init__(
         self,
-        options: RunOptions,
+        options: AblationOptions,
         category: str,
         shards: Sequence[ShardKey],
         progress: Progress,
@@ -67,7 +55,7 @@ class Examiner:
         self._body = load_body(options.body, options.imports_dir)
         self._settings = preset(ABLATIONS[FULL].preset)
         self._grid = VoxelGrid(self._settings.resolution, self._settings.side)
-        path = test_table(options.tree, category, options.profile)
+        path = table_of(options.tree, usual_set(options.profile), category)
         self._images = read_test_set(path, self._body)
         self._prepared: dict[str, list[PreparedImage]] = {}
         self._truths = self._known(shards) if options.profile == "synthetic" else {}
@@ -97,24 +85,18 @@ class Examiner:
     def _prepare(self, field: Distribution, settings) -> list[PreparedImage]:
         from chorus.evaluation.pap import prepare
 
-        def one(image):
+        def prepared(image: LabelledImage) -> PreparedImage:
             ready = prepare(image, self._body, field.grid, settings, canonical=field.canonical)
-            if bar is not None:
-                bar.update(1)
+            advance(1)
             return ready
 
         label = f"test images of {self._category}, {settings.metric}"
-        bar = (
-            self._progress(total=len(self._images), desc=label, unit="image")
-            if self._progress
-            else None
-        )
-        try:
-            with one_torch_thread(), ThreadPoolExecutor(self._options.worker_count) as pool:
-                return list(pool.map(one, self._images))
-        finally:
-            if bar is not None:
-                bar.close()
+        with (
+            progress_bar(self._progress, len(self._images), label, "image") as advance,
+            one_torch_thread(),
+            ThreadPoolExecutor(self._options.worker_count) as pool,
+        ):
+            return list(pool.map(prepared, self._images))
 
     def _known(self, shards: Sequence[ShardKey]) -> dict[str, TrueOccupancy]:
         """The true occupancy of every prompt of the shards."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chorus.commands.ablation.definitions import ABLATIONS, FULL
-from chorus.commands.status import format_table
+from chorus.viewing.text_table import format_table
 
 Records = Mapping[str, Mapping[str, Any]]
 

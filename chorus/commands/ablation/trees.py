@@ -9,33 +9,48 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from chorus.calibration.settings import CalibrationSettings
-from chorus.commands.ablation.definitions import MADE_FROM, NOISE_OF, Ablation
-from chorus.engine.command_result import Progress, Report
-from chorus.engine.loop import difference
+from chorus.commands.ablation.definitions import CHANGEABLE, NOISE_OF, Ablation
+from chorus.engine.command_result import CommandResult
+from chorus.engine.progress import Progress
 from chorus.errors import BadInput, StaleResults
 from chorus.filtering.rules import RULES
 from chorus.filtering.verdicts import RETAINED, FilterSettings
+from chorus.geometry.boxes import iou
+from chorus.pipeline import main_tables, maker, sources
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
+from chorus.records.rows import ANY_RULE, boxes_of, retained
+from chorus.records.staleness import difference
 from chorus.records.tables import DONE, FAILED, Table, read_settings, read_table, write_table
-from chorus.settings import RunOptions
-from chorus.stages.calibrate import ANY_RULE
-from chorus.stages.filter import retained
+from chorus.settings import (
+    BodyOptions,
+    CategoryOptions,
+    DeviceOptions,
+    EngineOptions,
+    ImageTreeOptions,
+    OptionGroup,
+    RedoOptions,
+    SeedOptions,
+)
 from chorus.synthetic.perceive.noise_settings import NoiseSettings
 from chorus.vocabulary import PERSON
 
-COMMANDS = {
-    "images": "images",
-    "segmentations": "segment",
-    "humans": "humans",
-    "human_kps": "keypoints",
-    "filtered": "filter",
-    "filtered_cameras": "calibrate",
-}
-"""The command that makes each table."""
+
+@dataclass(frozen=True)
+class AblationOptions(
+    SeedOptions,
+    DeviceOptions,
+    BodyOptions,
+    EngineOptions,
+    RedoOptions,
+    ImageTreeOptions,
+    CategoryOptions,
+):
+    """What all ablations share."""
 
 
 def ablation_tree(base: ResultsTree, name: str, ablation: Ablation) -> ResultsTree:
@@ -51,7 +66,8 @@ def settings_of(tree: ResultsTree, shards: Iterable[ShardKey]) -> dict[str, dict
     """
     found: dict[str, dict[str, Any]] = {}
     for shard in shards:
-        for name, command in COMMANDS.items():
+        for name in main_tables():
+            command = maker(name).name
             path = tree.table(name, shard)
             if not path.is_file():
                 raise BadInput(f"{shard} has no {name} ({path} is missing); run chorus {command}.")
@@ -69,11 +85,11 @@ def settings_of(tree: ResultsTree, shards: Iterable[ShardKey]) -> dict[str, dict
 def make_table(
     table: str,
     ablation: Ablation,
-    options: RunOptions,
+    options: AblationOptions,
     settings: dict[str, Any],
     shards: Sequence[ShardKey],
     progress: Progress,
-) -> Report:
+) -> CommandResult:
     """Bring one of an ablation's tables up to date for the options' categories.
 
     options: those of the ablation's tree. settings: what the main tree's table was made with, of
@@ -83,12 +99,12 @@ def make_table(
     if not ablation.filtering and table in ("humans", "filtered"):
         for shard in shards:
             _write_if_new(tree, shard, table, _UNFILTERED[table](tree.base, shard))
-        return Report("")
+        return CommandResult("")
     changed = _changed(table, ablation, settings)
-    if changed == settings and not options.overwrite:
+    if changed == settings and not options.fresh:
         for shard in shards:
             take_over(tree, shard, table)
-    module = importlib.import_module(f"chorus.stages.{COMMANDS[table]}")
+    module = importlib.import_module(maker(table).module)
     return module.run(_stage_options(module, table, options, changed), progress)
 
 
@@ -101,7 +117,7 @@ def take_over(tree: ResultsTree, shard: ShardKey, table: str) -> None:
     if path.is_file():
         return
     settings, inputs = dict(below.settings), []
-    for name in MADE_FROM[table]:
+    for name in sources(table, among=CHANGEABLE):
         settings[f"from {name}"] = read_settings(tree.table(name, shard))
         both = (read_table(one.table(name, shard), name).rows for one in (tree.base, tree))
         inputs.append((_TAKEN.get((table, name), _everything), *both))
@@ -144,35 +160,42 @@ def _changed(table: str, ablation: Ablation, settings: dict[str, Any]) -> dict[s
 
 
 def _stage_options(
-    module: Any, table: str, options: RunOptions, settings: dict[str, Any]
-) -> RunOptions:
-    """A stage's options from the settings that its table shall have."""
+    module: Any, table: str, options: AblationOptions, settings: dict[str, Any]
+) -> OptionGroup:
+    """A step's options from the settings that its table shall have."""
     own = {name: value for name, value in settings.items() if not name.startswith("from ")}
     if own.get("body", options.body_name) != options.body_name:
         raise StaleResults(
             f"{table} of {options.tree.base.root} were made with the body {own['body']!r}, not "
             f"{options.body_name!r}; give its file with --body."
         )
-    shared = {name: getattr(options, name) for name in RunOptions.__dataclass_fields__}
-    shared["seed"] = own.get("seed", options.seed)
+    more: dict[str, Any] = {"shard": None}  # whole categories are compared, whatever CHORUS_SHARD
     if table == "filtered":
-        return module.Options(**shared, thresholds=FilterSettings(**own))
-    if table == "filtered_cameras":
+        more["thresholds"] = FilterSettings(**own)
+    elif table == "filtered_cameras":
         own.pop("body")
-        return module.Options(**shared, calibration=CalibrationSettings(**own))
-    more = {name: own[name] for name in ("mode", "threshold") if name in own}
-    return module.Options(**shared, noise=NoiseSettings(**own["noise"]), **more)
+        more["calibration"] = CalibrationSettings(**own)
+    else:
+        more["noise"] = NoiseSettings(**own["noise"])
+        more |= {name: own[name] for name in ("mode", "threshold", "seed") if name in own}
+    return options.carried_to(module.Options, **more)
 
 
 def _unfiltered_humans(base: ResultsTree, shard: ShardKey) -> Table:
-    """The humans of a shard less all but the best-scored person of every image."""
+    """The humans of a shard less all but the best-scored person of every image.
+
+    Persons find their detection by its box: those that were too small to regress are missing.
+    """
     humans = read_table(base.table("humans", shard), "humans")
-    images = read_table(base.table("segmentations", shard), "segmentations").rows
+    columns = ("detections.label", "detections.score", "detections.box")
+    images = read_table(base.table("segmentations", shard), "segmentations", columns).rows
     rows = dict(humans.rows)
     for index, row in rows.items():
         if row["status"] == DONE and row["persons"]:
-            found = [d["score"] for d in images[index]["detections"] if d["label"] == PERSON]
-            best = max(range(len(found)), key=found.__getitem__)
+            detected = [d for d in images[index]["detections"] if d["label"] == PERSON]
+            overlap = iou(boxes_of(row["persons"])[:, None], boxes_of(detected)[None])
+            scores = [detected[at]["score"] for at in overlap.argmax(axis=1)]
+            best = max(range(len(scores)), key=scores.__getitem__)
             rows[index] = {**row, "persons": [row["persons"][best]]}
     return Table(shard, {**humans.settings, "persons": "best-scored"}, rows)
 

@@ -1,4 +1,4 @@
-"""The workers of `chorus import`: files of other programs → rows of our tables (SPEC 3, 4)."""
+"""The workers of `chorus import`: files of other programs → rows of our tables ."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from chorus.commands.importing.sources import PoseIndex, Shard
 from chorus.engine.loop import Outcome, Sample
 from chorus.errors import BadInput
 from chorus.files import atomic_write
+from chorus.perception.clean_up import clean_up
 from chorus.records.results_tree import ResultsTree
-from chorus.stages.segment import clean_up
+from chorus.records.rows import person_boxes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,10 +70,7 @@ class InstanceWorker:
         return [self._convert(self._shard.images[sample.key.index]) for sample in samples]
 
     def _convert(self, image: AnnotatedImage) -> Outcome:
-        rows = [
-            {"label": d.label, "score": d.score, "box": d.box.tolist(), "mask": d.mask}
-            for d in (instance.detection for instance in self._kept(image))
-        ]
+        rows = [instance.detection.row() for instance in self._kept(image)]
         return Outcome({"width": image.width, "height": image.height, "detections": rows})
 
     def _kept(self, image: AnnotatedImage) -> list[Instance]:
@@ -124,13 +122,11 @@ class PoseWorker:
     def _match(
         self, sample: Sample, poses: Sequence[RecordedPose], points: Tensor | None
     ) -> Outcome:
-        from chorus.engine.person_worker import person_boxes
         from chorus.perception.recorded_persons import persons_of
-        from chorus.stages.humans import person_row
 
         row = sample.inputs["images"]
         boxes = person_boxes(sample.inputs["segmentations"])
         persons = persons_of(poses, points, boxes, (row["width"], row["height"]), self._body)
         if None in persons:
             return Outcome(skipped=NO_POSE)
-        return Outcome({"persons": [person_row(person) for person in persons]})
+        return Outcome({"persons": [person.row() for person in persons]})

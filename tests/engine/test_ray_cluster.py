@@ -18,12 +18,14 @@ import pytest
 from chorus.engine import loop
 from chorus.engine.loop import Outcome, Stage
 from chorus.errors import BadInput, ChorusError, Unavailable
+from chorus.pipeline import Step
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
+from chorus.stages.aggregate import Counted, add_counts
 
 ray = pytest.importorskip("ray")
 
-from chorus.engine import ray_cluster as ray_engine  # noqa: E402
+from chorus.engine import ray_cluster  # noqa: E402
 
 BROKEN = -1  # among the numbers of a chunk
 SHARDS = [ShardKey("m", "chair", "A person sits on a chair", f"view {n}") for n in range(6)]
@@ -70,13 +72,15 @@ class PictureWorker:
 
 def run(tmp_path, name, spread, **worker):
     tree = ResultsTree(tmp_path / name)
-    stage = Stage("images", "images", {}, functools.partial(PictureWorker, **worker), count=20)
+    stage = Stage(
+        Step("images", writes=("images",)), {}, functools.partial(PictureWorker, **worker), count=20
+    )
     summary = loop.run(stage, tree, SHARDS, spread=spread)
     tables = [tree.table("images", shard) for shard in SHARDS]
     return summary, [path.read_bytes() if path.is_file() else None for path in tables]
 
 
-ON_RAY = functools.partial(ray_engine.pooled, address=None)
+ON_RAY = functools.partial(ray_cluster.pooled, address=None)
 
 
 def test_same_bytes_as_one_process(tmp_path):
@@ -93,7 +97,7 @@ def test_a_lost_workers_shard_is_done_again(tmp_path):
 
 
 def test_a_worker_lost_every_time_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(ray_engine, "_RETRIES", 0)
+    monkeypatch.setattr(ray_cluster, "_RETRIES", 0)
     with pytest.raises(ChorusError, match="lost 1 times over the same work"):
         run(tmp_path, "ray", ON_RAY, die_unless=tmp_path / "nowhere" / "never")
 
@@ -120,13 +124,19 @@ class Chunk:
         return len(self.numbers)
 
 
-def test_counts_are_merged_as_a_tree(monkeypatch):
-    monkeypatch.setattr(ray_engine, "_count", count_numbers)
+def map_reduce(chunks, work, advance=lambda _: None, device="cpu"):
+    where = {"address": None, "device": device}
+    return ray_cluster.map_reduce(
+        None, chunks, work, add_counts, name="aggregate", advance=advance, **where
+    )
+
+
+def test_counts_are_merged_as_a_tree():
     chunks = [Chunk(list(range(n, n + 5))) for n in range(0, 55, 5)]
     ticks = []
-    found = ray_engine.counted(None, chunks, ticks.append, None, "cpu")
-    assert found.counts["all"].tolist() == [sum(range(55)), 55]
-    assert found.refused == Counter({"odd": 27})
+    total = map_reduce(chunks, count_numbers, ticks.append)
+    assert total.counts["all"].tolist() == [sum(range(55)), 55]
+    assert total.refused == Counter({"odd": 27})
     assert sum(ticks) == 55
 
 
@@ -137,15 +147,14 @@ def count_numbers(space, chunk, device):
         time.sleep(300)
     odd = sum(number % 2 for number in chunk.numbers)
     numbers = np.array([sum(chunk.numbers), len(chunk.numbers)])
-    return len(chunk), ray_engine.Counted({"all": numbers}, Counter({"odd": odd}))
+    return Counted({"all": numbers}, Counter({"odd": odd}))
 
 
-def test_an_error_of_a_count_ends_the_others_at_once(monkeypatch):
-    monkeypatch.setattr(ray_engine, "_count", count_numbers)
+def test_an_error_of_a_count_ends_the_others_at_once():
     chunks = [Chunk([n, BROKEN]) for n in (1, BROKEN, 2)]
     started = time.monotonic()
     with pytest.raises(BadInput, match="cannot be counted"):
-        ray_engine.counted(None, chunks, lambda _: None, None, "cpu")
+        map_reduce(chunks, count_numbers)
     assert time.monotonic() - started < 60
 
 
@@ -158,27 +167,25 @@ class Elsewhere(Chunk):
 
 def test_workers_without_our_packages():
     with pytest.raises(Unavailable, match=r"No module named 'only_on_this_machine'.*same on all"):
-        ray_engine.counted(None, [Elsewhere([1])], lambda _: None, None, "cpu")
+        map_reduce([Elsewhere([1])], count_numbers)
 
 
 def test_gpus_that_the_cluster_has_not(monkeypatch):
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 3.0})
     with pytest.raises(Unavailable, match="--device cuda: the Ray cluster has no GPU"):
-        ray_engine.counted(None, [Chunk([1])], lambda _: None, None, "cuda")
+        map_reduce([Chunk([1])], count_numbers, device="cuda")
 
 
 @pytest.mark.parametrize(("device", "gpus"), [("auto", 1), ("cuda", 1), ("cpu", 0)])
-def test_a_count_takes_a_gpu_where_the_cluster_has_any(monkeypatch, device, gpus):
-    monkeypatch.setattr(ray_engine, "_count", count_gpus)
-    found = ray_engine.counted(None, [Chunk([1]), Chunk([2])], lambda _: None, None, device)
-    assert found.counts["gpus"] == 2 * gpus
-    assert found.refused == {"cuda" if gpus else "cpu": 2}
+def test_a_count_takes_a_gpu_where_the_cluster_has_any(device, gpus):
+    total = map_reduce([Chunk([1]), Chunk([2])], count_gpus, device=device)
+    assert total.counts["gpus"] == 2 * gpus
+    assert total.refused == {"cuda" if gpus else "cpu": 2}
 
 
 def count_gpus(space, chunk, device):
     """The GPUs that Ray lends to the task; nothing runs on them, so they need not exist."""
-    given = np.array(len(ray.get_gpu_ids()))
-    return len(chunk), ray_engine.Counted({"gpus": given}, Counter({device: 1}))
+    return Counted({"gpus": np.array(len(ray.get_gpu_ids()))}, Counter({device: 1}))
 
 
 @pytest.fixture
@@ -194,13 +201,13 @@ def silent_port(monkeypatch):
 def test_a_cluster_that_does_not_answer(silent_port, scheme):
     address = f"{scheme}127.0.0.1:{silent_port}"
     with pytest.raises(Unavailable, match=f"no Ray cluster answers at '{address}'.*ray start"):
-        ray_engine.connect(address)
+        ray_cluster.connect(address)
 
 
 def test_the_address_in_rays_own_variable(silent_port, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", f"localhost:{silent_port}")
     with pytest.raises(Unavailable, match=f"no Ray cluster answers at 'localhost:{silent_port}'"):
-        ray_engine.connect(None)
+        ray_cluster.connect(None)
 
 
 def test_a_cluster_that_ended_without_ray_stop(silent_port, monkeypatch, tmp_path):
@@ -209,13 +216,13 @@ def test_a_cluster_that_ended_without_ray_stop(silent_port, monkeypatch, tmp_pat
     (tmp_path / "ray").mkdir()
     (tmp_path / "ray" / "ray_current_cluster").write_text(f"127.0.0.1:{silent_port}\n")
     with pytest.raises(Unavailable, match="last started on this machine does not answer"):
-        ray_engine.connect(None)
+        ray_cluster.connect(None)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:port", "127.0.0.1:99999", ":", ""])
 def test_an_address_that_is_none(silent_port, address):
     with pytest.raises(Unavailable, match="no Ray cluster answers"):
-        ray_engine.connect(address)
+        ray_cluster.connect(address)
 
 
 def test_a_token_that_is_not_sent_is_told(monkeypatch, tmp_path):
@@ -233,7 +240,7 @@ def test_a_token_that_is_not_sent_is_told(monkeypatch, tmp_path):
         with socket.create_server(("127.0.0.1", 0)) as listening:
             address = "{}:{}".format(*listening.getsockname())
             with pytest.raises(Unavailable, match=f"answers at '{address}' .Failed") as error:
-                ray_engine.connect(address)
+                ray_cluster.connect(address)
         return "RAY_AUTH_MODE=token" in str(error.value)
 
     assert not told()

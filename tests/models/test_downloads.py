@@ -21,8 +21,9 @@ import pytest
 from chorus import cli
 from chorus.errors import BadInput, Unavailable
 from chorus.files import DiskFull
-from chorus.models import downloads, weights
-from chorus.models.weights import WEIGHTS, Weight
+from chorus.models import downloads, registry, weights
+from chorus.models.registry import WEIGHTS
+from chorus.models.weights import Weight
 
 CONTENT = bytes(range(256)) * 400
 SUM = hashlib.sha256(CONTENT).hexdigest()
@@ -276,7 +277,7 @@ def test_the_list_and_unknown_names(capsys):
 
 @pytest.mark.skipif(shutil.which("sh") is None, reason="needs a POSIX shell")
 def test_the_script():
-    script = Path(__file__).parents[1] / "scripts/download_off_the_shelf.sh"
+    script = Path(__file__).parents[2] / "scripts/download_off_the_shelf.sh"
     result = subprocess.run(
         ["sh", str(script)],
         env={**os.environ, "PYTHON": sys.executable},
@@ -291,8 +292,7 @@ def test_the_script():
 
 
 def test_the_table_is_consistent():
-    from chorus.models.choice import ADAPTERS
-    from chorus.settings import PROFILES
+    from chorus.models.registry import MODELS, PROFILES
 
     places = [weight.destination for weight in WEIGHTS.values() if weight.destination]
     assert len(places) == len(set(places))
@@ -301,12 +301,12 @@ def test_the_table_is_consistent():
         assert bool(weight.repository) != bool(weight.destination), name
         assert not Path(weight.destination).is_absolute() and ".." not in weight.destination
         assert re.fullmatch(r"[0-9a-f]*", weight.sha256), name
-    for models in ADAPTERS.values():
+    for models in MODELS.values():
         for model in models:
-            assert set(weights.OF_MODEL[model]) <= WEIGHTS.keys()
-    assert set(weights.of_profile("paper")) >= {"pointrend-r50", "frankmocap-eft"}
-    assert "smpl" not in weights.named(PROFILES)
-    assert weights.named(["vitpose", "modern"])[0] == "vitpose"
+            assert set(registry.weights_of_model(model)) <= WEIGHTS.keys()
+    assert set(registry.weights_of_profile("paper")) >= {"pointrend-r50", "frankmocap-eft"}
+    assert "smpl" not in registry.named_weights(PROFILES)
+    assert registry.named_weights(["vitpose", "modern"])[0] == "vitpose"
 
 
 def test_the_names_that_adapters_load():
@@ -316,7 +316,7 @@ def test_the_names_that_adapters_load():
     from chorus.perception import mask2former, open_vocabulary, vitpose
 
     def repositories(model):
-        return [WEIGHTS[weight].repository for weight in weights.OF_MODEL[model]]
+        return [WEIGHTS[weight].repository for weight in registry.weights_of_model(model)]
 
     for model, source in diffusion.SOURCES.items():
         assert repositories(model) == [source]

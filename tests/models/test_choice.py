@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 
 from chorus.files import content_digest
-from chorus.models.choice import model_settings
-from chorus.stages.keypoints import Options
+from chorus.models.choice import ModelChoice
 
 MEGABYTE = 1 << 20
 
@@ -26,21 +25,22 @@ def test_a_folder_is_its_files_wherever_it_lies(tmp_path):
     assert content_digest(tmp_path / "b") != before
 
 
+def vitpose(source: str) -> dict:
+    return ModelChoice("keypoint_model", f"vitpose:{source}").recorded()
+
+
 def test_settings_tell_replaced_weights_from_the_old_ones(tmp_path):
     first, second = tmp_path / "one", tmp_path / "two"
     first.write_bytes(b"weights")
     second.write_bytes(b"other weights")
-    options = Options(keypoint_model=f"vitpose:{first}")
-    before = model_settings("keypoint_model", options)
+    before = vitpose(f"{first}")
     assert before["keypoint_model"] == f"vitpose:{first}"
     first.write_bytes(b"WEIGHTS")
-    after = model_settings("keypoint_model", options)
+    after = vitpose(f"{first}")
     assert after != before and after["keypoint_model"] == before["keypoint_model"]
-    both = model_settings("keypoint_model", Options(keypoint_model=f"vitpose:{first}+{second}"))
-    assert len(both["keypoint_model weights"]) == 2
+    assert len(vitpose(f"{first}+{second}")["keypoint_model weights"]) == 2
 
 
 def test_repositories_and_the_models_own_weights_go_by_name():
     for name in ("vitpose", "vitpose:usyd-community/vitpose-base"):
-        options = Options(keypoint_model=name)
-        assert model_settings("keypoint_model", options) == {"keypoint_model": name}
+        assert ModelChoice("keypoint_model", name).recorded() == {"keypoint_model": name}

@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chorus.engine.progress import Advance, Progress, progress_bar
 from chorus.engine.torch_threads import one_torch_thread
 from chorus.errors import ChorusError
-from chorus.evaluation.photographs import image_folder, read_photograph
+from chorus.evaluation.labelled_sets import image_folder, read_photograph
 from chorus.evaluation.result_files import scored_field, scored_rows
 from chorus.files import atomic_write
 from chorus.viewing.made_from import remembered
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from chorus.body.model import BodyModel
-    from chorus.commands.report import Options, Section
-    from chorus.engine.command_result import Progress
+    from chorus.commands.reporting.sections import Options, Section
     from chorus.evaluation.curves import Curve
     from chorus.viewing import pap_page
 
@@ -46,21 +46,13 @@ def write_page(
     from chorus.viewing.pap_page import pap_page
 
     made_from = _made_from(options, sections)
-    if not options.overwrite and options.skip_done and remembered(path) == made_from:
+    if not options.fresh and remembered(path) == made_from:
         return []
     chosen = {id(record): _ranked(record) for one in sections for record in one.records.values()}
-    bar = (
-        progress(total=sum(map(len, chosen.values())), desc="report", unit="image")
-        if progress
-        else None
-    )
-    gather = _Gatherer(options, chosen, bar)
-    try:
-        with one_torch_thread():
-            shown = [gather.section(section) for section in sections]
-    finally:
-        if bar is not None:
-            bar.close()
+    total = sum(map(len, chosen.values()))
+    with progress_bar(progress, total, "report", "image") as advance, one_torch_thread():
+        gather = _Gatherer(options, chosen, advance)
+        shown = [gather.section(section) for section in sections]
     text = pap_page(_TITLE, shown, "" if gather.problems else made_from)
     atomic_write(path, text.encode())
     return gather.problems
@@ -88,10 +80,10 @@ def _ranked(record: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 class _Gatherer:
     """Turns sections into what the page draws; body, threads and problems are shared."""
 
-    def __init__(self, options: Options, chosen: dict[int, list], bar: Any):
+    def __init__(self, options: Options, chosen: dict[int, list], advance: Advance):
         self._options = options
         self._chosen = chosen
-        self._bar = bar
+        self._advance = advance
         self._body: BodyModel | None = None
         self.problems: list[str] = []
 
@@ -168,8 +160,7 @@ class _Gatherer:
             ready = prepare(labelled, body, field.grid, how, canonical=field.canonical)
             found = score(field.probability, ready, how)
             path = folder / row["image"]
-            if self._bar is not None:
-                self._bar.update(1)
+            self._advance(1)
             return Example(
                 rank=rank,
                 name=row["image"],

@@ -14,14 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from chorus.engine.loop import Outcome, Stage, difference, run
+from chorus.engine.loop import Outcome, Stage, run
 from chorus.engine.shard_work import Job, run_shard
 from chorus.errors import ChorusError, StaleResults, Unavailable
 from chorus.files import DiskFull
+from chorus.pipeline import Step
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
+from chorus.records.staleness import difference
 from chorus.records.tables import read_table
 
+PICTURES = Step("images", writes=("images",))
 SHARDS = [ShardKey("m", "chair", "A person sits on a chair", f"view {n}") for n in range(6)]
 
 
@@ -59,10 +62,10 @@ class BoxWorker:
 
 
 def pictures(count=5, make=PictureWorker, **settings) -> Stage:
-    return Stage("images", "images", {"model": "m", **settings}, make, count=count, batch_size=2)
+    return Stage(PICTURES, {"model": "m", **settings}, make, count=count, batch_size=2)
 
 
-BOXES = Stage("keypoints", "human_kps", {}, BoxWorker, inputs=("images",))
+BOXES = Stage(Step("keypoints", reads=("images",), writes=("human_kps",)), {}, BoxWorker)
 
 
 def test_a_second_run_does_nothing_and_more_images_are_added(tmp_path):
@@ -191,12 +194,13 @@ def test_worker_processes_do_not_outlive_a_killed_run(tmp_path):
         import functools, time
         from pathlib import Path
         from chorus.records.results_tree import ResultsTree
+        from chorus.pipeline import Step
         from chorus.records.keys import ShardKey
         from chorus.engine.loop import Stage, run
         from test_loop_slow import SlowWorker
         shards = [ShardKey("m", "c", "p", str(n)) for n in range(4)]
         if __name__ == "__main__":
-            stage = Stage("images", "images", {{}}, SlowWorker, count=30)
+            stage = Stage(Step("images", writes=("images",)), {{}}, SlowWorker, count=30)
             run(stage, ResultsTree(Path({str(tmp_path)!r})), shards, workers=2)
     """
     (tmp_path / "test_loop_slow.py").write_text(

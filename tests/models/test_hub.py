@@ -233,8 +233,8 @@ class Hub(http.server.BaseHTTPRequestHandler):
 ASK = """
 import json, sys
 from transformers import AutoModel
-from chorus import hub
 from chorus.errors import ChorusError
+from chorus.models import hub
 said = {}
 for name in sys.argv[1:]:
     try:
@@ -254,7 +254,7 @@ def ask(cache: Path, *names: str, **environment: str) -> dict[str, str]:
             **clean,
             "HF_HOME": str(cache),
             "no_proxy": "127.0.0.1",
-            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
             **environment,
         },
         capture_output=True,

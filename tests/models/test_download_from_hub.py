@@ -71,10 +71,11 @@ def etag(content: bytes) -> str:
 
 PROGRAM = """
 import sys
-from chorus import cli, weights
+from chorus import cli
+from chorus.models import registry, weights
 net = weights.Weight(about="a net", licence="MIT", repository="owner/net", page="-")
 absent = weights.Weight(about="none", licence="MIT", repository="owner/absent", page="-")
-weights.WEIGHTS.update(net=net, absent=absent)
+registry.WEIGHTS.update(net=net, absent=absent)
 sys.exit(cli.main(["download", *sys.argv[1:]]))
 """
 

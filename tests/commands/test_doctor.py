@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import struct
@@ -10,15 +11,12 @@ from dataclasses import fields
 import pytest
 
 from chorus import cli
-from chorus.commands import doctor
-from chorus.models import choice as adapters
 from chorus.models import hub_cache
-from chorus.models.weights import OF_MODEL, WEIGHTS
-from chorus.settings import PROFILES, Profile
+from chorus.models.registry import MODELS, PROFILES, WEIGHTS, Profile
 
 
 @pytest.fixture
-def told(tmp_path, monkeypatch, capsys):
+def doctor_says(tmp_path, monkeypatch, capsys):
     """doctor(*arguments): its status and what it found, with an empty imports folder and cache."""
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -33,18 +31,25 @@ def told(tmp_path, monkeypatch, capsys):
     return run
 
 
-def test_choices_are_those_of_the_registry():
-    stages = {field.name for field in fields(Profile)} - {"model_key", "prompts"}
-    assert set(doctor.CHOICES) == stages == set(adapters.ADAPTERS)
-    for stage, known in adapters.ADAPTERS.items():
-        offered = [form.partition("[")[0] for form in doctor.CHOICES[stage]]
-        assert offered == [adapters.SYNTHETIC, *known]
-    models = {name for known in adapters.ADAPTERS.values() for name in known}
-    assert models == set(OF_MODEL)
+def test_every_profile_names_models_of_the_registry():
+    assert set(MODELS) == {field.name for field in fields(Profile)} - {"model_key", "prompts"}
+    for profile in PROFILES.values():
+        for kind, known in MODELS.items():
+            assert getattr(profile, kind) in known
 
 
-def test_the_synthetic_profile_runs_anywhere(told):
-    status, found = told("--profile", "synthetic")
+@pytest.mark.parametrize(
+    "model", [m for known in MODELS.values() for m in known.values()], ids=lambda m: m.form
+)
+def test_every_entry_of_the_registry_has_an_adapter(model):
+    adapter = importlib.import_module(model.module)
+    assert callable(adapter.check) and callable(adapter.load)
+    assert model.about
+    assert (model.threshold is not None) == (model.kind == "segmenter")
+
+
+def test_the_synthetic_profile_runs_anywhere(doctor_says):
+    status, found = doctor_says("--profile", "synthetic")
     assert status == 0
     assert found["chosen"]["can_run"]
     assert found["devices"][0]["name"] == "cpu"
@@ -52,29 +57,29 @@ def test_the_synthetic_profile_runs_anywhere(told):
     assert set(found["profiles"]) == set(PROFILES)
 
 
-def test_a_missing_weight_and_how_to_get_it(told, tmp_path):
+def test_a_missing_weight_and_how_to_get_it(doctor_says, tmp_path):
     pytest.importorskip("diffusers")
     modern = ("--profile", "modern", "--human_model", "frankmocap-eft")
-    status, found = told(*modern)
+    status, found = doctor_says(*modern)
     assert status == 1
     assert not found["chosen"]["can_run"]
     humans = found["chosen"]["stages"]["human_model"]
     assert not humans["ok"]
-    assert "sh scripts/download_off_the_shelf.sh frankmocap-eft" in humans["told"]
+    assert "sh scripts/download_off_the_shelf.sh frankmocap-eft" in humans["message"]
     keypoints = found["chosen"]["stages"]["keypoint_model"]
     assert keypoints["ok"]
-    assert keypoints["told"].endswith("sh scripts/download_off_the_shelf.sh vitpose")
-    assert "OPENAI_API_KEY" in found["prompts"]["told"]
+    assert keypoints["message"].endswith("sh scripts/download_off_the_shelf.sh vitpose")
+    assert "OPENAI_API_KEY" in found["prompts"]["message"]
     weight = tmp_path / "imports" / WEIGHTS["frankmocap-eft"].destination
     weight.parent.mkdir(parents=True)
     weight.write_bytes(b"weights")
-    status, found = told(*modern)
+    status, found = doctor_says(*modern)
     assert status == 0
     assert found["weights"]["frankmocap-eft"]["state"] == "present"
     weight.write_bytes(b"")
-    status, found = told(*modern)
+    status, found = doctor_says(*modern)
     assert status == 1
-    assert "is damaged: it is empty" in found["chosen"]["stages"]["human_model"]["told"]
+    assert "is damaged: it is empty" in found["chosen"]["stages"]["human_model"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -87,23 +92,23 @@ def test_a_package_that_pip_does_not_bring_and_the_script_that_builds_it(
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: None if name == package else find(name)
     )
-    _, found = told("--profile", "paper")
-    sentence = found["chosen"]["stages"][stage]["told"]
+    _, found = doctor_says("--profile", "paper")
+    sentence = found["chosen"]["stages"][stage]["message"]
     assert f"needs the package {package}" in sentence
     assert sentence.endswith(f"sh scripts/install_published_networks.sh {package}")
 
 
-def test_a_file_that_is_not_the_published_one(told, tmp_path):
+def test_a_file_that_is_not_the_published_one(doctor_says, tmp_path):
     weight = tmp_path / "imports" / WEIGHTS["hrnet-w48-dark"].destination
     weight.parent.mkdir(parents=True)
     weight.write_bytes(b"something else")
-    _, found = told()
+    _, found = doctor_says()
     state = found["weights"]["hrnet-w48-dark"]
     assert state["state"] == "damaged"
     assert "expected 39c3c381…" in state["wrong"]
 
 
-def test_a_half_written_repository(told, tmp_path):
+def test_a_half_written_repository(doctor_says, tmp_path):
     pytest.importorskip("transformers")
     cache = tmp_path / "hub" / "models--usyd-community--vitpose-plus-base"
     folder = cache / "snapshots" / "abc"
@@ -114,35 +119,36 @@ def test_a_half_written_repository(told, tmp_path):
     whole = struct.pack("<Q", len(header)) + header + bytes(8)
     (folder / "model.safetensors").write_bytes(whole)
     assert hub_cache.damaged_safetensors(folder) == []
-    assert told()[1]["weights"]["vitpose"]["state"] == "present"
+    assert doctor_says()[1]["weights"]["vitpose"]["state"] == "present"
     (folder / "model.safetensors").write_bytes(whole[:-3])
-    _, found = told("--keypoint_model", "vitpose")
+    _, found = doctor_says("--keypoint_model", "vitpose")
     assert found["weights"]["vitpose"]["state"] == "damaged"
     assert not found["chosen"]["stages"]["keypoint_model"]["ok"]
     assert (
-        f"its header promises {len(whole)}" in found["chosen"]["stages"]["keypoint_model"]["told"]
+        f"its header promises {len(whole)}"
+        in found["chosen"]["stages"]["keypoint_model"]["message"]
     )
 
 
-def test_a_package_that_does_not_import(told, monkeypatch, tmp_path):
+def test_a_package_that_does_not_import(doctor_says, monkeypatch, tmp_path):
     (tmp_path / "torchvision.py").write_text("raise RuntimeError('nms does not exist')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    _, found = told("--profile", "paper")
+    _, found = doctor_says("--profile", "paper")
     assert "nms does not exist" in found["broken"]["torchvision"]
 
 
-def test_for_people(told, capsys, tmp_path):
+def test_for_people(doctor_says, capsys, tmp_path):
     status = cli.main(["doctor", "--profile", "paper", "--imports_dir", str(tmp_path)])
     said = capsys.readouterr().out
     assert status == 1
     assert "doctor: profile paper cannot run here" in said
-    for known in doctor.CHOICES.values():
+    for known in MODELS.values():
         for form in known:
             assert form in said
     for name in WEIGHTS:
         assert name in said
 
 
-def test_an_unknown_model_is_named(told):
-    _, found = told("--segmenter", "maskformer")
-    assert "did you mean 'mask2former'" in found["chosen"]["stages"]["segmenter"]["told"]
+def test_an_unknown_model_is_named(doctor_says):
+    _, found = doctor_says("--segmenter", "maskformer")
+    assert "did you mean 'mask2former'" in found["chosen"]["stages"]["segmenter"]["message"]

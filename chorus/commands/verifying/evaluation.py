@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chorus.commands.testset import TEST_SETS
 from chorus.errors import BadInput, ChorusError
-from chorus.evaluation.photographs import image_folder, read_photograph
+from chorus.evaluation.labelled_sets import MADE_BY, image_folder, read_photograph
 from chorus.evaluation.result_files import (
     RESULTS,
     evaluation_arguments,
-    parsed_name,
     read_scores,
     score_files,
     scored_field,
     scored_rows,
 )
 from chorus.files import display_name, portable_name, temporary_files
+from chorus.records.aggregations import parsed_name
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import DONE, Table, read_table
-from chorus.settings import RunOptions
+from chorus.settings import ImageTreeOptions, ImportsOptions, SampleOptions
+
+
+@dataclass(frozen=True)
+class VerifyOptions(ImportsOptions, ImageTreeOptions, SampleOptions):
+    """What is checked."""
+
 
 Command = Callable[..., str]
 """The text of a command on the tree: command("testset", category, *more arguments)."""
@@ -33,14 +39,12 @@ _CURVE = ("predicted", "hits")
 def test_sets(tree: ResultsTree) -> list[tuple[str, ShardKey]]:
     """Name and key of every category's test set in a tree."""
     return [
-        (name, shard)
-        for name, key in TEST_SETS.items()
-        for shard in tree.shards("test_set", key, required=False)
+        (name, shard) for name in MADE_BY for shard in tree.shards("test_set", name, required=False)
     ]
 
 
 def check_test_set(
-    options: RunOptions, name: str, shard: ShardKey, command: Command
+    options: VerifyOptions, name: str, shard: ShardKey, command: Command
 ) -> tuple[list[str], int]:
     """Problems of one category's test set, each with the command that mends it, and its rows.
 
@@ -48,7 +52,7 @@ def check_test_set(
     to one body, and the photographs (those of COCO only where its folder is there).
     """
     path = options.tree.table("test_set", shard)
-    tool = "testset" if name == "synthetic" else "extend_eft"
+    tool = MADE_BY[name]
     problems = [
         f"{one} is left of an interrupted run; it may be deleted."
         for one in (
@@ -108,7 +112,7 @@ def scored_categories(tree: ResultsTree, model: str) -> set[str]:
 
 
 def check_scores(
-    options: RunOptions, categories: Collection[str], command: Command
+    options: VerifyOptions, categories: Collection[str], command: Command
 ) -> tuple[list[str], int]:
     """Problems of the results of these categories, each with its command, and how many there are.
 

@@ -10,10 +10,12 @@ from chorus.engine import image_reader
 from chorus.engine.image_reader import ImageReader
 from chorus.engine.loop import Outcome, Stage, run
 from chorus.errors import BadInput
+from chorus.pipeline import Step
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import FAILED, Table, read_table, write_table
 
+BOXES = Step("keypoints", reads=("images",), writes=("human_kps",))
 SHARD = ShardKey("m", "chair", "A person sits on a chair", "original")
 
 
@@ -37,10 +39,10 @@ class LookingWorker:
 
     def __init__(self, tree):
         self.reader = ImageReader(tree)
-        self.told, self.shown = [], []
+        self.announced, self.shown = [], []
 
     def prefetch(self, samples):
-        self.told.append([sample.key.index for sample in samples])
+        self.announced.append([sample.key.index for sample in samples])
         self.reader.prefetch(samples)
 
     def process(self, samples):
@@ -50,19 +52,21 @@ class LookingWorker:
 
 
 def stage(worker):
-    return Stage("keypoints", "human_kps", {}, lambda: worker, inputs=("images",), batch_size=3)
+    return Stage(BOXES, {}, lambda: worker, batch_size=3)
 
 
 def test_the_next_batch_is_told_before_this_one_is_worked_on(tree, monkeypatch):
     decoded = []
     read = image_reader.read_image
     monkeypatch.setattr(
-        image_reader, "read_image", lambda tree, s: decoded.append(s.key.index) or read(tree, s)
+        image_reader,
+        "read_image",
+        lambda tree, key, row: decoded.append(key.index) or read(tree, key, row),
     )
     worker = LookingWorker(tree)
     assert run(stage(worker), tree, [SHARD]).done == 7
     assert worker.shown == [[0, 1, 2], [3, 4, 5], [6]]
-    assert worker.told[:2] == [[0, 1, 2], [3, 4, 5]] and [6] in worker.told
+    assert worker.announced[:2] == [[0, 1, 2], [3, 4, 5]] and [6] in worker.announced
     assert sorted(decoded) == list(range(7))
 
 

@@ -1,0 +1,126 @@
+"""What the three steps share whose networks look at images: options, which images, settings, and
+the worker of networks that look at persons, top-down on their boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from chorus.engine.command_result import CommandResult
+from chorus.engine.image_reader import ImageReader
+from chorus.engine.loop import Outcome, Sample, Stage
+from chorus.engine.progress import Progress
+from chorus.engine.table_stage import run_table_stage
+from chorus.errors import BadInput
+from chorus.models.registry import Kind
+from chorus.records.keys import ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.rows import Image, person_boxes
+from chorus.settings import (
+    DeviceOptions,
+    ImageTreeOptions,
+    ImportsOptions,
+    SampleOptions,
+    SeedOptions,
+    TableOptions,
+    resolve_device,
+)
+from chorus.synthetic.perceive.noise_settings import NoiseSettings
+from chorus.synthetic.perceive.truth_rows import TruthRows, drawn_by_the_world
+
+Finding = TypeVar("Finding")
+
+
+@dataclass(frozen=True)
+class PerceptionOptions(
+    SeedOptions, DeviceOptions, ImportsOptions, TableOptions, ImageTreeOptions, SampleOptions
+):
+    """What every step heeds whose network looks at images."""
+
+    noise: NoiseSettings = field(default_factory=NoiseSettings)
+
+    def load(self, kind: Kind, *, synthetic: dict[str, Any], others: dict[str, Any]) -> Any:
+        """The adapter of the chosen model, with what only the synthetic world's needs beside its
+        truth, or what only the others need."""
+        model = self.model(kind)
+        if model.is_synthetic:
+            truth = {"truth_of": TruthRows(self.tree), "noise": self.noise, "seed": self.seed}
+            return model.load(self.imports_dir, self.device, **truth, **synthetic)
+        return model.load(self.imports_dir, resolve_device(self.device), **others)
+
+    def shards_of(self, table: str) -> list[ShardKey]:
+        """The shards of a table that are asked for."""
+        return self.tree.shards(table, self.models.model_key, self.categories, self.prompts)
+
+    def recorded(self, kind: Kind) -> dict[str, Any]:
+        """What the step's table keeps of its model, the synthetic world's noise too."""
+        model = self.model(kind)
+        noise = {"noise": asdict(self.noise), "seed": self.seed} if model.is_synthetic else {}
+        return {**model.recorded(), **noise}
+
+
+def run_perception_stage(
+    stage: Stage,
+    options: PerceptionOptions,
+    kind: Kind,
+    shards: Sequence[ShardKey],
+    progress: Progress,
+) -> CommandResult:
+    """Run a step on the shards that its model can look at.
+
+    The synthetic world's networks look up the truth of the images that it drew; shards of other
+    images are left out and named. BadInput if there are no others.
+    """
+    problems = []
+    if options.model(kind).is_synthetic:
+        drawn = drawn_by_the_world(options.tree, shards)
+        if len(drawn) < len(shards):
+            problems.append(_not_drawn(kind, shards, drawn))
+        if not drawn:
+            raise BadInput(problems[0])
+        shards = drawn
+    result = run_table_stage(stage, options, shards, progress)
+    result.problems[:0] = problems
+    result.ok = result.ok and not problems
+    return result
+
+
+def _not_drawn(kind: Kind, shards: Sequence[ShardKey], drawn: Sequence[ShardKey]) -> str:
+    others = [shard for shard in shards if shard not in set(drawn)]
+    return (
+        f"the synthetic {kind} only understands images that the synthetic world drew, which those "
+        f"of {len(others)} tables are not (first: {others[0]}); choose networks with --profile "
+        f"modern (or paper) and --model_key {others[0].model}, or with --{kind}."
+    )
+
+
+class PersonWorker(Generic[Finding]):
+    """Looks at batches of images and their persons' boxes.
+
+    look: images and, for each, its boxes (P, 4) xyxy to what is found in each image, in order.
+    outcome: an image's boxes and what was found to what its row holds.
+    """
+
+    def __init__(
+        self,
+        tree: ResultsTree,
+        look: Callable[[Sequence[Image], Sequence[np.ndarray]], Sequence[Finding]],
+        outcome: Callable[[np.ndarray, Finding], Outcome],
+    ):
+        self._images = ImageReader(tree)
+        self._look = look
+        self._outcome = outcome
+
+    def prefetch(self, samples: Sequence[Sample]) -> None:
+        """Begin to decode a batch of images."""
+        self._images.prefetch(samples)
+
+    def process(self, samples: Sequence[Sample]) -> list[Outcome]:
+        """Look at one batch of images."""
+        images = self._images.read(samples)
+        boxes = [person_boxes(sample.inputs["segmentations"]) for sample in samples]
+        findings = self._look(images, boxes)
+        return [self._outcome(*pair) for pair in zip(boxes, findings, strict=True)]

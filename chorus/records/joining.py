@@ -1,0 +1,43 @@
+"""The one join of tables: the rows of a shard's samples in several of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from chorus.records.keys import SampleKey, ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import Table, read_table
+
+Columns = Mapping[str, Collection[str]]
+"""The columns to read of each table, by its name; all of a table that is not there."""
+
+
+def read_tables(
+    tree: ResultsTree,
+    shard: ShardKey,
+    names: Sequence[str],
+    columns: Columns | None = None,
+    optional: Collection[str] = (),
+) -> dict[str, Table]:
+    """The tables of a shard by name. BadInput for one that is missing, unless it is `optional`, or
+    damaged."""
+    paths = {name: tree.table(name, shard) for name in names}
+    return {
+        name: read_table(path, name, (columns or {}).get(name))
+        for name, path in paths.items()
+        if name not in optional or path.is_file()
+    }
+
+
+def joined(
+    shard: ShardKey, tables: Mapping[str, Table], first: str
+) -> Iterator[tuple[SampleKey, dict[str, dict | None]]]:
+    """The samples of the table `first`, rising, each with its row in every table, None where it has
+    none."""
+    for index in sorted(tables[first].rows):
+        yield SampleKey(*shard, index), rows_of(index, tables)
+
+
+def rows_of(index: int, tables: Mapping[str, Table]) -> dict[str, dict | None]:
+    """One sample's row in every table, None where it has none."""
+    return {name: table.rows.get(index) for name, table in tables.items()}

@@ -1,0 +1,29 @@
+"""Whether what is on disk was made with the settings that are asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chorus.errors import StaleResults
+
+
+def difference(made_with: dict, asked_for: dict, prefix: str = "") -> list[str]:
+    """Human-readable differences between two nested settings, "threshold: 0.8, now 0.7"."""
+    found = []
+    for name in sorted(made_with.keys() | asked_for.keys()):
+        old, new = made_with.get(name), asked_for.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += difference(old, new, f"{prefix}{name}.")
+        elif old != new:
+            found.append(f"{prefix}{name}: {old!r}, now {new!r}")
+    return found
+
+
+def check_settings(path: Path, made_with: dict, settings: dict) -> None:
+    """StaleResults, naming the differences, if a table was made with other settings."""
+    changes = difference(made_with, settings)
+    if changes:
+        raise StaleResults(
+            f"{path} was made with other settings ({'; '.join(changes[:6])}). Run again with "
+            "--overwrite to replace it, or give another --results_dir to keep both."
+        )

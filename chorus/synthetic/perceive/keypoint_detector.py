@@ -1,0 +1,85 @@
+"""2D keypoints of the synthetic world: its truth with a detector's errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from chorus.geometry import masks
+from chorus.records.keys import GLOBAL_SEED, SampleKey, sample_seed
+from chorus.records.rows import Image
+from chorus.synthetic.perceive import noise as errors
+from chorus.synthetic.perceive.noise_settings import NoiseSettings
+from chorus.synthetic.perceive.truth import on_mask
+from chorus.synthetic.perceive.truth_rows import TruthOf, known_truth, matching_person
+
+
+def check(name: str, source: str, imports_dir: Path) -> None:
+    """Nothing to check: the synthetic world needs no package or weight of others."""
+    del name, source, imports_dir
+
+
+def load(
+    name: str,
+    source: str,
+    imports_dir: Path,
+    device: str,
+    *,
+    truth_of: TruthOf,
+    noise: NoiseSettings,
+    seed: int,
+) -> SyntheticKeypointDetector:
+    """The keypoint detector of a run."""
+    del name, source, imports_dir, device
+    return SyntheticKeypointDetector(truth_of, noise, seed)
+
+
+class SyntheticKeypointDetector:
+    """2D keypoints from the truth, with jitter and confidences that follow visibility."""
+
+    def __init__(
+        self, truth_of: TruthOf, noise: NoiseSettings | None = None, seed: int = GLOBAL_SEED
+    ):
+        self._truth_of = truth_of
+        self._noise = noise or NoiseSettings()
+        self._seed = seed
+
+    def detect(self, images: Sequence[Image], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """For each image and its person boxes (P, 4), (P, 17, 3): x, y, confidence."""
+        return [
+            self._of_image(image.key, np.reshape(image_boxes, (-1, 4)))
+            for image, image_boxes in zip(images, boxes, strict=True)
+        ]
+
+    def _of_image(self, key: SampleKey, boxes: np.ndarray) -> np.ndarray:
+        truth = known_truth(self._truth_of, key)
+        result = np.zeros((len(boxes), 17, 3), np.float32)
+        for number, box in enumerate(boxes):
+            rng = np.random.default_rng(sample_seed(key, f"keypoints {number}", self._seed))
+            match = matching_person(box, truth)
+            if match < 0:  # a network asked about nothing answers, without confidence
+                places = rng.uniform(box[:2], np.maximum(box[2:], box[:2] + 1), (17, 2))
+                result[number] = np.column_stack([places, rng.uniform(0.02, 0.4, 17)])
+                continue
+            person = truth["persons"][match]
+            extent = float(np.max(np.subtract(box[2:], box[:2])))
+            result[number] = errors.noisy_keypoints(
+                np.reshape(person["keypoints"], (17, 2)),
+                keypoint_visibility(person, int(truth["width"]), int(truth["height"])),
+                extent,
+                self._noise,
+                rng,
+            )
+        return result
+
+
+def keypoint_visibility(person: Mapping, width: int, height: int) -> np.ndarray:
+    """(17,) int for a person of a truth row: `noise`'s VISIBLE, SELF_HIDDEN, COVERED, OUTSIDE."""
+    places = np.reshape(person["keypoints"], (17, 2)).astype(float)
+    inside = ((places >= 0) & (places < [width, height])).all(1)
+    own = on_mask(places, masks.decode(person["mask"], height, width))
+    state = np.where(own, errors.SELF_HIDDEN, errors.COVERED)
+    state = np.where(inside, state, errors.OUTSIDE)
+    return np.where(np.asarray(person["keypoint_visible"], bool), errors.VISIBLE, state)

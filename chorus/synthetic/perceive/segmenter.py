@@ -1,0 +1,98 @@
+"""Instance segmentation of the synthetic world: its truth with a segmenter's errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from chorus.geometry import masks
+from chorus.records.keys import GLOBAL_SEED, SampleKey, sample_seed
+from chorus.records.rows import Detection, Image
+from chorus.synthetic.perceive import noise as errors
+from chorus.synthetic.perceive.noise_settings import NoiseSettings
+from chorus.synthetic.perceive.truth_rows import TruthOf, known_truth
+from chorus.vocabulary import strip_demo
+
+_FALSE_SCORES = (0.5, 0.97)
+
+
+def check(name: str, source: str, imports_dir: Path) -> None:
+    """Nothing to check: the synthetic world needs no package or weight of others."""
+    del name, source, imports_dir
+
+
+def load(
+    name: str,
+    source: str,
+    imports_dir: Path,
+    device: str,
+    *,
+    truth_of: TruthOf,
+    noise: NoiseSettings,
+    seed: int,
+) -> SyntheticSegmenter:
+    """The segmenter of a run."""
+    del name, source, imports_dir, device
+    return SyntheticSegmenter(truth_of, noise, seed)
+
+
+class SyntheticSegmenter:
+    """Instance segmentation from the truth, with misses, false positives and ragged masks."""
+
+    def __init__(
+        self, truth_of: TruthOf, noise: NoiseSettings | None = None, seed: int = GLOBAL_SEED
+    ):
+        self._truth_of = truth_of
+        self._noise = noise or NoiseSettings()
+        self._seed = seed
+
+    def segment(self, images: Sequence[Image]) -> list[list[Detection]]:
+        """Persons and objects per image; label "person" or the object's category."""
+        return [self._detect(image.key, known_truth(self._truth_of, image.key)) for image in images]
+
+    def _detect(self, key: SampleKey, truth: Mapping) -> list[Detection]:
+        noise, rng = (
+            self._noise,
+            np.random.default_rng(sample_seed(key, "segmentation", self._seed)),
+        )
+        size = (int(truth["width"]), int(truth["height"]))
+        found = []
+        for label, counts in _instances(truth):
+            mask = masks.decode(counts, size[1], size[0])
+            if errors.missed(int(mask.sum()), noise, rng):
+                continue
+            found.append(_detection(label, mask, errors.score(noise, rng), noise, rng))
+            if rng.random() < noise.duplicate_rate:
+                again = found[-1].score * rng.uniform(0.75, 0.99)
+                found.append(_detection(label, mask, float(again), noise, rng))
+        if rng.random() < noise.false_positive_rate:
+            label = "person" if rng.random() < 0.5 else strip_demo(key.category)
+            found.append(_false_positive(label, size, rng))
+        return found
+
+
+def _instances(truth: Mapping) -> Iterator[tuple[str, bytes]]:
+    for person in truth["persons"]:
+        yield "person", person["mask"]
+    for item in truth["objects"]:
+        yield item["category"], item["mask"]
+
+
+def _detection(
+    label: str, mask: np.ndarray, score: float, noise: NoiseSettings, rng: np.random.Generator
+) -> Detection:
+    height, width = mask.shape
+    ragged = errors.noisy_mask(mask, noise, rng)
+    box = errors.noisy_box(masks.box_of(mask), (width, height), noise, rng)
+    return Detection(label, score, box, masks.encode(ragged))
+
+
+def _false_positive(label: str, size: tuple[int, int], rng: np.random.Generator) -> Detection:
+    """An ellipse somewhere, as background taken for an instance."""
+    extent = rng.uniform(0.06, 0.3, 2) * size
+    centre = rng.uniform(0, 1, 2) * size
+    x, y = np.arange(size[0]) + 0.5, np.arange(size[1])[:, None] + 0.5
+    mask = ((x - centre[0]) / extent[0]) ** 2 + ((y - centre[1]) / extent[1]) ** 2 < 0.25
+    return Detection(label, rng.uniform(*_FALSE_SCORES), masks.box_of(mask), masks.encode(mask))
