@@ -33,6 +33,7 @@ CORE = [
     "tqdm",
     "trimesh",
     "tyro",
+    "warp-lang",  # counting on a GPU; anny brings it too
 ]
 
 # Models of the Hugging Face hub, and prompts by a language model.
@@ -51,7 +52,7 @@ EXTRAS = {
     # Work spread over machines.
     "cluster": ["ray"],
     # The tests run tiny models of the hub; smplx is the reference that the body tests compare with.
-    "dev": [*HUB, "hypothesis", "pytest", "ruff", "smplx"],
+    "dev": [*HUB, "hypothesis", "import-linter", "pytest", "ruff", "smplx"],
 }
 
 setup(

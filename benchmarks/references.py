@@ -1,4 +1,6 @@
-"""Plain versions of the fast operations: the same mathematics, written for clarity (SPEC 7-12).
+"""Plain versions of the fast operations: the same mathematics, written for clarity.
+
+See method.md 7-12.
 
 Those that tests/references keeps are taken from there; the others are all neighbours by brute
 force, a loop over thresholds, one pose after the other, dense weights.
@@ -40,13 +42,13 @@ def nearest(points, vertices, k):
 
 
 def skinning_field(vertices, weights, grid, settings):
-    """(N^3, J) float64: the skinning field of SPEC 7, as the tests keep it."""
+    """(N^3, J) float64: the skinning field of method.md 7, as the tests keep it."""
     plain = from_tests("references/skinning_field.py").plain_field
     return plain(torch.as_tensor(vertices), torch.as_tensor(weights), grid, settings)
 
 
 def region(vertices, part_of_vertex, numbers, grid, distance):
-    """Flat numbers of the voxels closer than `distance` to a vertex of the segments (SPEC 9)."""
+    """Numbers of the voxels closer than `distance` to a vertex of the segments (method.md 9)."""
     mine = vertices[np.isin(part_of_vertex, numbers)]
     return np.flatnonzero(nearest(grid.centres(), mine, 1)[0][:, 0] < distance)
 
@@ -58,7 +60,7 @@ def aggregate(space, poses, R, t, K, masks):
 
 
 def canonical_places(body, star, pose, grid, settings):
-    """(N^3, 3) float64: where the voxels of a posed space come from (SPEC 10)."""
+    """(N^3, 3) float64: where the voxels of a posed space come from (method.md 10)."""
     pose = np.array(pose, np.float32)
     pose[0] = 0
     posed = body.pose(pose)
@@ -70,13 +72,13 @@ def canonical_places(body, star, pose, grid, settings):
 
 
 def pose_distribution(distribution, body, star, pose, settings):
-    """(N, N, N): the probability around another pose, voxel by nearest voxel (SPEC 10)."""
+    """(N, N, N): the probability around another pose, voxel by nearest voxel (method.md 10)."""
     places = canonical_places(body, star, pose, distribution.grid, settings)
     return distribution.query(places).reshape(distribution.grid.shape)
 
 
 def pap(probability, image, target, body, star, grid, settings, pap_settings):
-    """(2,): PAP and PAP_strict of one test image, a loop over thresholds (SPEC 12, pap/v2)."""
+    """(2,): PAP and PAP_strict of one test image, a loop over thresholds (method.md 12, pap/v2)."""
     places = canonical_places(body, star, image.pose, grid, settings)
     index = grid.index_of(places)
     value = np.where(index >= 0, probability.reshape(-1)[np.maximum(index, 0)], -1)
@@ -95,7 +97,7 @@ def pap(probability, image, target, body, star, grid, settings, pap_settings):
 
 
 def pose_body(body, poses):
-    """(B, V, 3) float64: vertices of every pose, joint after joint, pose after pose (SPEC 7)."""
+    """(B, V, 3) float64: vertices of every pose, joint by joint, pose by pose (method.md 7)."""
     import roma
 
     joints = (body.joint_regressor @ body.v_template).double().numpy()

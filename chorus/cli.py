@@ -60,7 +60,7 @@ COMMANDS = {
 _CORE = frozenset({
     "anny", "embreex", "filelock", "imageio", "imageio_ffmpeg", "jaxtyping", "matplotlib",
     "numba", "numpy", "cv2", "PIL", "pyarrow", "pycocotools", "yaml", "roma", "rtree", "skimage",
-    "scipy", "torch", "tqdm", "trimesh", "tyro",
+    "scipy", "torch", "tqdm", "trimesh", "tyro", "warp",
 })
 # fmt: on
 

@@ -104,7 +104,7 @@ COCO: tuple[tuple[str, int], ...] = (
 )
 COCO_NAMES: tuple[str, ...] = tuple(name for name, _ in COCO)
 
-# SPEC 2: batches per augprompt of the paper's quantitative run, by category.
+# method.md 2: batches per augprompt of the paper's quantitative run, by category.
 QUANTITATIVE_CATEGORIES: Mapping[str, int] = MappingProxyType(
     {
         "motorcycle": 30,
@@ -124,7 +124,7 @@ QUANTITATIVE_CATEGORIES: Mapping[str, int] = MappingProxyType(
     }
 )
 
-# SPEC 1: the categories for which the paper has prompts.
+# method.md 1: the categories for which the paper has prompts.
 PAPER_CATEGORIES: tuple[str, ...] = (
     "backpack",
     "baseball glove",
@@ -152,7 +152,7 @@ PAPER_CATEGORIES: tuple[str, ...] = (
     "umbrella",
 )
 
-_DEMO = "-demo"  # SPEC 1: keeps the demo's results apart from the category's own
+_DEMO = "-demo"  # method.md 1: keeps the demo's results apart from the category's own
 _LONGEST_NAME = 80
 
 
@@ -171,7 +171,7 @@ class Category:
 
 
 def strip_demo(name: str) -> str:
-    """The detector's word for a category: `surfboard` for `surfboard-demo` (SPEC 1)."""
+    """The detector's word for a category: `surfboard` for `surfboard-demo` (method.md 1)."""
     return name.removesuffix(_DEMO)
 
 

@@ -14,6 +14,6 @@ stage predict_humans
 stage predict_keypoints
 stage filter_dataset
 stage predict_perspective
-stage aggregate --visualize --eval_mode qual --aggr_setting_names 'qual:demo'
+stage aggregate --eval_mode qual --aggr_setting_names 'qual:demo'
 "$PYTHON" -m chorus.cli view \
     --categories surfboard-demo --aggr_setting_names 'qual:demo' --save_dir results_demo

@@ -115,7 +115,7 @@ def test_a_missing_module_of_our_own_is_not_taken_for_a_package(monkeypatch):
     from chorus import cli
 
     monkeypatch.setitem(sys.modules, "chorus.commands.status", None)
-    with pytest.raises(ModuleNotFoundError, match=r"chorus\.stages\.status"):
+    with pytest.raises(ModuleNotFoundError, match=r"chorus\.commands\.status"):
         cli.main(["status"])
 
 

@@ -10,7 +10,14 @@ import pytest
 
 from chorus.errors import BadInput
 from chorus.records.keys import ShardKey
-from chorus.settings import RunOptions
+from chorus.settings import (
+    BodyOptions,
+    EngineOptions,
+    ImageTreeOptions,
+    RedoOptions,
+    ShardOptions,
+    WorkerOptions,
+)
 
 SHARDS = sorted(ShardKey("m", "chair", "A person sits on a chair", f"view {n}") for n in range(30))
 
@@ -18,21 +25,21 @@ SHARDS = sorted(ShardKey("m", "chair", "A person sits on a chair", f"view {n}") 
 @pytest.mark.parametrize("parts", [1, 2, 3, 7])
 def test_the_parts_of_an_array_job_make_the_whole(parts):
     work = list(range(20))
-    pieces = [RunOptions(shard=f"{part}/{parts}").mine(work) for part in range(1, parts + 1)]
+    pieces = [ShardOptions(shard=f"{part}/{parts}").mine(work) for part in range(1, parts + 1)]
     assert sorted(n for piece in pieces for n in piece) == work
     assert max(map(len, pieces)) - min(map(len, pieces)) <= 1
 
 
 def test_without_a_shard_all_is_mine():
-    assert RunOptions().mine("abc") == "abc"
-    assert RunOptions().my_shards(SHARDS) == SHARDS
+    assert ShardOptions().mine("abc") == "abc"
+    assert ShardOptions().my_shards(SHARDS) == SHARDS
 
 
 def test_a_shard_stays_in_its_part_whichever_others_are_there():
-    pieces = [RunOptions(shard=f"{part}/3").my_shards(SHARDS) for part in (1, 2, 3)]
+    pieces = [ShardOptions(shard=f"{part}/3").my_shards(SHARDS) for part in (1, 2, 3)]
     assert sorted(shard for piece in pieces for shard in piece) == SHARDS
     assert min(map(len, pieces)) >= 5
-    assert RunOptions(shard="2/3").my_shards(SHARDS[7:]) == [
+    assert ShardOptions(shard="2/3").my_shards(SHARDS[7:]) == [
         shard for shard in pieces[1] if shard in SHARDS[7:]
     ]
 
@@ -40,11 +47,11 @@ def test_a_shard_stays_in_its_part_whichever_others_are_there():
 @pytest.mark.parametrize("shard", ["", "0/3", "4/3", "1", "a/b", "1/0", "-1/2"])
 def test_a_shard_that_is_none(shard):
     with pytest.raises(BadInput, match="i/n"):
-        RunOptions(shard=shard)
+        ShardOptions(shard=shard)
 
 
 @dataclass(frozen=True)
-class MoreOptions(RunOptions):
+class MoreOptions(EngineOptions, ImageTreeOptions):
     """A stage's options with paths of its own."""
 
     save_dir: Path | None = None
@@ -67,13 +74,24 @@ def test_paths_stay_as_they_are_given_on_this_machine():
 def test_one_worker_for_each_core_that_may_be_used(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 8}, raising=False)
-    assert RunOptions().worker_count == 3 and RunOptions(workers=7).worker_count == 7
+    assert WorkerOptions().worker_count == 3 and WorkerOptions(workers=7).worker_count == 7
     monkeypatch.delattr(os, "sched_getaffinity")
-    assert RunOptions().worker_count == 64
+    assert WorkerOptions().worker_count == 64
 
 
 def test_a_body_that_is_no_file(tmp_path):
     with pytest.raises(BadInput, match=f"--body {tmp_path} is a folder; give an SMPL-family"):
-        RunOptions(body=tmp_path)
+        BodyOptions(body=tmp_path)
     with pytest.raises(BadInput, match="is not there; give an SMPL-family"):
-        RunOptions(body=tmp_path / "smpl.npz")
+        BodyOptions(body=tmp_path / "smpl.npz")
+
+
+def test_there_is_one_way_to_be_made_anew():
+    assert not RedoOptions().fresh
+    assert RedoOptions(overwrite=True).fresh and RedoOptions(skip_done=False).fresh
+
+
+def test_another_commands_options_take_what_both_have():
+    options = MoreOptions(workers=3, results_dir=Path("elsewhere"), out=Path("there"))
+    carried = options.carried_to(ImageTreeOptions, image_dir=Path("images"))
+    assert carried == ImageTreeOptions(results_dir=Path("elsewhere"), image_dir=Path("images"))

@@ -1,4 +1,6 @@
-"""Bodies: SMPL-family model files and the free body, forward kinematics and skinning (SPEC 7, 9).
+"""Bodies: SMPL-family model files and the free body, forward kinematics and skinning.
+
+See method.md 7, 9.
 
 - `skeleton`: names of joints and segments, the kinematic tree, left-right mirror.
 - `model`: `BodyModel`, posing, star pose.

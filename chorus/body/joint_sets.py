@@ -1,9 +1,9 @@
 """The 24 joints that cameras are fitted to: SMPL's kinematic ones, or those of the paper's release.
 
-The release's regressor knows 49 joints (SPEC appendix): 25 in OpenPose's order, then 24 of which
-its calibration makes use. They come from three places: SMPL's 24 kinematic joints, vertices of the
-posed mesh, and 9 rows of SPIN's `J_regressor_extra.npy`, which average posed vertices. Only a mesh
-of SMPL's 6890 vertices (SMPL or SMPL-H) has them.
+The release's regressor knows 49 joints (method.md, appendix): 25 in OpenPose's order, then 24 of
+which its calibration makes use. They come from three places: SMPL's 24 kinematic joints, vertices
+of the posed mesh, and 9 rows of SPIN's `J_regressor_extra.npy`, which average posed vertices. Only
+a mesh of SMPL's 6890 vertices (SMPL or SMPL-H) has them.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ReleaseJoints:
 def release_joints(
     posed: PosedBody, extra: Float[Tensor, "9 6890"]
 ) -> Float[Tensor, "*batch 49 3"]:
-    """The 49 joints (..., 49, 3) of a posed body of SMPL's mesh, metres (SPEC appendix)."""
+    """The 49 joints (..., 49, 3) of a posed body of SMPL's mesh, metres (method.md, appendix)."""
     places = [posed.joints, posed.vertices[..., MESH_VERTICES, :], extra @ posed.vertices]
     return torch.cat(places, dim=-2)[..., ORDER, :]
 

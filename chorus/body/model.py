@@ -1,4 +1,4 @@
-"""`BodyModel`: an SMPL-format body, its forward kinematics and linear blend skinning (SPEC 7).
+"""`BodyModel`: an SMPL-format body, its forward kinematics and linear blend skinning (method.md 7).
 
 Conventions (docs/conventions.md): metres, radians, x to the person's left, y up, z forward.
 Every function takes any leading batch dimensions and runs on the device of its tensors.
@@ -83,7 +83,7 @@ class BodyModel:
 
     @cached_property
     def part_of_vertex(self) -> Int[Tensor, " vertices"]:
-        """(V,) int64: the joint with the largest weight, which names the segment (SPEC 9)."""
+        """(V,) int64: the joint with the largest weight, which names the segment (method.md 9)."""
         return self.weights.argmax(dim=1)
 
     @property
@@ -109,8 +109,8 @@ class BodyModel:
     ) -> Float[Tensor, "*batch 24 4 4"]:
         """A (..., 24, 4, 4): per joint the map from rest to posed space, without any vertices.
 
-        The fast path of aggregation (SPEC 7): for the zero shape, points of the rest pose go to
-        posed space by a blend of A. pose, betas, translation as in `pose`.
+        The fast path of aggregation (method.md 7): for the zero shape, points of the rest pose go
+        to posed space by a blend of A. pose, betas, translation as in `pose`.
         """
         return self._kinematics(self._rotations(pose), betas, translation)[0]
 
@@ -134,7 +134,7 @@ class BodyModel:
         pose: (..., 24, 3) axis-angle in radians, or (..., 24, 3, 3) rotation matrices; joint 0 is
         the global rotation, about the pelvis. betas: (..., S) or None for the zero shape.
         translation: (..., 3) metres, added last. Leading dimensions broadcast. NaN propagates
-        (`check_pose` refuses it with a sentence). BadInput on other shapes. SPEC 7.
+        (`check_pose` refuses it with a sentence). BadInput on other shapes. method.md 7.
         """
         rotations = self._rotations(pose)
         transforms, joints = self._kinematics(rotations, betas, translation)
@@ -222,7 +222,7 @@ class BodyModel:
 
 
 def star_pose() -> Float[Tensor, "24 3"]:
-    """The canonical pose (SPEC 7): the T-pose, left hip +30 and right hip -30 degrees about z."""
+    """The canonical pose (method.md 7): the T-pose with the hips at +30 and -30 degrees about z."""
     pose = torch.zeros(JOINT_COUNT, 3)
     pose[JOINT_NAMES.index("left_hip"), 2] = STAR_HIP_ANGLE
     pose[JOINT_NAMES.index("right_hip"), 2] = -STAR_HIP_ANGLE
@@ -230,14 +230,14 @@ def star_pose() -> Float[Tensor, "24 3"]:
 
 
 def star_body(body: BodyModel) -> PosedBody:
-    """The canonical body: zero shape, star pose, in the model file's own coordinates (SPEC 7)."""
+    """The canonical body: zero shape, star pose, in the file's own coordinates (method.md 7)."""
     return body.pose(star_pose())
 
 
 def mirror_pose(
     pose: Float[Tensor, "*batch 24 3"] | Float[Tensor, "*batch 24 3 3"],
 ) -> Float[Tensor, "*batch 24 3"] | Float[Tensor, "*batch 24 3 3"]:
-    """The pose seen in a mirror at x = 0: left and right exchanged, twists reversed (SPEC 8).
+    """The pose seen in a mirror at x = 0: left and right exchanged, twists reversed (method.md 8).
 
     pose: (..., 24, 3) axis-angle, radians, or (..., 24, 3, 3) rotation matrices. Its own inverse.
     """

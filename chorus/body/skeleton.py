@@ -1,4 +1,7 @@
-"""SMPL's skeleton: joint names, tree, body segments (SPEC 9) and left-right mirror. Plain data."""
+"""SMPL's skeleton: joint names, tree, body segments and left-right mirror. Plain data.
+
+See method.md 9.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,7 @@ SEGMENT_NAMES: tuple[str, ...] = (
     "leftHandIndex1",
     "rightHandIndex1",
 )
-"""Name of the surface segment that each joint dominates, in joint order (SPEC 9)."""
+"""Name of the surface segment that each joint dominates, in joint order (method.md 9)."""
 
 MIRROR: tuple[int, ...] = (
     0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22,

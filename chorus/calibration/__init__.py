@@ -1,1 +1,1 @@
-"""From weak-perspective predictions to calibrated pinhole cameras (SPEC 6)."""
+"""From weak-perspective predictions to calibrated pinhole cameras (method.md 6)."""

@@ -1,4 +1,6 @@
-"""A weak-perspective prediction as a pinhole camera: far away, with a long focal length (SPEC 6).
+"""A weak-perspective prediction as a pinhole camera: far away, with a long focal length.
+
+See method.md 6.
 
 What comes after calibration wants a pinhole camera. Seen from DISTANCE, a person's own depth
 hardly changes any pixel, so the same code runs on the parallel projection itself; this is what the

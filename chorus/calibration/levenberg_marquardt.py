@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from chorus.geometry.cameras import from_homogeneous
 from chorus.geometry.rotations import turn_to_ray
 
 NEAR = 0.05
@@ -102,6 +103,7 @@ def squared_error(problem: Problem, state: State) -> Float[Tensor, " B"]:
     counts is nearer than NEAR."""
     _, points = _camera_points(problem, state)
     focal = (state.log_focal.exp() * problem.width)[:, None, None]
+    # Not `cameras.project`: the pixels count from the principal point, and this is the inner loop.
     error = focal * points[..., :2] / points[..., 2:].clamp(min=NEAR) - problem.joints2d
     total = (problem.weights * error.square().sum(-1)).sum(-1)
     too_near = ((points[..., 2] < NEAR) & (problem.weights > 0)).any(-1)
@@ -153,7 +155,7 @@ def _normal_equations(
     turned, points = _camera_points(problem, state)
     q1, q2, q3 = turned.unbind(-1)
     focal = (state.log_focal.exp() * problem.width)[:, None]
-    x, y = (points[..., :2] / points[..., 2:]).unbind(-1)
+    x, y = from_homogeneous(points).unbind(-1)
     scale = focal / points[..., 2]
     depth = state.centre[:, 2:].exp()
     zero = torch.zeros_like(x)

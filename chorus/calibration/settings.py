@@ -1,4 +1,7 @@
-"""How cameras are calibrated (SPEC 6); what the choices mean is said in weak_to_perspective.py."""
+"""How cameras are calibrated; what the choices mean is said in weak_to_perspective.py.
+
+See method.md 6.
+"""
 
 from __future__ import annotations
 

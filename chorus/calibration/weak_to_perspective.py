@@ -1,4 +1,4 @@
-"""Calibrates a pinhole camera from each person's weak-perspective joints (SPEC 6).
+"""Calibrates a pinhole camera from each person's weak-perspective joints (method.md 6).
 
 Unknown are the camera's R, t and focal length f; given are the joints of the body in its own frame
 and their pixels under the regressor's weak-perspective camera. All persons of a batch are solved at

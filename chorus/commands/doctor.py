@@ -31,7 +31,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "paper": ("torchvision", "detectron2", "mmcv", "mmdet", "mmengine", "mmpose", "gdown"),
     "view": ("pyvista", "pyrender"),
     "cluster": ("ray",),
-    "dev": ("pytest", "hypothesis", "ruff", "smplx"),
+    "dev": ("pytest", "hypothesis", "import-linter", "ruff", "smplx"),
 }
 """By what brings them: the installation itself, or an extra of setup.py. Of `paper`, all but gdown
 are installed by scripts/install_published_networks.sh."""

@@ -1,4 +1,4 @@
-"""`chorus evaluate`: the total distributions of categories → PAP on a test set (docs/method.md 12).
+"""`chorus evaluate`: the total distributions of categories → PAP on a test set (method.md 12).
 
 Scored is, per category, the total over all prompts: of the presets `quant:…` the cluster
 `fullbody` (samples whose object touches the body), of others `all` (every retained sample). Each

@@ -1,4 +1,4 @@
-"""`chorus extend_eft`: COCO val2014 and its EFT fits → extended COCO-EFT (docs/method.md 11).
+"""`chorus extend_eft`: COCO val2014 and its EFT fits → extended COCO-EFT (method.md 11).
 
 One table `test_set` per category, under the model key `coco-eft-val`, with a row for every
 candidate. The images themselves are needed only to look at the result.

@@ -1,4 +1,4 @@
-"""`chorus score FIELD.npz`: PAP (docs/method.md 12) of one voxel field, of any method."""
+"""`chorus score FIELD.npz`: PAP (method.md 12) of one voxel field, of any method."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from chorus.synthetic.world.scene import Scene
 
 MIN_OVERLAP = 0.5
-"""Least intersection of person and object box, over the smaller box (docs/method.md 11)."""
+"""Least intersection of person and object box, over the smaller box (method.md 11)."""
 VIEWS = ("original", ", realistic photo", ", seen from various views", ", full body photo")
 """Augprompts whose cameras take the test images: the ones that ask for no single side or limb and
 keep the person large."""

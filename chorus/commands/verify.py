@@ -13,6 +13,7 @@ from chorus.commands.verifying.evaluation import VerifyOptions
 from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Progress, progress_bar
 from chorus.errors import BadInput, ChorusError, unknown_name
+from chorus.evaluation.result_files import RESULTS, score_files
 from chorus.files import display_name, portable_name, temporary_files
 from chorus.models.registry import MODELS
 from chorus.pipeline import maker, sources, tables
@@ -38,6 +39,9 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     problems = _nameless(tree, model)
     present = [s for name in tables() for s in tree.shards(name, model, required=False)]
     tested = verify_evaluation.test_sets(tree)
+    own = present or stored(tree, model) or score_files(tree, model)
+    if not own and (_known_keys(tree) or not tested):
+        raise BadInput(_nothing_there(tree, model))
     categories = _categories(options, present, tested)
     shards = dict.fromkeys(
         shard
@@ -68,6 +72,23 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         f"evaluation results, {verdict} → {tree.root}"
     )
     return CommandResult(line, problems, ok=not problems)
+
+
+def _known_keys(tree: ResultsTree) -> list[str]:
+    """The model keys that a tree has any samples, distributions or figures of."""
+    kinds = (*tables(), "aggregations", RESULTS)
+    return sorted({key for kind in kinds for key in tree.model_keys(kind)})
+
+
+def _nothing_there(tree: ResultsTree, model: str) -> str:
+    """The sentence that says that a tree has nothing under a model key, and under which it has."""
+    keys = _known_keys(tree)
+    if not keys:
+        return f"{tree.root} holds no results; give the tree with --results_dir."
+    return (
+        f"{tree.root} has nothing of --model_key {model}; it has results of "
+        f"{', '.join(keys)}: name one with --model_key, or its --profile."
+    )
 
 
 def _categories(

@@ -1,4 +1,7 @@
-"""Extended COCO-EFT: COCO val2014 images with one person, one object and an EFT fit (SPEC 11)."""
+"""Extended COCO-EFT: COCO val2014 images with one person, one object and an EFT fit.
+
+See method.md 11.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Precision and recall over thresholds, and the area that PAP takes from them (SPEC 12)."""
+"""Precision and recall over thresholds, and the area that PAP takes from them (method.md 12)."""
 
 from __future__ import annotations
 

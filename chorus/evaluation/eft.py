@@ -1,7 +1,9 @@
-"""EFT fits (`COCO2014-Val-ver10.json`): SMPL poses of COCO's persons, from parsed JSON (SPEC 11).
+"""EFT fits (`COCO2014-Val-ver10.json`): SMPL poses of COCO's persons, from parsed JSON.
+
+See method.md 11.
 
 A fit's camera is weak and lives in the 224 px crop of the body regressor: a square around
-`bbox_center` with a side of 200 * `bbox_scale` pixels (SPEC appendix).
+`bbox_center` with a side of 200 * `bbox_scale` pixels (method.md, appendix).
 """
 
 from __future__ import annotations
@@ -88,7 +90,7 @@ def calibrate_fits(
     body: BodyModel,
     settings: CalibrationSettings,
 ) -> Calibration:
-    """Cameras of B fits, anchored to their 24 joints' pixels (SPEC 6, 11).
+    """Cameras of B fits, anchored to their 24 joints' pixels (method.md 6, 11).
 
     sizes (B, 2): width and height of the images, pixels.
     """

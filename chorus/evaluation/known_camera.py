@@ -1,4 +1,4 @@
-"""The camera of a person who is known exactly, as calibration would see it (SPEC 6).
+"""The camera of a person who is known exactly, as calibration would see it (method.md 6).
 
 Test images hold the zero-shape body. A person of another size looks, to any camera, like the
 zero-shape body seen from a distance that is as much smaller, so the world is divided by their size.
@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from chorus.body.model import BodyModel
 from chorus.evaluation.truth_scores import body_scale
+from chorus.geometry.cameras import project
 
 
 class BodyCamera(NamedTuple):
@@ -51,8 +52,9 @@ def body_camera(
     shift = (R @ (pelvis + translation) + t) / scale - turn @ own_pelvis
     true = body.posed_joints(pose, betas).double().numpy() + translation
     still = np.concatenate([np.zeros((1, 3)), pose[1:]])
-    seen = body.posed_joints(still).double().numpy() @ turn.T + shift
-    error = _pixels(seen, K) - _pixels(true @ R.T + t, K)
+    joints = body.posed_joints(still).double().numpy()
+    K = np.asarray(K, float)
+    error = project(joints, turn, shift, K)[0] - project(true, R, t, K)[0]
     return BodyCamera(turn, shift, float(np.linalg.norm(error) / len(error)))
 
 
@@ -60,7 +62,3 @@ def _rotation(axis_angle: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
     import roma
 
     return roma.rotvec_to_rotmat(torch.from_numpy(axis_angle)).numpy()
-
-
-def _pixels(points: Float[np.ndarray, "P 3"], K: np.ndarray) -> Float[np.ndarray, "P 2"]:
-    return points @ np.asarray(K, float)[:2].T / points[:, 2:]

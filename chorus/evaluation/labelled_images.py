@@ -1,4 +1,6 @@
-"""Rows of a test set, whatever it was made from: one person and one object in an image (SPEC 11).
+"""Rows of a test set, whatever it was made from: one person and one object in an image.
+
+See method.md 11.
 
 Every candidate is a row. A `done` row holds what scoring needs; a `skipped` row says in its reason
 why the candidate is no test image.

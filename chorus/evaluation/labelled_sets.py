@@ -1,14 +1,44 @@
-"""The photographs of test sets: where they lie, and reading them."""
+"""The test sets: where their tables and photographs lie, which command makes each, reading them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from chorus.errors import BadInput
+from chorus.records.keys import ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.vocabulary import strip_demo
 
 if TYPE_CHECKING:
     import numpy as np
+
+TestSet = Literal["synthetic", "coco-eft-val"]
+"""The synthetic world's own test images, or extended COCO-EFT; also its tables' model key."""
+
+MADE_BY: dict[TestSet, str] = {"synthetic": "testset", "coco-eft-val": "extend_eft"}
+"""The command that makes each test set."""
+
+
+def usual_set(profile: str) -> TestSet:
+    """The test set of a profile: the synthetic world's for its own, else extended COCO-EFT."""
+    return "synthetic" if profile == "synthetic" else "coco-eft-val"
+
+
+def shard_of(test_set: str, category: str) -> ShardKey:
+    """The table of a category's test images; `<category>-demo` is tested as `<category>`."""
+    return ShardKey(test_set, strip_demo(category), "test", "original")
+
+
+def table_of(tree: ResultsTree, test_set: str, category: str) -> Path:
+    """The file of a category's test images; BadInput, naming the command, if there is none."""
+    path = tree.table("test_set", shard_of(test_set, category))
+    if not path.is_file():
+        raise BadInput(
+            f"{category}: {test_set} has no test images of it ({path} is missing); run chorus "
+            f"{MADE_BY[test_set]} first."
+        )
+    return path
 
 
 def image_folder(

@@ -1,4 +1,6 @@
-"""PAP, projective average precision: how well a posed distribution foretells objects (SPEC 12).
+"""PAP, projective average precision: how well a posed distribution foretells objects.
+
+See method.md 12.
 
 A test image shows one person, whose pose and camera are known, and one object, whose mask is. The
 distribution is posed like the person and projected once; the largest probability that lands in each

@@ -1,4 +1,6 @@
-"""The small pixel grid that a test image is scored on (SPEC 12): target, projections, coverage.
+"""The small pixel grid that a test image is scored on: target, projections, coverage.
+
+See method.md 12.
 
 Cells are numbered row by row, row * w + column; -1 stands for a point that no cell holds.
 """
@@ -9,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from chorus.errors import BadInput
+from chorus.geometry.cameras import from_homogeneous, to_camera
 
 
 def small_shape(height: int, width: int, shorter_side: int = 32) -> tuple[int, int]:
@@ -54,12 +57,13 @@ def cells_of(
 
     image: (H, W) that K (pixels) belongs to; grid: (h, w). Both axes shrink alike, by the ratio of
     the shorter sides. A point behind the camera or outside the grid has no cell. `truncate` repeats
-    the published code: pixels round toward zero and depth is not tested (SPEC 13).
+    the published code: pixels round toward zero and depth is not tested (method.md 13).
     """
-    camera = np.asarray(points, np.float64) @ np.asarray(R, np.float64).T + t
+    points, R, t, K = (np.asarray(one, np.float64) for one in (points, R, t, K))
+    camera = to_camera(points, R, t)
     scale = min(grid) / min(image)
     with np.errstate(divide="ignore", invalid="ignore"):
-        pixels = camera @ np.asarray(K, np.float64)[:2].T * scale / camera[:, 2:]
+        pixels = from_homogeneous(camera @ K.T * [scale, scale, 1.0])
     inside = pixels > -1 if truncate else (pixels >= 0) & (camera[:, 2:] > 0)
     inside = (inside & (pixels < [grid[1], grid[0]])).all(axis=1)
     whole = np.where(inside[:, None], pixels, 0).astype(np.int64)

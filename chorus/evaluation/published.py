@@ -1,4 +1,4 @@
-"""Results that the published CHORUS code exported, as our `Distribution`s (SPEC 8, 9).
+"""Results that the published CHORUS code exported, as our `Distribution`s (method.md 8, 9).
 
 Such a file has `aggregations` (per body part), `full_aggregations` (all samples: the total) and
 perhaps `core` (the settings and the body). Volumes are counts already weighted by view, indexed

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chorus.commands.testset import TEST_SETS, shard_of
 from chorus.errors import BadInput, StaleResults
+from chorus.evaluation.labelled_sets import MADE_BY, table_of
 from chorus.files import portable_name
+from chorus.records.aggregations import parsed_name
 from chorus.records.keys import TOTAL
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import DONE, read_table
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 RESULTS = "quant_results"
 VERSION = 1
-MAKES = {"synthetic": "chorus testset", "coco-eft-val": "chorus extend_eft"}
-"""The command that makes each test set."""
 _FIELDS = {
     "aggregation": str,
     "category": str,
@@ -55,19 +53,13 @@ def read_scores(path: Path) -> dict[str, Any]:
         if wrong or "generated" not in record:
             raise ValueError(f"no valid {', '.join(wrong or ['generated'])}")
         settings = record["settings"]
-        if settings.get("test_set") not in TEST_SETS:
+        if settings.get("test_set") not in MADE_BY:
             raise ValueError(f"unknown test set {settings.get('test_set')!r}")
         if not isinstance(settings.get("thresholds"), list) or "downscale_length" not in settings:
             raise ValueError("settings are missing")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{path} is damaged ({error}); run evaluate --overwrite.") from error
     return record
-
-
-def parsed_name(aggregation: str) -> tuple[str, str] | None:
-    """Filter rules and preset of an aggregation's name (SPEC 0), None if it is another name."""
-    found = re.fullmatch(r"filter\((.*)\)-aggr\((.*)\)", aggregation)
-    return (found[1], found[2]) if found else None
 
 
 def evaluation_arguments(record: dict[str, Any]) -> list[str]:
@@ -113,12 +105,7 @@ def scored_rows(tree: ResultsTree, record: dict[str, Any]) -> tuple[Path, list[d
 
     BadInput if it is missing or damaged, StaleResults if it is another one now.
     """
-    tested_on = record["settings"]["test_set"]
-    table = tree.table("test_set", shard_of(tested_on, record["category"]))
-    if not table.is_file():
-        raise BadInput(
-            f"{record['category']}: the test set {table} is missing; run {MAKES[tested_on]}."
-        )
+    table = table_of(tree, record["settings"]["test_set"], record["category"])
     if digest(table.read_bytes()) != record["made_from"].get("test_set"):
         raise StaleResults(
             f"{record['category']}: {table} has changed since {record['aggregation']} was scored "

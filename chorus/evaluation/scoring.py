@@ -1,4 +1,4 @@
-"""One field on one test set: PAP per image and in the mean, from Python (SPEC 12, DESIGN 6).
+"""One field on one test set: PAP per image and in the mean, from Python (method.md 12).
 
 result = chorus.score(field, "results/test_set/synthetic/surfboard/test/original.parquet")
 result.figures.mean[0]     # mPAP, 0..1, in the version result.metric

@@ -1,4 +1,4 @@
-"""PAP of images put together: per category, over categories, with intervals (SPEC 12)."""
+"""PAP of images put together: per category, over categories, with intervals (method.md 12)."""
 
 from __future__ import annotations
 

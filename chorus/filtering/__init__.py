@@ -1,1 +1,4 @@
-"""Which samples are kept: the fifteen keypoint rules and the verdict on each sample (SPEC 5)."""
+"""Which samples are kept: the fifteen keypoint rules and the verdict on each sample.
+
+See method.md 5.
+"""

@@ -1,4 +1,4 @@
-"""The fifteen numbered keypoint rules as data, and the reader of their notation (SPEC 5).
+"""The fifteen numbered keypoint rules as data, and the reader of their notation (method.md 5).
 
 A rule is written `must-groups | must-not-groups`; groups are separated by `/`, members by `,`. A
 must-group holds if any member is seen; a must-not-group is violated if all its members are seen.
@@ -82,7 +82,7 @@ def _parse_groups(side: str, number: int) -> tuple[Group, ...]:
 
 
 def _rules() -> tuple[Rule, ...]:
-    """The table of SPEC 5, with its abbreviations spelled out once."""
+    """The table of method.md 5, with its abbreviations spelled out once."""
     torso = "left_shoulder,right_shoulder / left_hip,right_hip"
     face = "nose / left_eye / right_eye / left_ear / right_ear"
     side_face = "left_eye,right_eye / left_ear,right_ear,nose"

@@ -1,4 +1,4 @@
-"""The verdict on a sample: kept, or why not, under each of the fifteen rules (SPEC 5)."""
+"""The verdict on a sample: kept, or why not, under each of the fifteen rules (method.md 5)."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ def judge(
 ) -> Verdict:
     """Verdict on one sample under all rules.
 
-    labels: N class names and boxes (N, 4) xyxy in pixels, the detections after clean-up (SPEC 3).
-    keypoints (P, 17, 3): x, y, confidence of each detection labelled "person", in the order of the
-    detections; a confidence that is NaN counts as not seen. category: the object's label.
+    labels: N class names and boxes (N, 4) xyxy in pixels, the detections after clean-up
+    (method.md 3). keypoints (P, 17, 3): x, y, confidence of each detection labelled "person", in the order of
+    the detections; a confidence that is NaN counts as not seen. category: the object's label.
     Raises BadInput where the three inputs do not describe the same detections.
     """
     settings = settings or FilterSettings()

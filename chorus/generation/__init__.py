@@ -1,1 +1,1 @@
-"""Prompts, augprompts and image models (SPEC 1, 2)."""
+"""Prompts, augprompts and image models (method.md 1, 2)."""

@@ -1,4 +1,4 @@
-"""Augprompts: suffixes that steer view and framing (SPEC 2).
+"""Augprompts: suffixes that steer view and framing (method.md 2).
 
 An augprompt is named by the suffix itself (`, side view`); `original` stands for no suffix. That is
 also its name in the results tree.

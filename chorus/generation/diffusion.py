@@ -1,6 +1,6 @@
 """Text to image by diffusion models of the diffusers library.
 
-`stable-diffusion-v1-4` is the published system's model with its sampler (SPEC 2);
+`stable-diffusion-v1-4` is the published system's model with its sampler (method.md 2);
 `diffusers:SOURCE` is any text-to-image pipeline, a folder or a repository of the Hugging Face hub.
 """
 
@@ -85,7 +85,7 @@ def load(
 
 
 def published(settings: DiffusionSettings) -> DiffusionSettings:
-    """The settings with the published ones (SPEC 2) where nothing else is asked for."""
+    """The settings with the published ones (method.md 2) where nothing else is asked for."""
     steps, guidance = settings.num_inference_steps, settings.guidance_scale
     return replace(
         settings,

@@ -7,7 +7,7 @@ from typing import Any
 from chorus.errors import BadInput
 from chorus.generation.diffusion_settings import SamplerName
 
-# SPEC 2: the sampler of the published system, whatever the weights' folder says.
+# method.md 2: the sampler of the published system, whatever the weights' folder says.
 PLMS = {
     "beta_start": 0.00085,
     "beta_end": 0.012,

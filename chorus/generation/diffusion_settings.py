@@ -18,7 +18,7 @@ _SPEED_ONLY = ("compile", "fuse_qkv")
 @dataclass(frozen=True)
 class DiffusionSettings:
     """How a diffusion model makes images. What is left out is the model's own choice; the paper's
-    model then has PLMS, 50 steps, guidance 7.5 and 512 x 512 (SPEC 2)."""
+    model then has PLMS, 50 steps, guidance 7.5 and 512 x 512 (method.md 2)."""
 
     sampler: SamplerName | None = None
     """The scheduler that walks from noise to image."""

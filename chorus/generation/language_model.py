@@ -1,4 +1,6 @@
-"""Prompts by a language model: what is asked, what of an answer counts, when to ask again (SPEC 1).
+"""Prompts by a language model: what is asked, what of an answer counts, when to ask again.
+
+See method.md 1.
 
 Knows no network: a model is a callable from messages to a `Reply`.
 """
@@ -16,13 +18,13 @@ from chorus.errors import BadInput, ChorusError
 from chorus.generation.nouns import mentions
 from chorus.generation.prompts import clean_prompt, clean_reply
 
-FEWEST, MOST = 3, 20  # SPEC 1: M is drawn uniformly from these unless it is given
+FEWEST, MOST = 3, 20  # method.md 1: M is drawn uniformly from these unless it is given
 MAX_TRIES = 6
 SHORTEST = 3  # words of a sentence: subject, verb, object
 
 Message = dict[str, str]  # "role" and "content", as chat servers take it
 
-# SPEC 1: the two variants of what the request says about the subject.
+# method.md 1: the two variants of what the request says about the subject.
 SUBJECTS = {
     "category": "The category of the subject is person.",
     "word": "The subject is the words 'A person'.",
@@ -95,7 +97,8 @@ class Answer:
 
 
 def draw_task(noun: str, seed: int, count: int | None = None) -> Task:
-    """The task for a noun (SPEC 1): M uniform from 3..20 unless given, one of the two subjects.
+    """The task for a noun (method.md 1): M uniform from 3..20 unless given, one of the two
+    subjects.
 
     Both draws depend on the seed and the noun alone. Raises BadInput for a count below 1.
     """
@@ -109,7 +112,7 @@ def draw_task(noun: str, seed: int, count: int | None = None) -> Task:
 def request_messages(
     task: Task, known: Sequence[str] = (), structured: bool = False
 ) -> list[Message]:
-    """The request for a task (SPEC 1): for all of it, or for what is missing beside `known`.
+    """The request for a task (method.md 1): for all of it, or for what is missing beside `known`.
 
     With `structured` the answer is asked for as JSON of SCHEMA, else as plain lines.
     """
@@ -186,7 +189,8 @@ def ask(
     tries: int = MAX_TRIES,
     structured: bool = False,
 ) -> Answer:
-    """Ask until there are exactly `task.count` prompts (SPEC 1), with at most `tries` new replies.
+    """Ask until there are exactly `task.count` prompts (method.md 1), with at most `tries` new
+    replies.
 
     The good sentences of every reply are kept and only the missing ones asked for again; what is
     more than asked for is cut. An error of `reply` ends the asking and is the answer's `failure`.

@@ -1,4 +1,4 @@
-"""Prompt files: one subject-verb-object sentence per line, one file per category (SPEC 1)."""
+"""Prompt files: one subject-verb-object sentence per line, one file per category (method.md 1)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ LONGEST_PROMPT = 300  # characters; CLIP's text encoder reads 77 tokens
 
 
 def read_prompts(path: str | Path) -> list[str]:
-    """Prompts of a file in their order (SPEC 1): without `#` lines, blanks, final stop, duplicates.
+    """Prompts of a file in their order (method.md 1): without `#` lines, blanks, final stop,
+    duplicates.
 
     The file is UTF-8. Raises BadInput, naming file and line, if it cannot be read, holds no prompt,
     or if a line is not text that can be a prompt.
@@ -152,7 +153,7 @@ _QUOTES = "\"'`“”‘’«»*_ \t"
 
 
 def clean_reply(text: str) -> list[str]:
-    """Sentences in a language model's reply, in order (SPEC 1).
+    """Sentences in a language model's reply, in order (method.md 1).
 
     Drops numbering and bullets, quotes and emphasis around a sentence, its final stop, blank lines,
     code fences, introductions (lines that end in a colon), and duplicates. What the sentences say

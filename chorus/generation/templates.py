@@ -30,6 +30,6 @@ def verbs(category: str) -> tuple[str, ...]:
 
 
 def sentences(category: str) -> list[str]:
-    """Subject-verb-object sentences for a category, in the table's order (SPEC 1)."""
+    """Subject-verb-object sentences for a category, in the table's order (method.md 1)."""
     thing = with_article(category)
     return [f"A person {verb} {thing}" for verb in verbs(category)]

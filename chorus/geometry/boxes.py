@@ -32,7 +32,7 @@ def iou(a: Boxes, b: Boxes) -> Values:
 
 
 def intersection_over_smaller(a: Boxes, b: Boxes) -> Values:
-    """Intersection over the smaller box's area (...), in [0, 1] (SPEC 11); 0 for empty boxes."""
+    """Intersection over the smaller area (...), in [0, 1] (method.md 11); 0 for empty boxes."""
     return _ratio(intersection(a, b), np.minimum(area(a), area(b)))
 
 
@@ -42,7 +42,7 @@ def suppress_overlaps(
     min_overlap: float = 0.8,
     always_keep: float = 0.98,
 ) -> Bool[np.ndarray, " N"]:
-    """Which of one class's boxes survive the clean-up of SPEC 3.
+    """Which of one class's boxes survive the clean-up of method.md 3.
 
     boxes (N, 4), scores (N,) in [0, 1]; returns keep (N,) bool. Boxes are visited from the lowest
     score (ties: in the given order). A score of at least `always_keep` stays; another box is

@@ -1,7 +1,8 @@
-"""Pinhole cameras, torch, any leading batch dimensions (docs/conventions.md).
+"""Pinhole cameras, any leading batch dimensions (docs/conventions.md).
 
 R (..., 3, 3) and t (..., 3), metres, map the world (after calibration: the body frame) to the
-camera: x right, y down, z forward. K (..., 3, 3) is in pixels.
+camera: x right, y down, z forward. K (..., 3, 3) is in pixels. What projects points takes torch
+tensors or numpy arrays alike, in whose type it computes; the rest is for tensors.
 """
 
 from __future__ import annotations
@@ -9,34 +10,44 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-Rotation = Float[Tensor, "*batch 3 3"]
-Translation = Float[Tensor, "*batch 3"]
-Intrinsics = Float[Tensor, "*batch 3 3"]
+Array = Tensor | np.ndarray
+Points = Float[Array, "*batch P 3"]
+Pixels = Float[Array, "*batch P 2"]
+Rotation = Float[Array, "*batch 3 3"]
+Translation = Float[Array, "*batch 3"]
+Intrinsics = Float[Array, "*batch 3 3"]
 
 
-def to_camera(
-    points: Float[Tensor, "*batch P 3"], R: Rotation, t: Translation
-) -> Float[Tensor, "*batch P 3"]:
+def to_camera(points: Points, R: Rotation, t: Translation) -> Points:
     """World points (..., P, 3) in metres to camera coordinates (..., P, 3)."""
     return points @ R.mT + t[..., None, :]
 
 
+def from_homogeneous(points: Points, nearest: float | None = None) -> Pixels:
+    """Homogeneous pixels (..., P, 3) to pixels (..., P, 2): the division by the depth.
+
+    A pixel has a meaning only where the depth is positive. Nothing is clipped (a depth of exactly
+    0 gives an infinite or NaN pixel) unless `nearest` is given: a smaller depth then counts as it.
+    """
+    depth = points[..., 2:]
+    return points[..., :2] / (depth if nearest is None else depth.clip(min=nearest))
+
+
 def project(
-    points: Float[Tensor, "*batch P 3"], R: Rotation, t: Translation, K: Intrinsics
-) -> tuple[Float[Tensor, "*batch P 2"], Float[Tensor, "*batch P"]]:
+    points: Points, R: Rotation, t: Translation, K: Intrinsics, nearest: float | None = None
+) -> tuple[Pixels, Float[Array, "*batch P"]]:
     """World points (..., P, 3) in metres to pixels (..., P, 2) and camera depth (..., P) in metres.
 
-    A pixel has a meaning only where the depth is positive; nothing is clipped (a depth of exactly
-    0 gives an infinite or NaN pixel), so the caller tests the depth.
+    The depth is the true one in any case, so the caller can test it; `nearest`, metres: see
+    `from_homogeneous`.
     """
     camera = to_camera(points, R, t)
-    depth = camera[..., 2]
-    homogeneous = camera @ K.mT
-    return homogeneous[..., :2] / homogeneous[..., 2:], depth
+    return from_homogeneous(camera @ K.mT, nearest), camera[..., 2]
 
 
 def focal_of_view(field_of_view: float) -> float:
@@ -47,7 +58,8 @@ def focal_of_view(field_of_view: float) -> float:
 def intrinsics(
     focal: Float[Tensor, "*batch"], width: Float[Tensor, "*batch"], height: Float[Tensor, "*batch"]
 ) -> Intrinsics:
-    """K (..., 3, 3) in pixels from a focal length (...) in units of the image *width* (SPEC 6).
+    """K (..., 3, 3) in pixels from a focal length (...) in units of the image *width* (method.md
+    6).
 
     fx = fy = focal * width, the principal point is (width / 2, height / 2). width and height (...)
     in pixels, tensors or numbers; takes focal's type and device.
@@ -66,7 +78,8 @@ def camera_centre(R: Rotation, t: Translation) -> Float[Tensor, "*batch 3"]:
 
 
 def azimuth_degrees(R: Rotation, t: Translation) -> Float[Tensor, "*batch"]:
-    """Direction (...) of the camera seen from the world's origin, degrees in [0, 360) (SPEC 8).
+    """Direction (...) of the camera seen from the world's origin, degrees in [0, 360) (method.md
+    8).
 
     atan2(z, x) of the camera's centre: in the body frame 0 is the person's left, 90 the front,
     180 the right, 270 behind. Coordinates under 0.1 mm count as 0, so that rounding does not push
@@ -107,7 +120,7 @@ def look_at(
 
 
 def mirror_camera(R: Rotation, t: Translation) -> tuple[Rotation, Translation]:
-    """Extrinsics of the camera that sees the x-mirrored world as the mirrored image (SPEC 8).
+    """Extrinsics of the camera that sees the x-mirrored world as the mirrored image (method.md 8).
 
     K stays as it is when the principal point is in the middle of the image, as calibration's is.
     """

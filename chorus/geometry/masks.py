@@ -67,7 +67,7 @@ def box_of(mask: Mask) -> Float[np.ndarray, " 4"]:
 
 
 def mirror(mask: Bool[np.ndarray, "*batch H W"]) -> Bool[np.ndarray, "*batch H W"]:
-    """Masks (..., H, W) flipped left to right, a view (SPEC 8, symmetric augmentation)."""
+    """Masks (..., H, W) flipped left to right, a view (method.md 8, symmetric augmentation)."""
     return mask[..., ::-1]
 
 

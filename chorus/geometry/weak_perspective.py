@@ -1,4 +1,6 @@
-"""Weak-perspective cameras of body regressors, torch, any leading batch dimensions (SPEC appendix).
+"""Weak-perspective cameras of body regressors, torch, any leading batch dimensions.
+
+See method.md, appendix.
 
 A camera (..., 3) = (s, tx, ty) lives in a square crop: crop coordinate in [-1, 1] =
 s * (X, Y) + (tx, ty), X right and Y down in the camera's orientation, metres. A crop has a centre

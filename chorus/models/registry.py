@@ -149,7 +149,7 @@ _ENTRIES = (
         "chorus.perception.detectron",
         source="FILE",
         built=("detectron2", "torchvision"),
-        threshold=0.8,  # docs/method.md 3
+        threshold=0.8,  # method.md 3
         weights={
             "pointrend-r50": Weight(
                 about="PointRend R50-FPN 3x, trained on COCO",
@@ -307,7 +307,7 @@ WEIGHTS: dict[str, Weight] = {
 
 @dataclass(frozen=True)
 class Profile:
-    """The models of one profile, by name, and the folder key of its images (docs/method.md 0)."""
+    """The models of one profile, by name, and the folder key of its images (method.md 0)."""
 
     model_key: str
     prompts: str

@@ -1,4 +1,6 @@
-"""Occupancy: from calibrated samples to the distribution of an object around a body (SPEC 7-10).
+"""Occupancy: from calibrated samples to the distribution of an object around a body.
+
+See method.md 7-10.
 
     space = canonical_space(body, preset("qual:demo"))       # canonical: grid, field, regions
     views = Views.of(pose, R, t, K, masks)                   # views: what is needed of samples

@@ -1,4 +1,4 @@
-"""Aggregation: samples in, per-azimuth-bin counts out (SPEC 8, 9).
+"""Aggregation: samples in, per-azimuth-bin counts out (method.md 8, 9).
 
 Every sample is deformed, projected and counted once, for all clusters together; memory does not
 depend on how many there are.

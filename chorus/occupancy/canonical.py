@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class CanonicalSpace:
-    """Everything about the canonical space that does not change from sample to sample (SPEC 7)."""
+    """All of the canonical space that does not change from sample to sample (method.md 7)."""
 
     body: BodyModel
     """The body whose zero-shape star pose is canonical."""
@@ -45,7 +45,7 @@ class CanonicalSpace:
         """(B, 24, 4, 4) float64: per joint the map from the star pose to poses, axis-angle.
 
         A_pose A_star^-1 at the zero shape; the global rotation (joint 0) counts as zero. A voxel's
-        posed place is the blend of these by its skinning weights (SPEC 7).
+        posed place is the blend of these by its skinning weights (method.md 7).
         """
         pose = pose.to(self.body.v_template.dtype).clone()
         pose[:, 0] = 0
@@ -72,7 +72,7 @@ def canonical_space(
     clusters: tuple[Part, ...] | None = None,
     threads: int = 1,
 ) -> CanonicalSpace:
-    """The canonical space of a body (SPEC 7, 9).
+    """The canonical space of a body (method.md 7, 9).
 
     The clusters are those of the settings' preset, or the `clusters` given. `cache_dir` keeps the
     skinning field. BadInput for an unknown preset or segment or a damaged body.

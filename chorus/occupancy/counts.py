@@ -1,4 +1,4 @@
-"""Per-azimuth-bin counts of one cluster: what aggregation adds up (SPEC 8).
+"""Per-azimuth-bin counts of one cluster: what aggregation adds up (method.md 8).
 
 Counts are whole numbers, so those of shards, prompts and machines add up exactly in any order, and
 the views are weighted only at the end.
@@ -68,7 +68,7 @@ class BinCounts:
     ) -> Float[np.ndarray, "N N N"]:
         """(N, N, N) float32: weighted mask count over weighted image count, 0 where never seen.
 
-        Weights (SPEC 8): `total-uniform`, all samples alike; `azimuth-uniform-fine`, a sample
+        Weights (method.md 8): `total-uniform`, all samples alike; `azimuth-uniform-fine`, a sample
         counts 1 / (samples in its bin of 30 degrees); `azimuth-uniform`, 1 / (samples in its
         pair of opposite 60 degree sectors, of which the first begin at 0 and 180 degrees).
         Bins without samples weigh nothing.

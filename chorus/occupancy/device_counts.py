@@ -1,4 +1,4 @@
-"""Aggregation of a batch with one fused kernel on a GPU (SPEC 8), in NVIDIA Warp.
+"""Aggregation of a batch with one fused kernel on a GPU (method.md 8), in NVIDIA Warp.
 
 The same work as `kernels` does on a CPU: one thread blends, projects and looks up one voxel in all
 images of the batch and keeps its verdicts as the bits of two words. The skinning field lies on the

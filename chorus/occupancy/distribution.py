@@ -1,4 +1,4 @@
-"""`Distribution`: the learned occupancy of an object around a body (SPEC 8-10)."""
+"""`Distribution`: the learned occupancy of an object around a body (method.md 8-10)."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Distribution:
         )
 
     def reweighted(self, weighting: Weighting) -> Distribution:
-        """The same samples with another weighting of views (SPEC 8); BadInput without counts."""
+        """The same samples with other view weights (method.md 8); BadInput without counts."""
         if self.counts is None:
             raise BadInput(
                 "this distribution was saved without its counts, so its views cannot be weighted "
@@ -143,7 +143,7 @@ class Distribution:
         field_settings: FieldSettings | None = None,
         threads: int = 1,
     ) -> Distribution:
-        """The same distribution around the body in another pose (SPEC 10).
+        """The same distribution around the body in another pose (method.md 10).
 
         pose (24, 3) axis-angle, radians; the result is in the body frame, so the global rotation
         (joint 0) counts as zero. `grid` is the posed space's, by default the same as here.

@@ -1,4 +1,4 @@
-"""Aggregation of a batch on the CPU with the fused kernels (SPEC 8).
+"""Aggregation of a batch on the CPU with the fused kernels (method.md 8).
 
 `FusedBatch` and `plain.PlainBatch` do the same with the same calls; their integers agree but for
 pixels that fall within rounding (about 1e-4 px) of a pixel's edge.

@@ -1,4 +1,4 @@
-"""The voxel grid of the canonical space and of posed spaces (SPEC 7, docs/conventions.md)."""
+"""The voxel grid of the canonical space and of posed spaces (method.md 7, docs/conventions.md)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class VoxelGrid:
         """Flat index (...) int64 of the voxel that contains each point (..., 3) in metres.
 
         -1 where a point is outside the grid or not finite. A voxel owns its lower faces.
-        `truncate` rounds toward zero as the published release does (SPEC 13), so that points
+        `truncate` rounds toward zero as the published release does (method.md 13), so that points
         less than one voxel below the grid fall into its first voxels.
         """
         scaled = (np.asarray(points, np.float64) - self.start) / self.size

@@ -1,4 +1,4 @@
-"""The fused aggregation kernels: blend, project, look up and count in one pass (SPEC 8).
+"""The fused aggregation kernels: blend, project, look up and count in one pass (method.md 8).
 
 A batch of at most 64 images goes through together. One voxel's verdicts on all of them are the bits
 of two 64-bit words, `seen` (inside the image) and `hit` (inside the object's mask), so a

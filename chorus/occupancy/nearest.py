@@ -1,4 +1,4 @@
-"""Blends of what the nearest vertices carry, for many places at once (SPEC 7), compiled.
+"""Blends of what the nearest vertices carry, for many places at once (method.md 7), compiled.
 
 A tree search answers every place alone, though places lie on a grid and the neighbours of one are
 mostly those of the next. Here places are grouped by cells of space, and cells by larger cells. The

@@ -1,4 +1,4 @@
-"""Aggregation of a batch with plain tensor operations, on any device (SPEC 8)."""
+"""Aggregation of a batch with plain tensor operations, on any device (method.md 8)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from chorus.geometry.cameras import from_homogeneous
 from chorus.occupancy.canonical import CanonicalSpace
 from chorus.occupancy.counts import BinCounts
 from chorus.occupancy.mask_bits import MaskBits
@@ -83,8 +84,7 @@ class PlainBatch:
 
     def _look_up(self, homogeneous: Float[Tensor, "P B 3"]) -> tuple[Tensor, Tensor]:
         """(seen, hit), bool (P, B), of homogeneous pixels."""
-        pixel = homogeneous[..., :2] / homogeneous[..., 2:]
-        u, v = pixel.unbind(-1)
+        u, v = from_homogeneous(homogeneous).unbind(-1)
         if self._release:
             seen = (u > -1) & (v > -1)
         else:

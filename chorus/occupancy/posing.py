@@ -1,4 +1,7 @@
-"""Backward posing: where in canonical space the places around a posed body come from (SPEC 10)."""
+"""Backward posing: where in canonical space the places around a posed body come from.
+
+See method.md 10.
+"""
 
 from __future__ import annotations
 

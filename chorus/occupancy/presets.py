@@ -1,4 +1,7 @@
-"""Settings of the occupancy room and the presets that name them (SPEC 7-9); imports only errors."""
+"""Settings of the occupancy room and the presets that name them; imports only errors.
+
+See method.md 7-9.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ Projection = Literal["exact", "release"]
 
 @dataclass(frozen=True)
 class FieldSettings:
-    """How skinning weights spread from the body's vertices to space (SPEC 7)."""
+    """How skinning weights spread from the body's vertices to space (method.md 7)."""
 
     neighbours: int = 30
     """Template vertices whose weights are averaged by inverse distance at each voxel."""
@@ -41,7 +44,7 @@ class FieldSettings:
 
 @dataclass(frozen=True)
 class AggregationSettings:
-    """How samples become a distribution (SPEC 7-9)."""
+    """How samples become a distribution (method.md 7-9)."""
 
     parts: str = "quant"
     """Body-part preset: `quant` (the whole body as one part) or `qual:demo` (arm, foot, torso)."""

@@ -1,4 +1,4 @@
-"""Body parts and their interaction regions (SPEC 9).
+"""Body parts and their interaction regions (method.md 9).
 
 A part is data: sets of body segments that the object must reach (`pass`) or must not (`block`). The
 region of a set is the voxels near its template vertices; a sample joins the part's cluster if the
@@ -43,7 +43,7 @@ PARTS: dict[str, tuple[Part, ...]] = {
         Part("torso", (("spine", "spine1", "spine2", "leftShoulder", "rightShoulder"),)),
     ),
 }
-"""Body-part presets (SPEC 9)."""
+"""Body-part presets (method.md 9)."""
 
 
 def parts(name: str) -> tuple[Part, ...]:

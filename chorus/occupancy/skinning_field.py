@@ -1,4 +1,4 @@
-"""The skinning field: how much each place in space follows each of the body's joints (SPEC 7).
+"""The skinning field: how much each place in space follows each of the body's joints (method.md 7).
 
 Metres throughout. Neighbours come from a grouped search on a CPU (`nearest`) and from chunked brute
 force on other devices; both agree to rounding. Memory is a few arrays of (places x joints).
@@ -41,10 +41,10 @@ def skinning_field(
     """Skinning weights (P, J) float32 of voxel centres or free points; rows sum to one.
 
     vertices (V, 3): the body's surface in the space in question, metres; weights (V, J): their own
-    skinning weights. `where`: a grid (P = N^3, C order, smoothed as SPEC 7 says) or points (P, 3),
-    which have no neighbours to be smoothed with. `cache_dir` keeps the field of a grid on disk
-    under a name made from the content of all inputs; a damaged file there is made again.
-    `threads` bounds the search on a CPU. BadInput if the vertices or weights are not finite.
+    skinning weights. `where`: a grid (P = N^3, C order, smoothed as method.md 7 says) or points (P,
+    3), which have no neighbours to be smoothed with. `cache_dir` keeps the field of a grid on disk
+    under a name made from the content of all inputs; a damaged file there is made again. `threads`
+    bounds the search on a CPU. BadInput if the vertices or weights are not finite.
     """
     settings = settings or FieldSettings()
     vertices, weights = vertices.float(), weights.float()
@@ -86,9 +86,9 @@ def blended_values(
     """Numbers of the places within reach of the body, and the blend (near, C) float32 there of what
     the vertices carry, mixed with the `identity` bone's (C,); elsewhere it is the identity's.
 
-    The field of SPEC 7 is linear in the weights, so blending anything that is linear in them, as
-    joint transforms are, gives what the field's weights would give, with C instead of J channels.
-    BadInput if the vertices or values are not finite.
+    The field of method.md 7 is linear in the weights, so blending anything that is linear in them,
+    as joint transforms are, gives what the field's weights would give, with C instead of J
+    channels. BadInput if the vertices or values are not finite.
     """
     if not (torch.isfinite(vertices).all() and torch.isfinite(values).all()):
         raise BadInput(

@@ -91,7 +91,7 @@ def _dense(mask: Bool[np.ndarray, "H W"] | MaskBits) -> Bool[np.ndarray, "H W"]:
 
 
 def mirrored(views: Views) -> Views:
-    """The same samples seen in a mirror: left and right exchanged (SPEC 8).
+    """The same samples seen in a mirror: left and right exchanged (method.md 8).
 
     K stays, which is right where the principal point is the middle of the image.
     """
@@ -103,8 +103,9 @@ def mirrored(views: Views) -> Views:
 def joint_cameras(space: CanonicalSpace, views: Views) -> Float[Tensor, "B 24 3 4"]:
     """Per sample and joint the map from the star pose to homogeneous pixels, float32.
 
-    K [R | t] A A_star^-1 with zero shape and zero global rotation (SPEC 7); K [R | t] alone where
-    the settings do not canonicalise. A place's pixel is the blend of these by its skinning weights.
+    K [R | t] A A_star^-1 with zero shape and zero global rotation (method.md 7); K [R | t] alone
+    where the settings do not canonicalise. A place's pixel is the blend of these by its skinning
+    weights.
     """
     camera = views.K.double() @ torch.cat([views.R, views.t[..., None]], dim=-1).double()
     if not space.settings.canonicalise:

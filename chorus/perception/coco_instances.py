@@ -19,7 +19,7 @@ from chorus.errors import BadInput, unknown_name
 from chorus.geometry import masks
 from chorus.geometry.boxes import area, intersection
 from chorus.geometry.coco_annotations import box_of, mask_of
-from chorus.perception.protocols import Detection
+from chorus.records.rows import Detection
 from chorus.vocabulary import PERSON, strip_demo
 
 KEYPOINTS = 17
@@ -61,7 +61,7 @@ class Annotations:
     def of(self, category: str) -> list[AnnotatedImage]:
         """The images with an object of a category; BadInput for one that the file does not know.
 
-        `surfboard-demo` means the objects `surfboard` (SPEC 1).
+        `surfboard-demo` means the objects `surfboard` (method.md 1).
         """
         label = strip_demo(category)
         if label not in self.categories or label == PERSON:

@@ -15,7 +15,7 @@ from torch import Tensor
 from chorus.body.joint_sets import JointSource
 from chorus.geometry.weak_perspective import project_weak
 from chorus.perception.person_crops import Crop, normalised
-from chorus.perception.protocols import Image, Person
+from chorus.records.rows import Image, Person
 
 
 class Prediction(NamedTuple):

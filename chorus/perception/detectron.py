@@ -1,4 +1,4 @@
-"""`pointrend-r50`: the paper's segmenters, on detectron2 (SPEC 3, profile `paper`).
+"""`pointrend-r50`: the paper's segmenters, on detectron2 (method.md 3, profile `paper`).
 
 Mode `coco`: PointRend R50-FPN, trained three schedules on COCO. Mode `lvis`: Mask R-CNN X101-32x8d
 FPN, trained one schedule on LVIS v0.5, for the objects, and PointRend for the persons. SOURCE is
@@ -19,10 +19,10 @@ import torch
 
 from chorus.body.restricted_pickle import RestrictedUnpickler, array_of, load_with
 from chorus.errors import BadInput, Unavailable, unknown_name
-from chorus.models import weights
+from chorus.models import registry
 from chorus.models.checkpoints import read_state_dict
 from chorus.perception.frames import MOST_INSTANCES, Frame, alike, detections, frame_of
-from chorus.perception.protocols import Detection, Image
+from chorus.records.rows import Detection, Image
 from chorus.vocabulary import COCO_NAMES, PERSON, strip_demo
 
 _IMAGES_AT_ONCE = 4
@@ -71,7 +71,7 @@ def load(
     )
     if mode == "coco":
         return DetectronSegmenter([Part(*pointrend, Classes(coco))])
-    path = weights.require("mask-rcnn-x101-lvis", imports_dir)
+    path = registry.require("mask-rcnn-x101-lvis", imports_dir)
     objects = _network(_lvis_config(), path, device, threshold)
     return DetectronSegmenter(
         [
@@ -200,7 +200,7 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
     has another shape. Names of old PointRend files are converted by the network itself.
     """
     if path.suffix == ".pkl":
-        advice = f"it is damaged, cut short or not a pickle: {weights.how_to_replace(path)}"
+        advice = f"it is damaged, cut short or not a pickle: {registry.how_to_replace(path)}"
         stored = load_with(RestrictedUnpickler, path, "a pickle", advice)
         if not isinstance(stored, dict) or not isinstance(stored.get("model"), dict):
             raise BadInput(f"{path} has no 'model', as files of detectron2's model zoo have.")
@@ -223,7 +223,7 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
 
 
 def _pointrend_weights(source: str, imports_dir: Path) -> Path:
-    return weights.given_or_published(source, "pointrend-r50", imports_dir, "a file of weights")
+    return registry.given_or_published(source, "pointrend-r50", imports_dir, "a file of weights")
 
 
 def _pointrend_config() -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from chorus.geometry import masks as mask_geometry
-from chorus.perception.protocols import Detection
+from chorus.records.rows import Detection
 
 MOST_INSTANCES = 100
 """No detector here returns more instances of one image than this, the best ones."""

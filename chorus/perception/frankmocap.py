@@ -1,4 +1,4 @@
-"""`frankmocap-eft[:CHECKPOINT]`: FrankMocap's body regressor with the weights of EFT (SPEC 4).
+"""`frankmocap-eft[:CHECKPOINT]`: FrankMocap's body regressor with the weights of EFT (method.md 4).
 
 The checkpoint is the published `.pt`, which keeps the weights under the key `model`, or what
 scripts/convert_spin_checkpoint.py makes of it (`.safetensors`). Its licence is CC BY-NC 4.0.
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chorus.errors import BadInput
-from chorus.models import weights
+from chorus.models import registry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,7 +101,7 @@ def published_shapes() -> dict[str, tuple[int, ...]]:
 
 
 def _checkpoint(source: str, imports_dir: Path) -> Path:
-    return weights.given_or_published(source, WEIGHT, imports_dir, f"{_WHAT}, .pt or .safetensors")
+    return registry.given_or_published(source, WEIGHT, imports_dir, f"{_WHAT}, .pt or .safetensors")
 
 
 def _rows(state: dict[str, Tensor], name: str, published: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chorus.errors import BadInput
-from chorus.models import weights
+from chorus.models import registry
 
 if TYPE_CHECKING:
     from chorus.body.joint_sets import JointSource
@@ -59,6 +59,6 @@ def load_network(path: Path) -> Hmr2Network:
 
 
 def _checkpoint(source: str, imports_dir: Path) -> Path:
-    return weights.given_or_published(
+    return registry.given_or_published(
         source, WEIGHT, imports_dir, f"{_WHAT}, .ckpt or .safetensors"
     )

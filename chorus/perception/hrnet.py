@@ -1,4 +1,4 @@
-"""`hrnet-w48-dark`: the paper's COCO keypoints, on mmpose (SPEC 4, profile `paper`).
+"""`hrnet-w48-dark`: the paper's COCO keypoints, on mmpose (method.md 4, profile `paper`).
 
 HRNet-w48 with DARK, 384 x 288, top-down, in mmpose's own configuration. SOURCE is another file of
 its weights.
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from chorus.errors import BadInput, Unavailable
-from chorus.models import weights
+from chorus.models import registry
 from chorus.models.checkpoints import fill, read_state_dict
-from chorus.perception.protocols import Image
+from chorus.records.rows import Image
 
 _CONFIG = Path(
     ".mim/configs/body_2d_keypoint/topdown_heatmap/coco",
@@ -132,7 +132,7 @@ _TRAINER: list[Any] = [
 
 
 def _weights(source: str, imports_dir: Path) -> Path:
-    return weights.given_or_published(source, "hrnet-w48-dark", imports_dir, "a file of weights")
+    return registry.given_or_published(source, "hrnet-w48-dark", imports_dir, "a file of weights")
 
 
 def _forward(model: nn.Module) -> Forward:

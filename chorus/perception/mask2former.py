@@ -1,4 +1,6 @@
-"""`mask2former`: instances of COCO's classes by Mask2Former of transformers (SPEC 3, `modern`).
+"""`mask2former`: instances of COCO's classes by Mask2Former of transformers.
+
+See method.md 3, `modern`.
 
 SOURCE is a folder or a hub repository of a Mask2Former network trained on instances; its own names
 of classes count.
@@ -14,10 +16,10 @@ import torch
 from torch.nn.functional import interpolate
 
 from chorus.errors import BadInput, unknown_name
-from chorus.models.weights import WEIGHTS
+from chorus.models.registry import WEIGHTS
 from chorus.perception import pretrained
 from chorus.perception.frames import MOST_INSTANCES, alike, detections, frame_of
-from chorus.perception.protocols import Detection, Image
+from chorus.records.rows import Detection, Image
 from chorus.vocabulary import PERSON, strip_demo
 
 DEFAULT = WEIGHTS["mask2former-swin-large"].repository

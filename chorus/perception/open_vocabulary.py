@@ -1,4 +1,4 @@
-"""`open-vocabulary`: instances of any noun by transformers (SPEC 3, profile `modern`).
+"""`open-vocabulary`: instances of any noun by transformers (method.md 3, profile `modern`).
 
 A detector that reads text (Grounding DINO, OWLv2 or OWL-ViT) finds the boxes of persons and of the
 category, and SAM draws the mask inside each box. SOURCE is DETECTOR+MASKMODEL, folders or hub
@@ -17,10 +17,10 @@ import torch
 from torch.nn.functional import interpolate
 
 from chorus.errors import BadInput, unknown_name
-from chorus.models.weights import WEIGHTS
+from chorus.models.registry import WEIGHTS
 from chorus.perception import pretrained
 from chorus.perception.frames import MOST_INSTANCES, Frame, alike, detections, frame_of
-from chorus.perception.protocols import Detection, Image
+from chorus.records.rows import Detection, Image
 from chorus.vocabulary import PERSON, strip_demo
 
 DETECTOR = WEIGHTS["grounding-dino-base"].repository

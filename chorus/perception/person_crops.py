@@ -1,4 +1,4 @@
-"""Square crops of persons, as the published body regressors were trained on (SPEC appendix).
+"""Square crops of persons, as the published body regressors were trained on (method.md, appendix).
 
 Both kinds are zero where they reach beyond the image. Images are RGB uint8 (H, W, 3), boxes xyxy.
 A crop knows its centre and side in image pixels: coordinate -1 of a weak-perspective camera is its

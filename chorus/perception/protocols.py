@@ -1,4 +1,4 @@
-"""What the stages ask of a network: three small protocols and the plain records they exchange.
+"""What the steps ask of a network: three small protocols; the records exchanged are `records.rows`.
 
 An adapter is any object with the one method of its protocol; one file per third-party model. Boxes
 are xyxy in pixels, masks COCO run-length counts (`chorus.geometry.masks`), see docs/conventions.md.
@@ -7,49 +7,11 @@ are xyxy in pixels, masks COCO run-length counts (`chorus.geometry.masks`), see 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from chorus.records.keys import SampleKey
-
-
-@dataclass(frozen=True)
-class Image:
-    """A decoded image: its sample and RGB pixels, uint8 (H, W, 3)."""
-
-    key: SampleKey
-    pixels: np.ndarray
-
-
-@dataclass(frozen=True)
-class Detection:
-    """One instance: class name, score in [0, 1], box (4,) float32 xyxy, mask as RLE counts."""
-
-    label: str
-    score: float
-    box: np.ndarray
-    mask: bytes
-
-
-@dataclass(frozen=True)
-class Person:
-    """One regressed person (SPEC 4).
-
-    box (4,) xyxy of the detection it was regressed on; pose (24, 3) axis-angle, the first row the
-    global rotation in the camera's orientation; betas (10,); camera (3,) weak perspective s, tx, ty
-    in the square crop of centre crop_centre (2,) and side crop_side, pixels; joints (24, 2) 24
-    joints (`body.joint_sets`) in image pixels under that camera. All float32.
-    """
-
-    box: np.ndarray
-    pose: np.ndarray
-    betas: np.ndarray
-    camera: np.ndarray
-    crop_centre: np.ndarray
-    crop_side: float
-    joints: np.ndarray
+from chorus.records.rows import Detection, Image, Person
 
 
 class Segmenter(Protocol):

@@ -11,9 +11,10 @@ from jaxtyping import Float
 from chorus.body.loading import FREE_BODY_NAME
 from chorus.body.model import BodyModel
 from chorus.geometry import boxes as box_geometry
+from chorus.geometry.cameras import from_homogeneous
 from chorus.geometry.weak_perspective import image_to_crop, project_weak, square_crop
-from chorus.perception.protocols import Person
 from chorus.perception.recorded_poses import FREE_BODY, SMPL, RecordedPose, WeakCamera
+from chorus.records.rows import Person
 
 MIN_IOU = 0.3
 """Least overlap of a recorded pose's box with a person's. Low, because a pose without a recorded
@@ -60,7 +61,7 @@ def _projected(
     focal = camera.focal or float(np.hypot(*size))
     middle = np.array(size) / 2 if camera.principal is None else camera.principal
     points = joints.double().numpy() + camera.translation
-    return middle + focal * points[:, :2] / points[:, 2:]
+    return middle + from_homogeneous(points * [focal, focal, 1.0])
 
 
 def match(

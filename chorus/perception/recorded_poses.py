@@ -3,8 +3,8 @@
 docs/bring-your-own.md describes the formats key by key; pickles of trackers are read by
 `tracker_poses`. Poses are axis-angle, radians; cameras in one of two forms:
 
-- weak perspective in a square crop, crop coordinate = s * (X, Y) + (tx, ty) (SPEC appendix). HMR2
-  means s * (X + tx, Y + ty) by its `pred_cam`: `weak_of_hmr2` converts;
+- weak perspective in a square crop, crop coordinate = s * (X, Y) + (tx, ty) (method.md, appendix).
+  HMR2 means s * (X + tx, Y + ty) by its `pred_cam`: `weak_of_hmr2` converts;
 - a pinhole camera, in whose frame the body model's origin lies at `translation`.
 """
 

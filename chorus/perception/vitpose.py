@@ -1,4 +1,4 @@
-"""`vitpose`: COCO keypoints by ViTPose of transformers (SPEC 4, profile `modern`).
+"""`vitpose`: COCO keypoints by ViTPose of transformers (method.md 4, profile `modern`).
 
 SOURCE is a folder or a hub repository of a ViTPose network with COCO's 17 keypoints.
 """
@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from chorus.errors import BadInput
-from chorus.models.weights import WEIGHTS
+from chorus.models.registry import WEIGHTS
 from chorus.perception import pretrained
-from chorus.perception.protocols import Image
+from chorus.records.rows import Image
 
 DEFAULT = WEIGHTS["vitpose"].repository
 

@@ -30,7 +30,7 @@ _RECORD_VERSION = 1
 
 
 def aggregation_name(rules: Sequence[int], preset_name: str) -> str:
-    """docs/method.md 0: filter(<numbers>)-aggr(<preset>)."""
+    """method.md 0: filter(<numbers>)-aggr(<preset>)."""
     return f"filter({','.join(map(str, rules))})-aggr({preset_name})"
 
 

@@ -1,4 +1,4 @@
-"""Names of samples and shards, and the seed that belongs to each sample (SPEC 0, DESIGN 3.5)."""
+"""Names of samples and shards, and the seed that belongs to each sample (method.md 0)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from typing import NamedTuple
 
 GLOBAL_SEED = 42
-TOTAL = "total-aggregation"  # SPEC 0: the pseudo-prompt of results over all prompts
+TOTAL = "total-aggregation"  # method.md 0: the pseudo-prompt of results over all prompts
 
 
 class ShardKey(NamedTuple):

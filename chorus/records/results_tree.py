@@ -92,7 +92,7 @@ class ResultsTree:
         return self.table("images", key.shard).with_suffix("") / f"{key.index:06d}{suffix}"
 
     def aggregation(self, model: str, category: str, prompt: str, name: str) -> Path:
-        """The folder of one aggregation; `name` as SPEC 0, `prompt` may be TOTAL."""
+        """The folder of one aggregation; `name` as method.md 0, `prompt` may be TOTAL."""
         parts = map(portable_name, (model, category, prompt, name))
         return self.folder("aggregations").joinpath(*parts)
 

@@ -54,7 +54,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class Person:
-    """One regressed person (docs/method.md 4).
+    """One regressed person (method.md 4).
 
     box (4,) xyxy of the detection it was regressed on; pose (24, 3) axis-angle, the first row the
     global rotation in the camera's orientation; betas (10,); camera (3,) weak perspective s, tx, ty
@@ -95,7 +95,7 @@ PERSON_SHAPES: dict[str, tuple[int, ...]] = {
 
 @dataclass(frozen=True)
 class Camera:
-    """A calibrated camera (docs/method.md 6): R (3, 3) and t (3,), metres, map the person's body
+    """A calibrated camera (method.md 6): R (3, 3) and t (3,), metres, map the person's body
     frame to the camera, K (3, 3) is in pixels; residual in pixels."""
 
     R: Float[np.ndarray, "3 3"]

@@ -1,4 +1,4 @@
-"""`chorus calibrate`: retained persons → pinhole cameras in their body frame (docs/method.md 6)."""
+"""`chorus calibrate`: retained persons → pinhole cameras in their body frame (method.md 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`chorus filter`: a verdict with a reason for every sample, under all rules (docs/method.md 5)."""
+"""`chorus filter`: a verdict with a reason for every sample, under all rules (method.md 5)."""
 
 from __future__ import annotations
 

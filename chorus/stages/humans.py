@@ -1,4 +1,4 @@
-"""`chorus humans`: person boxes → SMPL bodies under weak perspective (docs/method.md 4)."""
+"""`chorus humans`: person boxes → SMPL bodies under weak perspective (method.md 4)."""
 
 from __future__ import annotations
 

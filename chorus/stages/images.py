@@ -1,4 +1,4 @@
-"""`chorus images`: prompts x augprompts → generated images (docs/method.md 2)."""
+"""`chorus images`: prompts x augprompts → generated images (method.md 2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`chorus keypoints`: person boxes → 17 COCO keypoints with confidences (docs/method.md 4)."""
+"""`chorus keypoints`: person boxes → 17 COCO keypoints with confidences (method.md 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`chorus prompts`: categories → prompt files (docs/method.md 1)."""
+"""`chorus prompts`: categories → prompt files (method.md 1)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from chorus.vocabulary import resolve_category, strip_demo
 
 log = logging.getLogger(__name__)
 
-PAPER_MODEL = "gpt-3.5-turbo"  # docs/method.md 1; it knows no structured output
+PAPER_MODEL = "gpt-3.5-turbo"  # method.md 1; it knows no structured output
 
 Provider = Literal["synthetic", "template", "openai"]
 

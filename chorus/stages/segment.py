@@ -1,4 +1,4 @@
-"""`chorus segment`: images → instances of persons and of the category (docs/method.md 3)."""
+"""`chorus segment`: images → instances of persons and of the category (method.md 3)."""
 
 from __future__ import annotations
 

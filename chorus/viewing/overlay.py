@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 
+from chorus.geometry.cameras import to_camera
 from chorus.viewing import gl, rasterise
 from chorus.viewing.displayed import vertex_normals
 from chorus.viewing.gl import Renderer
@@ -38,7 +39,7 @@ def body_overlay(
     faces = np.ascontiguousarray(faces, dtype=np.int32)
     R, t, K = (np.asarray(part, dtype=np.float64) for part in (R, t, K))
     usable = all(np.isfinite(part).all() for part in (vertices, R, t, K))
-    if not usable or (vertices @ R.T + t)[:, 2].max() <= rasterise.NEAR:
+    if not usable or to_camera(vertices, R, t)[:, 2].max() <= rasterise.NEAR:
         log.warning("A fitted body is not drawn: it is not finite or lies behind the camera.")
         return image.copy()
     colours = _mesh_colours(vertices, faces, R)
@@ -91,7 +92,7 @@ def _with_pyrender(shape, vertices, faces, colours, R, t, K) -> tuple[np.ndarray
     camera_to_body = np.eye(4)
     camera_to_body[:3, :3] = R.T @ np.diag([1.0, -1.0, -1.0])
     camera_to_body[:3, 3] = -R.T @ t
-    depth = (vertices @ R.T + t)[:, 2]
+    depth = to_camera(vertices, R, t)[:, 2]
     camera = pyrender.IntrinsicsCamera(
         K[0, 0],
         K[1, 1],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from chorus.geometry import cameras
 from chorus.viewing.scene import (
     BACKGROUND,
     Composition,
@@ -69,11 +70,9 @@ class CpuRenderer:
 
 def project(vertices: np.ndarray, R: np.ndarray, t: np.ndarray, K: np.ndarray) -> np.ndarray:
     """Pixel u, v and camera depth (V, 3) float32 of points (V, 3) in the camera's world."""
-    camera = vertices @ R.T + t
-    z = np.where(np.abs(camera[:, 2]) < NEAR, NEAR, camera[:, 2])
-    u = K[0, 0] * camera[:, 0] / z + K[0, 2]
-    v = K[1, 1] * camera[:, 1] / z + K[1, 2]
-    return np.stack([u, v, camera[:, 2]], axis=1).astype(np.float32)
+    # From the principal point, which is added last: an order that every picture depends on.
+    pixels, depth = cameras.project(vertices, R, t, np.diag(K.diagonal()), nearest=NEAR)
+    return np.column_stack([pixels + K[:2, 2], depth]).astype(np.float32)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from chorus.engine.loop import Sample
 from chorus.errors import ChorusError
-from chorus.filtering.verdicts import RETAINED
 from chorus.generation.augprompts import full_text
-from chorus.geometry import masks
+from chorus.pipeline import step
 from chorus.records.image_files import read_what_is_kept
+from chorus.records.joining import joined, read_tables, rows_of
 from chorus.records.keys import SampleKey, ShardKey
-from chorus.records.tables import DONE, read_table
-from chorus.settings import RunOptions
-from chorus.stages.filter import retained
-from chorus.vocabulary import PERSON
+from chorus.records.results_tree import ResultsTree
+from chorus.records.rows import Camera, masks_of, person_array, retained, verdict
+from chorus.records.tables import DONE
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
@@ -27,28 +26,37 @@ if TYPE_CHECKING:
 
 COLUMNS = 6
 _RETAINED_PER_PROMPT, _DROPPED_PER_PROMPT = 8, 4  # two rows a prompt
-_TABLES = ("images", "segmentations", "humans", "filtered_cameras")
-SHEET_TABLES = ("filtered", *_TABLES)
+SHEET_TABLES = step("view").reads
 """Where a contact sheet gets what it shows."""
 
 
+@dataclass(frozen=True)
+class SheetSettings:
+    """What a contact sheet is made of."""
+
+    tree: ResultsTree
+    model: str
+    prompts: tuple[str, ...]
+    """Prompts to show; all if empty."""
+    rules: Sequence[int]
+    """Filter rules by which images count as retained."""
+
+
 def write_sheet(
-    options: RunOptions, category: str, rules: Sequence[int], path: Path, renderer: Renderer = "cpu"
+    about: SheetSettings, category: str, body: BodyModel, path: Path, renderer: Renderer = "cpu"
 ) -> None:
     """Write the contact sheet of a category's images as a PNG."""
-    from chorus.body.loading import load_body
     from chorus.viewing.contact_sheet import write_contact_sheet
 
-    body = load_body(options.body, options.imports_dir)
-    shards = options.tree.shards("filtered", options.models.model_key, [category], options.prompts)
+    shards = about.tree.shards("filtered", about.model, [category], about.prompts)
     tiles = []
     prompts = list(dict.fromkeys(shard.prompt for shard in shards))
     shared = _shared_words(prompts)
     for prompt in prompts:
-        samples = [s for shard in shards if shard.prompt == prompt for s in _judged(options, shard)]
-        for sample in _completed(options, choose(samples, rules)):
-            caption = _caption(sample, shared)
-            tiles.append(_tile(options, sample, rules, caption, body))
+        mine = [shard for shard in shards if shard.prompt == prompt]
+        samples = [sample for shard in mine for sample in _judged(about.tree, shard)]
+        for sample in _completed(about.tree, choose(samples, about.rules)):
+            tiles.append(_tile(about, sample, _caption(sample, shared), body))
     write_contact_sheet(
         path,
         tiles,
@@ -59,16 +67,23 @@ def write_sheet(
     )
 
 
-def choose(samples: Sequence[Sample], rules: Sequence[int]) -> list[Sample]:
+class JudgedSample(NamedTuple):
+    """A sample with its verdict and, once they are read, its rows in the other tables."""
+
+    key: SampleKey
+    rows: dict[str, dict | None]
+
+
+def choose(samples: Sequence[JudgedSample], rules: Sequence[int]) -> list[JudgedSample]:
     """A prompt's samples for the sheet: retained ones and dropped ones of differing reasons.
 
     Spread evenly over the augprompts, the same on every run.
     """
-    kept = [s for s in samples if retained(s.inputs["filtered"], rules)]
-    dropped: dict[str, list[Sample]] = {}
+    kept = [s for s in samples if retained(s.rows["filtered"], rules)]
+    dropped: dict[str, list[JudgedSample]] = {}
     for sample in samples:
-        if not retained(sample.inputs["filtered"], rules):
-            dropped.setdefault(_verdict(sample, rules), []).append(sample)
+        if not retained(sample.rows["filtered"], rules):
+            dropped.setdefault(verdict(sample.rows["filtered"], rules), []).append(sample)
     turns = (
         group[at] for at in range(len(samples)) for group in dropped.values() if at < len(group)
     )
@@ -77,30 +92,28 @@ def choose(samples: Sequence[Sample], rules: Sequence[int]) -> list[Sample]:
     return [*_spread(kept, _RETAINED_PER_PROMPT + missing), *rejected]
 
 
-def _spread(samples: Sequence[Sample], count: int) -> Iterable[Sample]:
+def _spread(samples: Sequence[JudgedSample], count: int) -> Iterable[JudgedSample]:
     places = np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int)
     return [samples[at] for at in dict.fromkeys(places.tolist())]
 
 
-def _judged(options: RunOptions, shard: ShardKey) -> list[Sample]:
+def _judged(tree: ResultsTree, shard: ShardKey) -> list[JudgedSample]:
     """Samples of a shard with their verdicts, which is all that choosing among many needs."""
-    rows = read_table(options.tree.table("filtered", shard), "filtered", ("verdicts",)).rows
-    return [Sample(SampleKey(*shard, index), {"filtered": rows[index]}) for index in sorted(rows)]
+    tables = read_tables(tree, shard, ("filtered",), {"filtered": ("verdicts",)})
+    return [JudgedSample(key, rows) for key, rows in joined(shard, tables, "filtered")]
 
 
-def _completed(options: RunOptions, samples: Sequence[Sample]) -> list[Sample]:
-    """The samples with their rows in all other tables that have one."""
-    completed: dict[SampleKey, Sample] = {}
-    for shard in dict.fromkeys(sample.key.shard for sample in samples):
-        tables = {
-            name: read_table(path, name).rows
-            for name in _TABLES
-            if (path := options.tree.table(name, shard)).is_file()
-        }
-        for key, inputs in ((s.key, s.inputs) for s in samples if s.key.shard == shard):
-            further = {n: rows[key.index] for n, rows in tables.items() if key.index in rows}
-            completed[key] = Sample(key, {**inputs, **further})
-    return [completed[sample.key] for sample in samples]
+def _completed(tree: ResultsTree, samples: Sequence[JudgedSample]) -> list[JudgedSample]:
+    """The samples with their rows in all other tables."""
+    others = [name for name in SHEET_TABLES if name != "filtered"]
+    tables = {
+        shard: read_tables(tree, shard, others, optional=others)
+        for shard in dict.fromkeys(sample.key.shard for sample in samples)
+    }
+    return [
+        JudgedSample(key, {**rows, **rows_of(key.index, tables[key.shard])})
+        for key, rows in samples
+    ]
 
 
 def _shared_words(prompts: Sequence[str]) -> tuple[int, int]:
@@ -120,62 +133,51 @@ def _shared_words(prompts: Sequence[str]) -> tuple[int, int]:
     return first, min(last, min(map(len, words)) - first)
 
 
-def _caption(sample: Sample, shared: tuple[int, int]) -> str:
+def _caption(sample: JudgedSample, shared: tuple[int, int]) -> str:
     """The prompt's own words, and the augprompt: `carries, side view`."""
     words = sample.key.prompt.split()
     own = " ".join(words[shared[0] : len(words) - shared[1]])
     return full_text(own or sample.key.prompt, sample.key.augprompt)
 
 
-def _verdict(sample: Sample, rules: Sequence[int]) -> str:
-    row = sample.inputs["filtered"]
-    if row["status"] != DONE:
-        return row["reason"]
-    return RETAINED if retained(row, rules) else row["verdicts"][rules[0] - 1]
-
-
-def _tile(
-    options: RunOptions, sample: Sample, rules: Sequence[int], caption: str, body: BodyModel
-) -> Tile:
+def _tile(about: SheetSettings, sample: JudgedSample, caption: str, body: BodyModel) -> Tile:
     from chorus.viewing.contact_sheet import Tile
 
-    try:
-        kept = read_what_is_kept(options.tree, sample)  # also raises for an image never made
-        image = None if kept is None else kept.pixels
-    except ChorusError:
-        image = None  # drawn as an unreadable tile; `verify` says what is wrong
-    object_mask = person_mask = None
-    row = sample.inputs.get("segmentations")
-    if row is not None and row["status"] == DONE:
-        size = row["height"], row["width"]
-        by_kind = {True: [], False: []}
-        for detection in row["detections"]:
-            by_kind[detection["label"] == PERSON].append(detection["mask"])
-        person_mask, object_mask = (masks.union(by_kind[kind], *size) for kind in (True, False))
+    person_mask = object_mask = None
+    segmentation = sample.rows.get("segmentations")
+    if segmentation is not None and segmentation["status"] == DONE:
+        person_mask, object_mask = masks_of(segmentation)
+    judged = sample.rows["filtered"]
     return Tile(
-        image=image,
+        image=_pixels(about.tree, sample),
         caption=caption,
-        verdict=_verdict(sample, rules),
-        retained=retained(sample.inputs["filtered"], rules),
+        verdict=verdict(judged, about.rules),
+        retained=retained(judged, about.rules),
         object_mask=object_mask,
         person_mask=person_mask,
         body=_fitted(sample, body),
     )
 
 
-def _fitted(sample: Sample, body: BodyModel) -> FittedBody | None:
+def _pixels(tree: ResultsTree, sample: JudgedSample) -> np.ndarray | None:
+    """The image, or None for one that was not kept or cannot be read, drawn as such a tile;
+    `verify` says what is wrong."""
+    row = sample.rows.get("images")
+    try:
+        kept = None if row is None else read_what_is_kept(tree, sample.key, row)
+    except ChorusError:
+        return None
+    return None if kept is None else kept.pixels
+
+
+def _fitted(sample: JudgedSample, body: BodyModel) -> FittedBody | None:
     from chorus.viewing.contact_sheet import FittedBody
 
-    camera = sample.inputs.get("filtered_cameras")
-    if camera is None or camera["status"] != DONE:
+    row = sample.rows.get("filtered_cameras")
+    if row is None or row["status"] != DONE:
         return None
-    pose = np.array(sample.inputs["humans"]["persons"][0]["pose"], np.float32).reshape(24, 3)
-    pose[0] = 0
-    return FittedBody(
-        body.pose(pose).vertices.numpy(),
-        body.faces.numpy(),
-        *(np.array(camera[n], np.float64).reshape(s) for n, s in _CAMERA_SHAPES),
-    )
-
-
-_CAMERA_SHAPES = (("R", (3, 3)), ("t", (3,)), ("K", (3, 3)))
+    camera = Camera.of_row(row)
+    pose = person_array(sample.rows["humans"]["persons"][0], "pose")
+    pose[0] = 0  # the camera is that of the body's own frame
+    numbers = (np.asarray(each, np.float64) for each in (camera.R, camera.t, camera.K))
+    return FittedBody(body.pose(pose).vertices.numpy(), body.faces.numpy(), *numbers)

@@ -31,10 +31,7 @@ FLIP = np.array([-1.0, 1.0, 1.0])
 @pytest.fixture(scope="module")
 def body():
     """The free body, from the repository's own cache; the first test run builds it."""
-    try:
-        return load_body(imports=IMPORTS)
-    except Unavailable as missing:
-        pytest.skip(str(missing))
+    return load_body(imports=IMPORTS)
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ POSE = torch.from_numpy(np.random.default_rng(2).normal(0, 0.3, (2, 24, 3))).flo
 
 def test_places_are_those_of_smplx_and_of_the_names(body, imports):
     assert (len(MESH_VERTICES), len(ORDER)) == (21, 49)
-    # SPEC's names of the last 24, as far as they are kinematic joints
+    # the method's names of the last 24, as far as they are kinematic joints
     named = {
         0: "right_ankle", 1: "right_knee", 4: "left_knee", 5: "left_ankle", 6: "right_wrist",
         7: "right_elbow", 8: "right_shoulder", 9: "left_shoulder", 10: "left_elbow",

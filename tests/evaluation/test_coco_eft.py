@@ -93,7 +93,7 @@ def test_a_regressors_rotation_may_be_trusted_instead(files, figure):
 def test_the_crop_is_undone_exactly(files, figure):
     record = files[1]["data"][0]
     joints = eft.image_joints([eft.fit_of(record)], figure)[0]
-    # By hand, through the 224 pixels of the crop, as SPEC's appendix says.
+    # By hand, through the 224 pixels of the crop, as the method's appendix says.
     rotations = torch.tensor(record["parm_pose"])
     body = figure.pose(rotations, torch.tensor(record["parm_shape"])).joints
     s, tx, ty = record["parm_cam"]

@@ -1,4 +1,4 @@
-"""Augprompts: the built-in list, files of them, leaving some out (SPEC 2)."""
+"""Augprompts: the built-in list, files of them, leaving some out (method.md 2)."""
 
 from __future__ import annotations
 

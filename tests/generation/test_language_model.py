@@ -1,4 +1,4 @@
-"""What is asked, what of a reply counts, when the model is asked again (SPEC 1)."""
+"""What is asked, what of a reply counts, when the model is asked again (method.md 1)."""
 
 from __future__ import annotations
 

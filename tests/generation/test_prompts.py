@@ -1,4 +1,4 @@
-"""Prompt files, near names, replies of a language model (SPEC 1)."""
+"""Prompt files, near names, replies of a language model (method.md 1)."""
 
 from __future__ import annotations
 

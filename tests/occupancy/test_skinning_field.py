@@ -1,4 +1,4 @@
-"""The skinning field against the reference values and a brute-force version of SPEC 7."""
+"""The skinning field against the reference values and a brute-force version of method.md 7."""
 
 from __future__ import annotations
 

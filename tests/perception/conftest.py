@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chorus.perception.protocols import Image
 from chorus.records.keys import SampleKey
+from chorus.records.rows import Image
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import torch
 
 from chorus.errors import BadInput, Unavailable
 from chorus.geometry import masks
-from chorus.models.weights import WEIGHTS
+from chorus.models.registry import WEIGHTS
 from chorus.perception import detectron
 from chorus.perception.detectron import Classes, DetectronSegmenter, Part, load_weights
 from chorus.perception.frames import frame_of

@@ -18,13 +18,13 @@ from tiny_humans import save_small_body, save_tiny_spin_checkpoint, spin_state
 from chorus.body.loading import load_body
 from chorus.errors import BadInput, Unavailable
 from chorus.geometry.weak_perspective import project_weak
-from chorus.models import checkpoints, weights
+from chorus.models import checkpoints, registry, weights
 from chorus.perception import frankmocap
 from chorus.perception.crop_regression import CropRegressor, Prediction
 from chorus.perception.person_crops import normalised, spin_crop
-from chorus.perception.protocols import Image
 from chorus.perception.spin_network import SpinNetwork
 from chorus.records.keys import SampleKey
+from chorus.records.rows import Image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KEY = SampleKey("m", "surfboard", "A person carries a surfboard", "original", 0)
@@ -46,7 +46,7 @@ def image_of(pixels: np.ndarray) -> Image:
 
 
 def published_names() -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the published network, enumerated by hand (SPEC appendix)."""
+    """Names and shapes of the published network, enumerated by hand (method.md, appendix)."""
     shapes = {"conv1.weight": (64, 3, 7, 7)}
 
     def norm(name, channels):
@@ -210,7 +210,7 @@ def test_damaged_and_hostile_files_end_in_sentences(checkpoint, tmp_path, monkey
         assert told in str(why.value)
     torch.save({"model": spin_state()}, tmp_path / "new.pt")  # torch's newer format, a zip archive
     whole = (tmp_path / "new.pt").read_bytes()
-    place = tmp_path / weights.WEIGHTS[frankmocap.WEIGHT].destination
+    place = tmp_path / registry.WEIGHTS[frankmocap.WEIGHT].destination
     place.parent.mkdir()
     place.write_bytes(whole[:5000])
     with pytest.raises(BadInput, match=r"5000 bytes.*download_off_the_shelf\.sh frankmocap-eft`"):
@@ -230,7 +230,7 @@ def test_damaged_and_hostile_files_end_in_sentences(checkpoint, tmp_path, monkey
 
 def test_missing_weights_are_said_at_once(tmp_path, monkeypatch):
     weight = weights.Weight("EFT's weights", "CC BY-NC 4.0", "eft/eft.pt", "https://example.org/e")
-    monkeypatch.setitem(weights.WEIGHTS, frankmocap.WEIGHT, weight)
+    monkeypatch.setitem(registry.WEIGHTS, frankmocap.WEIGHT, weight)
     with pytest.raises(Unavailable, match=r"eft\.pt is not there .*download_off_the_shelf"):
         frankmocap.check("frankmocap-eft", "", tmp_path)
     with pytest.raises(Unavailable, match="there is no such file"):

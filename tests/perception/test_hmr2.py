@@ -13,12 +13,12 @@ from tiny_humans import TINY_HMR2, hmr2_state, save_small_body, save_tiny_hmr2
 
 from chorus.body.loading import load_body
 from chorus.errors import BadInput, Unavailable
-from chorus.models import checkpoints, weights
+from chorus.models import checkpoints, registry, weights
 from chorus.perception import hmr2
 from chorus.perception.hmr2_network import Hmr2Network, Layout, layout_of
 from chorus.perception.person_crops import hmr2_crop
-from chorus.perception.protocols import Image
 from chorus.records.keys import SampleKey
+from chorus.records.rows import Image
 
 KEY = SampleKey("m", "surfboard", "A person carries a surfboard", "original", 0)
 
@@ -226,7 +226,7 @@ def test_another_network_is_refused_by_name(tmp_path, change, sentence):
 
 def test_missing_weights_are_said_at_once(tmp_path, monkeypatch):
     weight = weights.Weight("HMR2.0", "MIT", "hmr2/hmr2.ckpt", "https://example.org/h")
-    monkeypatch.setitem(weights.WEIGHTS, hmr2.WEIGHT, weight)
+    monkeypatch.setitem(registry.WEIGHTS, hmr2.WEIGHT, weight)
     with pytest.raises(Unavailable, match=r"hmr2\.ckpt is not there"):
         hmr2.check("hmr2", "", tmp_path)
     with pytest.raises(Unavailable, match="there is no such file"):

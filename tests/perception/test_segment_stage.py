@@ -19,11 +19,9 @@ from tiny_models import (
 
 from chorus.cli import main
 from chorus.geometry import masks
-from chorus.models import choice as adapters
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import DONE, Table, read_settings, read_table, write_table
-from chorus.stages import segment
 
 KINDS = {
     "rgb": (60, 60, 3),
@@ -133,8 +131,3 @@ def test_the_threshold_is_the_segmenters_own_unless_given(tree, models, capsys):
     assert run(results, "segment", *segmenter, "--threshold", "0.1", "--overwrite") == 0
     (row,) = read_table(path, "segmentations").rows.values()
     assert row["detections"] and min(d["score"] for d in row["detections"]) >= 0.1
-
-
-def test_every_segmenter_has_a_threshold():
-    assert set(segment.THRESHOLDS) == {adapters.SYNTHETIC, *adapters.ADAPTERS["segmenter"]}
-    assert set(adapters.ADAPTERS["segmenter"]) >= segment.OPEN_VOCABULARY

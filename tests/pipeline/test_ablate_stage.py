@@ -15,10 +15,9 @@ from small_tree import AGGREGATION, command, files
 import chorus
 from chorus.cli import main
 from chorus.commands.ablation.definitions import ABLATIONS
-from chorus.commands.ablation.trees import ablation_tree, make_table, settings_of
+from chorus.commands.ablation.trees import AblationOptions, ablation_tree, make_table, settings_of
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import DONE, read_table, write_table
-from chorus.settings import RunOptions
 from chorus.stages.aggregate import Aggregator
 from chorus.stages.calibrate import CalibrationWorker
 
@@ -175,7 +174,7 @@ def test_without_filtering_the_best_scored_person_is_taken(spoiled):
         write_table(base.table(name, shard), name, table)
     ablation = ABLATIONS["no-filtering"]
     tree = ablation_tree(base, "no-filtering", ablation)
-    options = RunOptions(results_dir=tree.root, imports_dir=spoiled / "imports", workers=1)
+    options = AblationOptions(results_dir=tree.root, imports_dir=spoiled / "imports", workers=1)
     settings = settings_of(base, shards)
     for name in ablation.makes:
         make_table(name, ablation, options, settings[name], shards, None)
@@ -215,8 +214,6 @@ def test_the_table_lies_in_the_tree(ablated, capsys):
         (["--ablations", "no-filterin"], "unknown ablation 'no-filterin'; did you mean 'no-filte"),
         (["--metric", "pap/v3"], "unknown metric 'pap/v3'; did you mean 'pap/v"),
         (["--categories", "surfbord"], "did you mean 'surfboard'"),
-        (["--prompts", "A person carries a surfboard"], "leave --prompts out"),
-        (["--shard", "1/2"], "leave --shard"),
         (["--profile", "paper", "--ablations", "pose-error-0"], "synthetic world's noise"),
     ],
 )

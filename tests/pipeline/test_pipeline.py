@@ -19,13 +19,13 @@ import pytest
 from small_tree import AGGREGATION, PROMPTS, STAGES, command, files
 
 import chorus
+from chorus.body.loading import load_body
 from chorus.cli import main
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import read_table, write_table
-from chorus.settings import RunOptions
 from chorus.stages import view
-from chorus.viewing.sheet import write_sheet
+from chorus.viewing.sheet import SheetSettings, write_sheet
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHARD = ShardKey("synthetic-v1", "surfboard", PROMPTS[0], ", full body photo")
@@ -310,8 +310,8 @@ def test_a_failed_image_is_told_and_drawn_as_missing(tree, capsys):
     for stage in STAGES[1:]:
         assert main(command(tree, stage, "--overwrite")) == 0
     assert "images failed: could not be drawn" in capsys.readouterr().err
-    options = RunOptions(results_dir=tree / "results", imports_dir=tree / "imports")
-    write_sheet(options, "surfboard", [3], tree / "sheet.png")
+    about = SheetSettings(ResultsTree(tree / "results"), "synthetic-v1", (), [3])
+    write_sheet(about, "surfboard", load_body(None, tree / "imports"), tree / "sheet.png")
     assert (tree / "sheet.png").stat().st_size > 10_000
 
 

@@ -1,4 +1,7 @@
-"""The calibration in its plainest form: one person at a time, a loop of Adam steps (SPEC 6)."""
+"""The calibration in its plainest form: one person at a time, a loop of Adam steps.
+
+See method.md 6.
+"""
 
 from __future__ import annotations
 

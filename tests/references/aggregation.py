@@ -1,4 +1,4 @@
-"""Aggregation as SPEC 7-9 words it, one image after the other."""
+"""Aggregation as method.md 7-9 words it, one image after the other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chorus.occupancy.views import Views
 
 
 def plain_counts(space, views: Views):
-    """SPEC 7-9 in float64, image by image: counts (parts, 12, N^3) twice, members (parts, B)."""
+    """method.md 7-9 in float64, by image: counts (parts, 12, N^3) twice, members (parts, B)."""
     centres = np.c_[space.grid.centres(), np.ones(space.grid.count)].astype(float)
     star = star_body(space.body).transforms.double()
     image = np.zeros((len(space.parts), 12, space.grid.count), int)

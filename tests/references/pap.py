@@ -1,4 +1,4 @@
-"""PAP as SPEC 12 words it, one threshold, voxel and pixel at a time: for comparison only."""
+"""PAP as method.md 12 words it, one threshold, voxel and pixel at a time: for comparison only."""
 
 from __future__ import annotations
 

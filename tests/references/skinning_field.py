@@ -1,4 +1,4 @@
-"""The skinning field as SPEC 7 words it."""
+"""The skinning field as method.md 7 words it."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def server(tmp_path):
 def checkout(tmp_path):
     root = tmp_path / "a checkout"
     (root / "chorus" / "generation").mkdir(parents=True)
-    for name in ("errors", "files", "results", "samples", "vocabulary", "generation/prompts"):
+    for name in ("errors", "files", "vocabulary", "generation/prompts"):
         shutil.copy(REPOSITORY / f"chorus/{name}.py", root / f"chorus/{name}.py")
     shutil.copytree(REPOSITORY / "scripts", root / "scripts")
     (root / "prompts" / "chorus").mkdir(parents=True)

@@ -8,15 +8,13 @@ import pytest
 from chorus.errors import BadInput
 from chorus.generation.protocols import ImageRequest
 from chorus.geometry import masks
-from chorus.perception.protocols import Image
 from chorus.records.keys import SampleKey, sample_seed
-from chorus.synthetic.perceive.adapters import (
-    SyntheticHumanRegressor,
-    SyntheticImageModel,
-    SyntheticKeypointDetector,
-    SyntheticSegmenter,
-)
+from chorus.records.rows import Image
+from chorus.synthetic.look.image_model import SyntheticImageModel
+from chorus.synthetic.perceive.human_regressor import SyntheticHumanRegressor
+from chorus.synthetic.perceive.keypoint_detector import SyntheticKeypointDetector
 from chorus.synthetic.perceive.noise_settings import EXACT, NoiseSettings
+from chorus.synthetic.perceive.segmenter import SyntheticSegmenter
 from chorus.synthetic.world.scenes import SceneSettings
 
 

@@ -208,7 +208,8 @@ def regress(
     """What a crop-based body regressor would answer for P >= 1 persons on boxes (P, 4) xyxy.
 
     Pose, shape and global rotation are off by the noise; the camera is the weak-perspective camera
-    in the 1.2 x square crop (SPEC appendix) that fits the predicted joints to the true ones best.
+    in the 1.2 x square crop (method.md, appendix) that fits the predicted joints to the true ones
+    best.
     """
     boxes = torch.as_tensor(np.asarray(boxes, np.float32)).reshape(-1, 4)
     centre, side = square_crop(boxes)

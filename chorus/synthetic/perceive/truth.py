@@ -17,6 +17,7 @@ import torch
 from chorus.body.model import BodyModel
 from chorus.body.skeleton import JOINT_NAMES
 from chorus.geometry import masks
+from chorus.geometry.cameras import project
 from chorus.rendering.raycast import RayScene
 from chorus.synthetic.look.rendering import Rendering
 from chorus.synthetic.world.arranging import rigid
@@ -51,7 +52,7 @@ _JOINT_DEPTH = np.array([_DEPTH[name.split("_")[-1]] for name in JOINT_NAMES])
 # Points on the face are tested a little under the skin, or the tip of the nose would never be seen
 # in profile.
 _UNDER_SKIN, _SKIN_DEPTH = 0.012, 0.035
-_FAR_PIXEL = 1e5
+_NEAREST, _FAR_PIXEL = 1e-3, 1e5
 
 
 def truth_row(scene: Scene, rendering: Rendering, body: BodyModel) -> dict:
@@ -112,10 +113,8 @@ def project_points(camera: SceneCamera, points: np.ndarray) -> tuple[np.ndarray,
 
     Points at or behind the eye come out far outside the image, finite, with their depth.
     """
-    seen = np.asarray(points, float) @ camera.R.T + camera.t
-    depth = seen[:, 2]
-    pixels = seen @ camera.K.T
-    pixels = pixels[:, :2] / np.maximum(depth, 1e-3)[:, None]
+    points = np.asarray(points, float)
+    pixels, depth = project(points, camera.R, camera.t, camera.K, nearest=_NEAREST)
     return np.clip(pixels, -_FAR_PIXEL, _FAR_PIXEL), depth
 
 

@@ -1,4 +1,4 @@
-"""Interactions as data: which poses and which object placement answer to a prompt (DESIGN 5).
+"""Interactions as data: which poses and which object placement answer to a prompt.
 
 One file `data/interactions/<category>.yaml` per category, no code; the dataclasses below say what
 every field means.

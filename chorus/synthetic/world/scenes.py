@@ -1,4 +1,4 @@
-"""Scenes: one draw of person, object, surroundings, camera and fault for a prompt (DESIGN 5)."""
+"""Scenes: one draw of person, object, surroundings, camera and fault for a prompt."""
 
 from __future__ import annotations
 

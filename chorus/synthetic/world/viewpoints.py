@@ -1,4 +1,4 @@
-"""Cameras from the words of an augprompt (SPEC 2), by the distributions of viewpoints.yaml.
+"""Cameras from the words of an augprompt (method.md 2), by the distributions of viewpoints.yaml.
 
 A camera never stands inside a body, inside an object or under the ground.
 """
