@@ -104,15 +104,21 @@ def prompt_categories(prompt_dir: str | Path) -> list[str]:
     return sorted(display_name(stem) or stem for stem in stems)
 
 
+def existing_prompt_file(prompt_dir: str | Path, category: str) -> Path | None:
+    """The prompt file of a category, None if there is none; `surfboard-demo` falls back to
+    `surfboard.txt`."""
+    paths = (prompt_file(prompt_dir, name) for name in (category, strip_demo(category)))
+    return next((path for path in paths if path.is_file()), None)
+
+
 def find_prompt_file(prompt_dir: str | Path, category: str) -> Path:
-    """The prompt file of a category; `surfboard-demo` falls back to `surfboard.txt`.
+    """The prompt file of a category (`existing_prompt_file`).
 
     Raises BadInput if there is none, with near names among those that are there.
     """
-    for name in (category, strip_demo(category)):
-        path = prompt_file(prompt_dir, name)
-        if path.is_file():
-            return path
+    if path := existing_prompt_file(prompt_dir, category):
+        return path
+    path = prompt_file(prompt_dir, category)
     known = prompt_categories(prompt_dir)
     near = difflib.get_close_matches(category, known, n=3, cutoff=0.5)
     if near:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from chorus.occupancy.compiled import compiled
+from chorus.geometry.compiled import compiled
 
 LANES = 16
 """Images are padded to whole multiples of this, so that all take the same vector instructions."""

@@ -1,8 +1,4 @@
-"""Masks as bits in the order of COCO's runs, so that a run-length mask needs no decoding first.
-
-A run of ones becomes a run of bits: a few microseconds for a mask of 512 x 512 pixels, an eighth of
-the memory of bool, and the form that the counting kernels look pixels up in.
-"""
+"""Masks as bits (`geometry.masks`): the form that the counting kernels look pixels up in."""
 
 from __future__ import annotations
 
@@ -13,7 +9,6 @@ import numpy as np
 from jaxtyping import Bool, UInt32
 
 from chorus.geometry import masks
-from chorus.occupancy.compiled import compiled
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,15 +27,12 @@ class MaskBits:
 
     def dense(self) -> Bool[np.ndarray, "H W"]:
         """(height, width) bool, in column-major order."""
-        bits = np.unpackbits(self.words.astype("<u4").view(np.uint8), bitorder="little")
-        return bits[: self.size].view(bool).reshape(self.width, self.height).T
+        return masks.dense(self.words, self.height, self.width)
 
 
 def of_mask(mask: Bool[np.ndarray, "H W"]) -> MaskBits:
     """The bits of a mask (H, W) bool."""
-    packed = np.packbits(mask.T, bitorder="little")
-    words = np.pad(packed, (0, -packed.size % 4)).view("<u4").astype(np.uint32)
-    return MaskBits(*mask.shape, words)
+    return MaskBits(*mask.shape, masks.packed(mask))
 
 
 def of_counts(counts: Iterable[bytes], height: int, width: int) -> MaskBits:
@@ -48,56 +40,4 @@ def of_counts(counts: Iterable[bytes], height: int, width: int) -> MaskBits:
 
     Raises BadInput, as `masks.decode` does, for counts that are damaged or fill another size.
     """
-    words = np.zeros(-(-height * width // 32), np.uint32)
-    for one in counts:
-        if not _set_runs(np.frombuffer(one, np.uint8), height * width, words):
-            masks.decode(one, height, width)  # says what is wrong
-            raise AssertionError("counts that the plain decoder takes were refused")
-    return MaskBits(height, width, words)
-
-
-@compiled
-def _set_runs(text, size, words):
-    """Set the bits of the ones of compressed counts (`masks`); False if they do not fill `size`."""
-    at, place, number = np.int64(0), np.int64(0), np.int64(0)
-    before = two_before = np.int64(0)
-    while at < text.size:
-        run, shift = np.int64(0), np.int64(0)
-        while True:
-            if at == text.size or shift == 40:
-                return False
-            digit = np.int64(text[at]) - 48
-            at += 1
-            if digit < 0 or digit >= 64:
-                return False
-            run |= (digit & 31) << shift
-            shift += 5
-            if not digit & 32:
-                break
-        if digit & 16:
-            run -= np.int64(1) << shift
-        if number >= 3:
-            run += two_before
-        if run < 0 or place + run > size:
-            return False
-        if number & 1 and run > 0:
-            _set_bits(words, place, place + run)
-        place += run
-        two_before, before = before, run
-        number += 1
-    return place == size
-
-
-@compiled
-def _set_bits(words, start, stop):
-    """Set the bits start..stop-1, at least one."""
-    first, last = start >> 5, (stop - 1) >> 5
-    head = np.uint32(0xFFFFFFFF) << np.uint32(start & 31)
-    tail = np.uint32(0xFFFFFFFF) >> np.uint32(31 - ((stop - 1) & 31))
-    if first == last:
-        words[first] |= np.uint32(head & tail)
-        return
-    words[first] |= np.uint32(head)
-    for word in range(first + 1, last):
-        words[word] = np.uint32(0xFFFFFFFF)
-    words[last] |= np.uint32(tail)
+    return MaskBits(height, width, masks.words_of(counts, height, width))

@@ -20,6 +20,7 @@ from chorus.generation.openai_client import (
     reply_of,
 )
 from chorus.generation.prompts import (
+    existing_prompt_file,
     prompt_file,
     read_prompts,
     template_prompts,
@@ -188,8 +189,9 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
             advance(1)
             path = prompt_file(options.save_dir, category)
             try:
-                if path.is_file() and not options.fresh:
-                    read_prompts(path)  # a malformed file shall be heard of now
+                existing = existing_prompt_file(options.save_dir, category)
+                if existing is not None and not options.fresh:
+                    read_prompts(existing)  # a malformed file shall be heard of now
                     kept += 1
                     continue
                 made = provider(category)

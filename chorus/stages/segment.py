@@ -85,8 +85,4 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         processes=model.is_synthetic,
         check_overwrite=check_images_are_kept,
     )
-    for category in options.categories or options.tree.categories(
-        "images", options.models.model_key
-    ):
-        resolve_category(category, mode)
     return run_perception_stage(stage, options, "segmenter", shards, progress)

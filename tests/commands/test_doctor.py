@@ -86,7 +86,7 @@ def test_a_missing_weight_and_how_to_get_it(doctor_says, tmp_path):
     ("stage", "package"), [("segmenter", "detectron2"), ("keypoint_model", "mmpose")]
 )
 def test_a_package_that_pip_does_not_bring_and_the_script_that_builds_it(
-    told, monkeypatch, stage, package
+    doctor_says, monkeypatch, stage, package
 ):
     find = importlib.util.find_spec
     monkeypatch.setattr(
@@ -124,10 +124,8 @@ def test_a_half_written_repository(doctor_says, tmp_path):
     _, found = doctor_says("--keypoint_model", "vitpose")
     assert found["weights"]["vitpose"]["state"] == "damaged"
     assert not found["chosen"]["stages"]["keypoint_model"]["ok"]
-    assert (
-        f"its header promises {len(whole)}"
-        in found["chosen"]["stages"]["keypoint_model"]["message"]
-    )
+    message = found["chosen"]["stages"]["keypoint_model"]["message"]
+    assert f"its header promises {len(whole)}" in message
 
 
 def test_a_package_that_does_not_import(doctor_says, monkeypatch, tmp_path):

@@ -68,7 +68,7 @@ def run(root, content, *extra: str, stage: str = "import") -> int:
         (root / "instances.json").write_text(json.dumps(content))
         source = ["--images", str(root / "photos"), "--annotations", str(root / "instances.json")]
         source += ["--prompt", CARRY]
-    tree = ["--results_dir", str(root / "results"), "--model_key", "mine", "--workers", "1"]
+    tree = ["--results_dir", str(root / "results"), "--model_key", "mine"]
     return main([stage, *source, *tree, *extra])
 
 

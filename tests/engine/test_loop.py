@@ -119,7 +119,7 @@ def test_a_missing_or_damaged_input_stops_only_its_shard(tmp_path):
     summary = run(BOXES, tree, SHARDS[:3])
     assert summary.done == 3 and len(summary.errors) == 2
     assert "not a readable Parquet table" in summary.errors[0]
-    assert "run the stage that makes images first" in summary.errors[1]
+    assert "run chorus images first" in summary.errors[1]
 
 
 @pytest.mark.parametrize("overwrite", [True, False])

@@ -21,7 +21,7 @@ import pytest
 from chorus import cli
 from chorus.errors import BadInput, Unavailable
 from chorus.files import DiskFull
-from chorus.models import downloads, registry, weights
+from chorus.models import downloads, registry
 from chorus.models.registry import WEIGHTS
 from chorus.models.weights import Weight
 
@@ -249,7 +249,7 @@ def test_one_member_of_an_archive(server, weight, tmp_path, packed):
 
 
 def test_the_command(server, weight, tmp_path, monkeypatch, capsys, caplog):
-    monkeypatch.setattr(weights, "named", lambda names: list(names))
+    monkeypatch.setattr(registry, "named_weights", lambda names: list(names))
     monkeypatch.setitem(WEIGHTS, "mine", weight)
     arguments = ["download", "mine", "smpl", "--imports_dir", str(tmp_path)]
     assert cli.main(arguments) == 1

@@ -78,7 +78,7 @@ def tree(tmp_path):
 
 def run(tree: ResultsTree, stage: str, *arguments: str) -> int:
     common = ["--results_dir", str(tree.root), "--model_key", "mine", "--device", "cpu"]
-    return main([stage, *common, "--workers", "1", *arguments])
+    return main([stage, *common, *arguments])
 
 
 def test_any_noun_and_any_image(tree, models, capsys):

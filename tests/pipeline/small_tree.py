@@ -22,7 +22,8 @@ def command(root: Path, stage: str, *extra: str) -> list[str]:
     }
     options = {f"--{f}": str(root / f.split("_")[0]) for f in ("results_dir", "imports_dir")}
     common = [word for pair in options.items() for word in pair]
-    workers = [] if "--workers" in extra else ["--workers", "1"]
+    heeded = stage in (*STAGES, "view", "truth", "evaluate", "testset", "ablate", "report", "score")
+    workers = ["--workers", "1"] if heeded and "--workers" not in extra else []
     return [stage, *common, *workers, *own.get(stage, []), *extra]
 
 

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from chorus.errors import BadInput
 from chorus.files import DiskFull, atomic_write, display_name, portable_name
+from chorus.pipeline import tables
 from chorus.records.keys import SampleKey, ShardKey, sample_seed
 from chorus.records.results_tree import ResultsTree
-from chorus.records.tables import SCHEMAS, Table, read_key, read_settings, read_table, write_table
+from chorus.records.tables import Table, read_key, read_settings, read_table, write_table
 
 SHARD = ShardKey("synthetic-v1", "surfboard-demo", "A person carries a surfboard", ", side view")
 
@@ -218,8 +219,16 @@ def _human_rows() -> dict[int, dict]:
 
 
 def test_a_table_that_is_not_there_names_the_command_that_makes_it(tmp_path):
-    for name in SCHEMAS:
+    for name in tables():
         with pytest.raises(BadInput, match=f"no {name} in .* run chorus .*, or give the --results"):
             ResultsTree(tmp_path).shards(name, "synthetic-v1")
     with pytest.raises(BadInput, match="run chorus filter first"):
         ResultsTree(tmp_path).shards("filtered", "synthetic-v1")
+
+
+def test_nothing_under_a_model_key_names_the_keys_that_are_there(tmp_path):
+    tree = ResultsTree(tmp_path)
+    shard = ShardKey("mine", "chair", "A person sits on a chair", "original")
+    write_table(tree.table("filtered", shard), "filtered", Table(shard, {}))
+    with pytest.raises(BadInput, match="it has those of --model_key mine; else run chorus filter"):
+        tree.shards("filtered", "synthetic-v1")

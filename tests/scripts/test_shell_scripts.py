@@ -74,7 +74,8 @@ def test_aggregation_demo_runs_all_stages_in_order(checkout):
         "aggregate",
     ]
     assert "|--mode|coco|" in calls[0]
-    assert "|--visualize|--eval_mode|qual|--aggr_setting_names|qual:demo|" in calls[5]
+    assert "|--eval_mode|qual|--aggr_setting_names|qual:demo|" in calls[5]
+    assert "--visualize" not in calls[5]  # the next call draws
     assert calls[6].startswith("|-m|chorus.cli|view|") and "|results_demo|" in calls[6]
 
 

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from chorus.cli import main
-from chorus.engine.loop import Sample
 from chorus.errors import BadInput
 from chorus.generation.image_files import SUFFIXES, description, encode
 from chorus.records.image_files import read_image
@@ -62,8 +61,8 @@ def table(root, augprompt="original"):
 
 def decoded(root, index, augprompt="original"):
     row = table(root, augprompt).rows[index]
-    sample = Sample(SampleKey(*shard(augprompt), index), {"images": row})
-    return read_image(ResultsTree(root / "results"), sample).pixels
+    key = SampleKey(*shard(augprompt), index)
+    return read_image(ResultsTree(root / "results"), key, row).pixels
 
 
 def files(root) -> dict[str, bytes]:
@@ -179,12 +178,12 @@ def test_a_truncated_file_is_no_image(tmp_path, image_format, kept):
     path = tree.image(SampleKey(*shard(), 0), SUFFIXES[image_format])
     path.parent.mkdir(parents=True)
     row = {"status": DONE, "reason": "", "file": path.name, "width": 48, "height": 64}
-    sample = Sample(SampleKey(*shard(), 0), {"images": row})
+    key = SampleKey(*shard(), 0)
     path.write_bytes(data)
-    assert read_image(tree, sample).pixels.shape == (64, 48, 3)
+    assert read_image(tree, key, row).pixels.shape == (64, 48, 3)
     path.write_bytes(data[: int(kept * len(data))])
     with pytest.raises(BadInput, match="is not a whole image; delete it and run images"):
-        read_image(tree, sample)
+        read_image(tree, key, row)
 
 
 def test_a_file_that_says_nothing(tmp_path):

@@ -124,7 +124,8 @@ class _Gatherer:
         mean, low, high = (
             100 * float(ends[0]) for ends in (figures.mean, figures.low, figures.high)
         )
-        words = f"{section.summary.names[0]} {mean:.1f} % [{low:.1f}, {high:.1f}]"
+        interval = "" if low != low else f" [{low:.1f}, {high:.1f}]"
+        words = f"{section.summary.names[0]} {mean:.1f} %{interval}"
         return pap_page.Category(
             name=figures.category,
             curve=_points(record, "curve"),
