@@ -4,53 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from chorus.body.model import BodyModel
-from chorus.records.keys import GLOBAL_SEED, sample_seed
+from chorus.records.keys import sample_seed
 from chorus.records.rows import Image, Person
 from chorus.synthetic.perceive import noise as errors
 from chorus.synthetic.perceive.noise import TruePerson
-from chorus.synthetic.perceive.noise_settings import NoiseSettings
-from chorus.synthetic.perceive.truth_rows import TruthOf, known_truth, matching_person
+from chorus.synthetic.perceive.truth_rows import DegradedTruth, check, known_truth, matching_person
 
-
-def check(name: str, source: str, imports_dir: Path) -> None:
-    """Nothing to check: the synthetic world needs no package or weight of others."""
-    del name, source, imports_dir
+__all__ = ["SyntheticHumanRegressor", "check", "load"]
 
 
 def load(
-    name: str,
-    source: str,
-    imports_dir: Path,
-    device: str,
-    *,
-    body: BodyModel,
-    truth_of: TruthOf,
-    noise: NoiseSettings,
-    seed: int,
+    name: str, source: str, imports_dir: Path, device: str, *, body: BodyModel, **truth: Any
 ) -> SyntheticHumanRegressor:
-    """The body regressor of a run."""
+    """The body regressor of a run; `truth` is what `DegradedTruth` takes."""
     del name, source, imports_dir, device
-    return SyntheticHumanRegressor(body, truth_of, noise, seed)
+    return SyntheticHumanRegressor(body, **truth)
 
 
-class SyntheticHumanRegressor:
+class SyntheticHumanRegressor(DegradedTruth):
     """Body regression from the truth, degraded as a crop-based network's answers are."""
 
-    def __init__(
-        self,
-        body: BodyModel,
-        truth_of: TruthOf,
-        noise: NoiseSettings | None = None,
-        seed: int = GLOBAL_SEED,
-    ):
+    def __init__(self, body: BodyModel, *truth: Any, **more: Any):
+        super().__init__(*truth, **more)
         self._body = body
-        self._truth_of = truth_of
-        self._noise = noise or NoiseSettings()
-        self._seed = seed
 
     def regress(self, images: Sequence[Image], boxes: Sequence[np.ndarray]) -> list[list[Person]]:
         """For each image and its person boxes (P, 4), P persons in the same order."""

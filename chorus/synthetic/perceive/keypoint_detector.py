@@ -4,47 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from chorus.geometry import masks
-from chorus.records.keys import GLOBAL_SEED, SampleKey, sample_seed
+from chorus.records.keys import SampleKey, sample_seed
 from chorus.records.rows import Image
 from chorus.synthetic.perceive import noise as errors
-from chorus.synthetic.perceive.noise_settings import NoiseSettings
 from chorus.synthetic.perceive.truth import on_mask
-from chorus.synthetic.perceive.truth_rows import TruthOf, known_truth, matching_person
+from chorus.synthetic.perceive.truth_rows import DegradedTruth, check, known_truth, matching_person
 
-
-def check(name: str, source: str, imports_dir: Path) -> None:
-    """Nothing to check: the synthetic world needs no package or weight of others."""
-    del name, source, imports_dir
+__all__ = ["SyntheticKeypointDetector", "check", "load"]
 
 
 def load(
-    name: str,
-    source: str,
-    imports_dir: Path,
-    device: str,
-    *,
-    truth_of: TruthOf,
-    noise: NoiseSettings,
-    seed: int,
+    name: str, source: str, imports_dir: Path, device: str, **truth: Any
 ) -> SyntheticKeypointDetector:
-    """The keypoint detector of a run."""
+    """The network of a run; `truth` is what `DegradedTruth` takes."""
     del name, source, imports_dir, device
-    return SyntheticKeypointDetector(truth_of, noise, seed)
+    return SyntheticKeypointDetector(**truth)
 
 
-class SyntheticKeypointDetector:
+class SyntheticKeypointDetector(DegradedTruth):
     """2D keypoints from the truth, with jitter and confidences that follow visibility."""
-
-    def __init__(
-        self, truth_of: TruthOf, noise: NoiseSettings | None = None, seed: int = GLOBAL_SEED
-    ):
-        self._truth_of = truth_of
-        self._noise = noise or NoiseSettings()
-        self._seed = seed
 
     def detect(self, images: Sequence[Image], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """For each image and its person boxes (P, 4), (P, 17, 3): x, y, confidence."""

@@ -4,49 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from chorus.geometry import masks
-from chorus.records.keys import GLOBAL_SEED, SampleKey, sample_seed
+from chorus.records.keys import SampleKey, sample_seed
 from chorus.records.rows import Detection, Image
 from chorus.synthetic.perceive import noise as errors
 from chorus.synthetic.perceive.noise_settings import NoiseSettings
-from chorus.synthetic.perceive.truth_rows import TruthOf, known_truth
+from chorus.synthetic.perceive.truth_rows import DegradedTruth, check, known_truth
 from chorus.vocabulary import strip_demo
 
 _FALSE_SCORES = (0.5, 0.97)
 
-
-def check(name: str, source: str, imports_dir: Path) -> None:
-    """Nothing to check: the synthetic world needs no package or weight of others."""
-    del name, source, imports_dir
+__all__ = ["SyntheticSegmenter", "check", "load"]
 
 
 def load(
-    name: str,
-    source: str,
-    imports_dir: Path,
-    device: str,
-    *,
-    truth_of: TruthOf,
-    noise: NoiseSettings,
-    seed: int,
+    name: str, source: str, imports_dir: Path, device: str, **truth: Any
 ) -> SyntheticSegmenter:
-    """The segmenter of a run."""
+    """The network of a run; `truth` is what `DegradedTruth` takes."""
     del name, source, imports_dir, device
-    return SyntheticSegmenter(truth_of, noise, seed)
+    return SyntheticSegmenter(**truth)
 
 
-class SyntheticSegmenter:
+class SyntheticSegmenter(DegradedTruth):
     """Instance segmentation from the truth, with misses, false positives and ragged masks."""
-
-    def __init__(
-        self, truth_of: TruthOf, noise: NoiseSettings | None = None, seed: int = GLOBAL_SEED
-    ):
-        self._truth_of = truth_of
-        self._noise = noise or NoiseSettings()
-        self._seed = seed
 
     def segment(self, images: Sequence[Image]) -> list[list[Detection]]:
         """Persons and objects per image; label "person" or the object's category."""

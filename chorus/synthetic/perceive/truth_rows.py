@@ -1,21 +1,39 @@
-"""What the three synthetic networks look up: the truth row of a sample."""
+"""What the three synthetic networks share: they look up the truth row of a sample."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 
 from chorus.errors import BadInput
 from chorus.geometry import boxes as box_geometry
-from chorus.records.keys import SampleKey, ShardKey
+from chorus.records.keys import GLOBAL_SEED, SampleKey, ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import read_table
+from chorus.synthetic.perceive.noise_settings import NoiseSettings
 
 TruthOf = Callable[[SampleKey], Mapping | None]
 """The row of `synthetic_truth` of a sample, None if the synthetic world did not make it."""
 
 _SAME_PERSON = 0.3  # overlap (IoU) at which a box is taken for a true person's
+
+
+def check(name: str, source: str, imports_dir: Path) -> None:
+    """Nothing to check: the synthetic world needs no package or weight of others."""
+    del name, source, imports_dir
+
+
+class DegradedTruth:
+    """What the three networks are made of: a look-up of truth rows, the noise, the global seed."""
+
+    def __init__(
+        self, truth_of: TruthOf, noise: NoiseSettings | None = None, seed: int = GLOBAL_SEED
+    ):
+        self._truth_of = truth_of
+        self._noise = noise or NoiseSettings()
+        self._seed = seed
 
 
 class TruthRows:
