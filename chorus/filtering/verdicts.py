@@ -67,10 +67,6 @@ class Verdict:
     person: int
     objects: tuple[int, ...]
 
-    def retained(self, combination: Sequence[int]) -> bool:
-        """Whether any rule of a combination (numbers, see rules.parse_combination) retains it."""
-        return any(self.reasons[number - 1] == RETAINED for number in combination)
-
 
 def judge(
     labels: Sequence[str],

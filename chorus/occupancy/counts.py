@@ -7,20 +7,17 @@ the views are weighted only at the end.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt32, UInt64
 
 from chorus.errors import BadInput, unknown_name
-from chorus.occupancy.archive import read_archive, write_archive
 from chorus.occupancy.grid import VoxelGrid
 from chorus.occupancy.presets import Weighting
 
 BINS = 12
 """Azimuth bins of 30 degrees."""
-SCHEMA = "chorus.counts/1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,21 +115,6 @@ class BinCounts:
             arrays["samples"].astype(np.int64),
             arrays["members"].astype(np.int64),
         )
-
-    def save(self, path: str | Path) -> None:
-        """Write the counts to an `.npz` file, whole or not at all."""
-        write_archive(
-            path,
-            SCHEMA,
-            self.arrays(),
-            {"resolution": self.grid.resolution, "side": self.grid.side},
-        )
-
-    @classmethod
-    def load(cls, path: str | Path) -> BinCounts:
-        """Counts written by `save`; FileNotFoundError, or BadInput if the file is anything else."""
-        arrays, metadata = read_archive(path, SCHEMA)
-        return cls.from_arrays(grid_of(metadata, path), arrays, path)
 
     def _same_grid(self, other: BinCounts) -> None:
         if self.grid != other.grid:

@@ -74,11 +74,6 @@ def test_nan_box_is_not_near():
     assert set(found.reasons) == {verdicts.OBJECT_ELSEWHERE}
 
 
-def test_combination_is_a_union():
-    found = verdict(("person", PERSON_BOX), ("surfboard", NEAR))
-    assert found.retained((3,)) and found.retained((7, 3)) and not found.retained((7, 8))
-
-
 def test_mismatched_inputs_are_refused():
     with pytest.raises(BadInput, match="keypoint stage"):
         judge(["person"], np.array([PERSON_BOX]), keypoints(persons=2), "surfboard")

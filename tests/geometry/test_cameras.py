@@ -36,6 +36,32 @@ def test_pinhole_by_hand():
     assert pixels[:3].tolist() == [[50, 40], [75, 40], [50, 15]]
 
 
+def test_arrays_are_projected_as_tensors_are():
+    _, _, R, t = (each.double() for each in random_cameras(6, seed=3))
+    K = cameras.intrinsics(torch.full((6,), 1.2).double(), 640, 480)
+    points = torch.randn(6, 9, 3, generator=torch.Generator().manual_seed(4)).double()
+    tensors = cameras.project(points, R, t, K, nearest=0.1)
+    arrays = cameras.project(*(each.numpy() for each in (points, R, t, K)), nearest=0.1)
+    for tensor, array in zip(tensors, arrays, strict=True):
+        assert isinstance(array, np.ndarray)
+        np.testing.assert_allclose(array, tensor, rtol=1e-12)
+    # One camera for all points, or none but the point itself.
+    one = cameras.project(*(each[0].numpy() for each in (points, R, t, K)))
+    np.testing.assert_allclose(one[0], tensors[0][0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [torch.tensor, np.array])
+def test_what_lies_at_or_behind_the_eye_is_finite_if_asked(kind):
+    homogeneous = kind([[2.0, 4.0, 2.0], [1.0, -1.0, 0.0], [1.0, 1.0, -3.0]])
+    assert cameras.from_homogeneous(homogeneous, nearest=0.5).tolist() == [[1, 2], [2, -2], [2, 2]]
+    with np.errstate(divide="ignore"):
+        assert cameras.from_homogeneous(homogeneous)[1].tolist() == [math.inf, -math.inf]
+    eye = kind([0.0, 0.0, 0.0])
+    identity = kind(np.eye(3).tolist())
+    _, depth = cameras.project(homogeneous, identity, eye, identity, nearest=0.5)
+    assert depth.tolist() == [2, 0, -3]
+
+
 def test_intrinsics_take_numbers_or_batches():
     K = cameras.intrinsics(torch.tensor([1.0, 2.0]), torch.tensor([100, 200]), 50)
     assert K.shape == (2, 3, 3)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from chorus.errors import BadInput
-from chorus.geometry.masks import box_of, decode, encode, mirror, union
+from chorus.geometry.masks import box_of, decode, dense, encode, packed, union, words_of
 
 masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40))
 
@@ -23,10 +23,16 @@ def test_hand_case_is_column_major():
     assert encode(np.zeros((2, 3), bool)) == b"6"
 
 
+def test_bits_by_hand():
+    mask = np.array([[0, 1], [0, 1], [1, 0]], bool)  # columns: 001, 110 → bits 2, 3, 4
+    assert packed(mask).tolist() == words_of([encode(mask)], 3, 2).tolist() == [0b011100]
+
+
 @settings(deadline=None)
 @given(masks)
 def test_round_trip(mask):
     assert (decode(encode(mask), *mask.shape) == mask).all()
+    assert (dense(packed(mask), *mask.shape) == mask).all()
 
 
 @settings(deadline=None)
@@ -38,10 +44,12 @@ def test_bytes_are_those_of_pycocotools(mask, magnification):
     theirs = coco.encode(np.asfortranarray(mask, np.uint8))["counts"]
     assert encode(mask) == theirs
     assert (decode(theirs, *mask.shape) == mask).all()
+    assert (words_of([theirs], *mask.shape) == packed(mask)).all()
 
 
 def test_empty_image():
     assert decode(encode(np.zeros((0, 5), bool)), 0, 5).shape == (0, 5)
+    assert packed(np.zeros((0, 5), bool)).size == 0
 
 
 @settings(deadline=None)
@@ -55,10 +63,24 @@ def test_damaged_bytes_never_do_more_than_complain(counts):
 
 
 @pytest.mark.parametrize(
-    "counts", [b"", b"5", b"7", b"o", b"123\x00", b"ooooooooooooo1", "123", b"1_"]
+    ("counts", "said"),
+    [
+        (b"", "found 0"),
+        (b"5", "found 5"),
+        (b"7", "found 7"),
+        (b"1231", "found 9"),
+        (b"22I", "must be run lengths of at least 0, found -7:"),
+        (b"1510N", "must be run lengths of at least 0, found -1:"),
+        (b"o", "other or truncated bytes"),
+        (b"123\x00", "other or truncated bytes"),
+        (b"ooooooooooooo1", "other or truncated bytes"),
+        (b"ooooooo?" * 9000, "must cover"),  # sums that would overflow 64 bits
+        ("123", "must be bytes, found str"),
+        (b"1_", "mask counts"),
+    ],
 )
-def test_damaged_masks(counts):
-    with pytest.raises(BadInput, match="mask counts"):
+def test_damaged_masks(counts, said):
+    with pytest.raises(BadInput, match=said):
         decode(counts, 2, 3)
 
 
@@ -83,8 +105,3 @@ def test_box_is_tight_and_exclusive():
     mask[5:9, 7:8] = True
     assert box_of(mask).tolist() == [7, 5, 8, 9] and box_of(mask).dtype == np.float32
     assert box_of(np.zeros((3, 3), bool)).tolist() == [0, 0, 0, 0]
-
-
-def test_mirror_agrees_with_the_release(golden):
-    data = golden("symmetric")
-    assert (mirror(data["in_mask"]) == data["out_mask"]).all()

@@ -11,6 +11,7 @@ import chorus
 from chorus.body.model import star_pose
 from chorus.errors import BadInput
 from chorus.evaluation.voxel_field import read_field
+from chorus.occupancy.archive import write_archive
 from chorus.occupancy.counts import BinCounts
 from chorus.occupancy.distribution import Distribution
 from chorus.occupancy.grid import VoxelGrid
@@ -130,7 +131,7 @@ def test_files_without_counts_and_foreign_files(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(BadInput, match=r"ball\.npz"):
             Distribution.load(path)
-    BinCounts.empty(VoxelGrid(2)).save(path)
+    write_archive(path, "chorus.counts/1", BinCounts.empty(VoxelGrid(2)).arrays(), {})
     with pytest.raises(BadInput, match=r"chorus\.counts/1"):
         Distribution.load(path)
     np.savez(path, header=np.array([{"a": 1}], dtype=object))

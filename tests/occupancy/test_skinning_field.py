@@ -9,14 +9,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial import cKDTree
 
 from chorus.errors import BadInput
 from chorus.occupancy import skinning_field as module
 from chorus.occupancy.grid import VoxelGrid
-from chorus.occupancy.nearest import nearest_blend, smoothed
 from chorus.occupancy.presets import FieldSettings
 from chorus.occupancy.skinning_field import skinning_field
+from chorus.occupancy.smoothing import _with_tensors, smoothed
 from references.skinning_field import plain_field
 
 
@@ -71,17 +70,15 @@ def test_agrees_with_the_plain_version(resolution, side, neighbours, rounds, see
     torch.testing.assert_close(field.sum(1), torch.ones(grid.count))
 
 
-def test_brute_force_search_agrees_with_the_grouped_one(monkeypatch):
-    vertices, weights = small_body()
-    points = torch.from_numpy(VoxelGrid(9).centres())
-    near, distance, blend = nearest_blend(
-        points.numpy(), vertices.numpy(), weights.numpy(), 30, 0.8
-    )
-    monkeypatch.setattr(module, "_PAIRS_AT_ONCE", 7 * len(vertices))
-    brute = module._blend_on_device(points, vertices, weights, FieldSettings())
-    np.testing.assert_array_equal(near, brute[0])
-    np.testing.assert_allclose(distance, brute[1], atol=1e-6)
-    np.testing.assert_allclose(blend, brute[2], atol=1e-5)
+def plain_blend(points, vertices, values, k: int, reach: float):
+    """Near points, distances and blends from all distances in float64."""
+    distance = np.sqrt(((points[:, None].astype(float) - vertices[None]) ** 2).sum(axis=2))
+    order = np.argsort(distance, axis=1)[:, :k]
+    distance = np.take_along_axis(distance, order, axis=1)
+    closeness = 1 / np.maximum(distance, 1e-12)
+    closeness /= closeness.sum(axis=1, keepdims=True)
+    near = np.flatnonzero(distance[:, 0] <= reach)
+    return near, distance[near, 0], (closeness[..., None] * values[order]).sum(axis=1)[near]
 
 
 @settings(max_examples=25, deadline=None)
@@ -93,34 +90,48 @@ def test_brute_force_search_agrees_with_the_grouped_one(monkeypatch):
     spread=st.floats(0.01, 3),
     seed=st.integers(0, 1000),
 )
-def test_grouped_search_finds_what_a_tree_finds(count, places, neighbours, threads, spread, seed):
+def test_tree_search_finds_what_all_distances_say(count, places, neighbours, threads, spread, seed):
     rng = np.random.default_rng(seed)
     vertices = rng.normal(0, 0.4, (count, 3)).astype(np.float32)
     points = rng.normal(0, spread, (places, 3)).astype(np.float32)
     points[: places // 4] = vertices[rng.integers(0, count, places // 4)]  # exact hits
     values = rng.normal(size=(count, 3))
-    k = min(neighbours, count)
-    distance, index = cKDTree(vertices).query(points, k=np.arange(1, k + 1))
-    closeness = 1 / np.maximum(distance, 1e-12)
-    closeness /= closeness.sum(axis=1, keepdims=True)
-    near = distance[:, 0] <= 0.5
-    found = nearest_blend(points, vertices, values, neighbours, 0.5, threads)
-    np.testing.assert_array_equal(found[0], np.flatnonzero(near))
-    np.testing.assert_allclose(found[1], distance[near, 0], atol=1e-12)
-    expected = (closeness[..., None] * values[index]).sum(axis=1)[near]
-    np.testing.assert_allclose(found[2], expected, atol=1e-9)
+    given_ = map(torch.from_numpy, (points, vertices, values))
+    s = FieldSettings(neighbours=neighbours, reach=0.5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_PLACES_AT_ONCE", 70)
+        found = module._nearest_blend(*given_, s, threads)
+    expected = plain_blend(points, vertices, values, min(neighbours, count), 0.5)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-12)
+    np.testing.assert_allclose(found[2], expected[2], atol=1e-9)
+
+
+def test_a_vertex_exactly_at_the_reach_is_near():
+    vertex, points = torch.zeros(1, 3), torch.tensor([[0.5, 0, 0], [0.5000001, 0, 0]])
+    near, distance, _ = module._nearest_blend(
+        points, vertex, torch.ones(1, 1), FieldSettings(reach=0.5), 1
+    )
+    assert near.tolist() == [0] and distance.tolist() == [0.5]
+
+
+def test_brute_force_finds_what_the_tree_finds():
+    vertices, _ = small_body()
+    points = torch.from_numpy(VoxelGrid(9).centres())
+    near, distance, index = module._by_tree(module._tree(vertices), points, 30, 0.8, 1)
+    brute = module._by_brute_force(vertices, points, 30, 0.8)
+    assert torch.equal(near, brute[0])
+    np.testing.assert_allclose(distance, brute[1], atol=1e-6)
+    assert (index == brute[2]).double().mean() > 0.99  # but for ties within rounding
 
 
 def test_smoothing_is_the_same_on_every_device():
     n, rng = 7, np.random.default_rng(1)
-    field = rng.random((n**3, 5)).astype(np.float32)
-    inner = np.arange(n**3).reshape(n, n, n)[1:-1, 1:-1, 1:-1].ravel()[::2].copy()
-    s = FieldSettings(smoothing_rounds=5)
-    found = smoothed(field, inner, n, s.smoothing_rounds, s.smoothing_keep)
-    whole = torch.from_numpy(field.copy())
-    expected = module._smoothed_on_device(whole, torch.from_numpy(inner), n, s)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert np.abs(found - field)[inner].min() > 0
+    field = torch.from_numpy(rng.random((n**3, 5)).astype(np.float32))
+    inner = torch.arange(n**3).reshape(n, n, n)[1:-1, 1:-1, 1:-1].reshape(-1)[::2].clone()
+    compiled = smoothed(field.clone(), inner, n, 5, 0.7)
+    np.testing.assert_allclose(compiled, _with_tensors(field.clone(), inner, n, 5, 0.7), atol=1e-6)
+    assert (compiled - field)[inner].abs().min() > 0
 
 
 def test_free_points_hits_and_distance():

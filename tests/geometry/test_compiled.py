@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import pytest
 
-from chorus.occupancy import compiled as module
+from chorus.geometry import compiled as module
 
 
 def double(x):
@@ -16,10 +16,10 @@ def double(x):
 def test_a_missing_cache_folder_only_loses_the_cache(monkeypatch, writable):
     njit = numba.njit
 
-    def without_folder(**options):
+    def without_folder(*functions, **options):
         if options.pop("cache", False) and not writable:
             raise RuntimeError("cannot cache function 'double': no locator available")
-        return njit(**options)
+        return njit(*functions, **options)
 
     monkeypatch.setattr(numba, "njit", without_folder)
     assert module.compiled(double)(4) == 8
