@@ -5,7 +5,7 @@ See method.md 11.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -16,10 +16,11 @@ from chorus.body.model import BodyModel
 from chorus.calibration.settings import PAPER, CalibrationSettings
 from chorus.calibration.weak_to_perspective import NOT_CONVERGED
 from chorus.errors import BadInput, unknown_name
-from chorus.evaluation import coco, eft
+from chorus.evaluation import eft
 from chorus.evaluation.labelled_images import done_row, skipped_row
 from chorus.geometry.boxes import intersection_over_smaller
 from chorus.geometry.coco_annotations import box_of, mask_of
+from chorus.perception.coco_instances import AnnotatedImage, Annotations, annotations_of
 from chorus.vocabulary import PERSON, QUANTITATIVE_CATEGORIES
 
 _PERSONS_AT_ONCE = 256
@@ -56,11 +57,11 @@ class _Candidate:
 
     record: int
     category: str
-    image: dict
+    image: AnnotatedImage
 
     @property
     def order(self) -> tuple:
-        return self.category, int(self.image["id"]), self.record
+        return self.category, self.image.number, self.record
 
 
 def extend(
@@ -78,13 +79,13 @@ def extend(
     is unknown; single damaged records only cost their own rows.
     """
     settings = settings or ExtensionSettings()
-    known = coco.instances(instances)
+    known = _known(instances)
     records = eft.records(fits)
     for category in categories:
         if category not in known.categories or category == PERSON:
             raise unknown_name("COCO category", category, known.categories.keys() - {PERSON})
     candidates, unusable = _candidates(known, records, categories)
-    usable, found = {}, {}
+    usable, images = {}, {}
     outcomes: dict[_Candidate, dict | str] = {}
     taken: set[tuple[str, int]] = set()
     for candidate in candidates:
@@ -92,66 +93,80 @@ def extend(
             outcomes[candidate] = _annotated(known, candidate, settings)
             if candidate.record not in usable:
                 usable[candidate.record] = eft.fit_of(records[candidate.record])
-            if (candidate.category, candidate.image["id"]) in taken:
+            if (candidate.category, candidate.image.number) in taken:
                 raise BadInput("another fit of the same person is in the test set")
-            taken.add((candidate.category, candidate.image["id"]))
-            found[candidate.record] = candidate.image
+            taken.add((candidate.category, candidate.image.number))
+            images[candidate.record] = candidate.image
         except BadInput as reason:
             outcomes[candidate] = str(reason)
-    cameras = _cameras({number: usable[number] for number in found}, found, body, settings)
+    cameras = _cameras({number: usable[number] for number in images}, images, body, settings)
     rows: dict[str, list[dict]] = {category: [] for category in categories}
     for candidate in candidates:
         outcome = outcomes[candidate]
         camera = outcome if isinstance(outcome, str) else cameras[candidate.record]
         image, mine = candidate.image, rows[candidate.category]
         if isinstance(camera, str):
-            mine.append(skipped_row(len(mine), image["file_name"], image["id"], camera))
+            mine.append(skipped_row(len(mine), image.name, image.number, camera))
         else:
             mine.append(done_row(len(mine), body.fingerprint, **outcome, **camera))
     return Extension(rows, tuple(unusable))
 
 
+def _known(instances: Any) -> Annotations:
+    """The parsed annotations; BadInput unless they are COCO's, of persons among others."""
+    try:
+        known = annotations_of(instances, "instances_val2014.json")
+        if PERSON not in known.categories:
+            names = ", ".join(sorted(known.categories))
+            raise BadInput(
+                f"instances_val2014.json: no category {PERSON!r} among {names or 'none'}."
+            )
+    except BadInput as error:
+        raise BadInput(f"{error} Download instances_val2014.json again.") from error
+    return known
+
+
 def _candidates(
-    known: coco.Instances, records: Sequence[dict], categories: Sequence[str]
+    known: Annotations, records: Sequence[dict], categories: Sequence[str]
 ) -> tuple[list[_Candidate], list[str]]:
     """The candidates in order, and a sentence for every record without an image."""
+    images = {image.name: image for image in known.images}
     candidates, unusable = [], []
     for number, record in enumerate(records):
         name = record.get("imageName")
-        image = known.images.get(PurePosixPath(str(name)).name)
+        image = images.get(PurePosixPath(str(name)).name)
         if image is None:
             unusable.append(f"EFT record {number}: its image {name!r} is not in the annotations")
             continue
         candidates += [
             _Candidate(number, category, image)
             for category in categories
-            if known.of(image["id"], category)
+            if image.everything_of(known.categories[category])
         ]
-    return sorted(candidates, key=lambda one: one.order), unusable
+    return sorted(candidates, key=lambda candidate: candidate.order), unusable
 
 
-def _annotated(known: coco.Instances, candidate: _Candidate, settings: ExtensionSettings) -> dict:
+def _annotated(known: Annotations, candidate: _Candidate, settings: ExtensionSettings) -> dict:
     """What COCO says of a candidate; BadInput with the reason if it is no test image."""
     image = candidate.image
-    person = _only(known.of(image["id"], PERSON), "person")
-    thing = _only(known.of(image["id"], candidate.category), "object")
+    person = _only(image.everything_of(known.categories[PERSON]), "person")
+    thing = _only(image.everything_of(known.categories[candidate.category]), "object")
     boxes = {"person_box": box_of(person), "object_box": box_of(thing)}
     overlap = float(intersection_over_smaller(*boxes.values()))
     if overlap < settings.min_bbox_overlap:
         raise BadInput(f"person and object too far apart: overlap {overlap:.2f}")
-    width, height = int(image["width"]), int(image["height"])
     return {
         **boxes,
         "overlap": overlap,
-        "mask": mask_of(thing, height, width),
-        "image": image["file_name"],
-        "image_id": int(image["id"]),
-        "width": width,
-        "height": height,
+        "mask": mask_of(thing, image.height, image.width),
+        "image": image.name,
+        "image_id": image.number,
+        "width": image.width,
+        "height": image.height,
     }
 
 
-def _only(annotations: Sequence[dict], what: str) -> dict:
+def _only(annotations: Sequence[Mapping], what: str) -> Mapping:
     """The one annotation of its category; BadInput if there are others or it is a crowd's."""
     if len(annotations) != 1:
         raise BadInput(f"several {what}s: {len(annotations)}" if annotations else f"no {what}")
@@ -161,7 +176,10 @@ def _only(annotations: Sequence[dict], what: str) -> dict:
 
 
 def _cameras(
-    fits: dict[int, eft.Fit], images: dict[int, dict], body: BodyModel, settings: ExtensionSettings
+    fits: dict[int, eft.Fit],
+    images: dict[int, AnnotatedImage],
+    body: BodyModel,
+    settings: ExtensionSettings,
 ) -> dict[int, dict | str]:
     """Per EFT record its camera's and person's columns, or the reason why it has none."""
     cameras: dict[int, dict | str] = {}
@@ -173,10 +191,13 @@ def _cameras(
 
 
 def _batch_cameras(
-    fits: dict[int, eft.Fit], images: dict[int, dict], body: BodyModel, settings: ExtensionSettings
+    fits: dict[int, eft.Fit],
+    images: dict[int, AnnotatedImage],
+    body: BodyModel,
+    settings: ExtensionSettings,
 ) -> dict[int, dict | str]:
     """`_cameras` of persons that are posed and solved together."""
-    sizes = np.array([[images[one]["width"], images[one]["height"]] for one in fits])
+    sizes = np.array([[images[number].width, images[number].height] for number in fits])
     solved = eft.calibrate_fits(list(fits.values()), sizes, body, settings.calibration)
     R, t, K, residual = (
         getattr(solved, name).cpu().double().numpy() for name in ("R", "t", "K", "residual")

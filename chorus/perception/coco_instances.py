@@ -1,7 +1,7 @@
-"""Other people's instance annotations in COCO's form → detections and keypoints of each image.
+"""COCO's instance annotations, parsed JSON → annotations, detections, keypoints of each image.
 
 docs/bring-your-own.md describes what is read. Crowds (`iscrowd` 1) stand for no single instance and
-are left out. A score that is not there counts as 1.
+are kept apart. A score that is not there counts as 1.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ KEYPOINTS = 17
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """An image of the annotations: its record, and annotations that stand for one instance."""
+    """An image of the annotations: its record, and the records of what it shows."""
 
+    number: int
+    """The image's own number."""
     name: str
     """File name, with the folders that the record gives, separated by /."""
     width: int
@@ -38,6 +40,14 @@ class AnnotatedImage:
     augprompt: str = ""
     """The augprompt it was made with, where the record says so."""
     annotations: tuple[Mapping[str, Any], ...] = ()
+    """Those that stand for one instance each."""
+    crowds: tuple[Mapping[str, Any], ...] = ()
+    """Those of crowds."""
+
+    def everything_of(self, category: int) -> list[Mapping[str, Any]]:
+        """The annotations of a category number, crowds included."""
+        every = (*self.annotations, *self.crowds)
+        return [annotation for annotation in every if annotation["category_id"] == category]
 
 
 @dataclass(frozen=True)
@@ -48,14 +58,12 @@ class Annotations:
     """By name."""
     categories: Mapping[str, int]
     """Category numbers by name."""
-    crowds: int
-    """How many annotations were left out because they are crowds."""
     keypoints_are_flags: bool
     """Whether the keypoints' third numbers are COCO's visibility (0, 1, 2), not confidences."""
 
     def objects(self) -> list[str]:
         """Names of the categories that annotations exist for, without persons; sorted."""
-        used = {one["category_id"] for image in self.images for one in image.annotations}
+        used = {each["category_id"] for image in self.images for each in image.annotations}
         return sorted(n for n, number in self.categories.items() if number in used and n != PERSON)
 
     def of(self, category: str) -> list[AnnotatedImage]:
@@ -71,13 +79,18 @@ class Annotations:
         return [
             image
             for image in self.images
-            if any(one["category_id"] == number for one in image.annotations)
+            if any(each["category_id"] == number for each in image.annotations)
         ]
+
+    @property
+    def crowds(self) -> int:
+        """How many annotations are of crowds."""
+        return sum(len(image.crowds) for image in self.images)
 
     @property
     def has_keypoints(self) -> bool:
         """Whether any person has keypoints."""
-        return any("keypoints" in one for image in self.images for one in image.annotations)
+        return any("keypoints" in each for image in self.images for each in image.annotations)
 
 
 @dataclass(frozen=True)
@@ -106,30 +119,29 @@ def annotations_of(content: Any, where: str) -> Annotations:
             f"and categories, found {found or 'nothing':.200}."
         )
     categories = _categories(content["categories"], where)
+    numbers = set(categories.values())
     records = _records(content["images"], where)
-    by_image: dict[int, list] = defaultdict(list)
-    crowds = 0
-    for at, one in enumerate(content["annotations"]):
-        image = _integer(one, "image_id", f"{where}: annotation {at}")
-        category = _integer(one, "category_id", f"{where}: annotation {at}")
-        if image not in records or category not in categories.values():
+    instances: dict[int, list] = defaultdict(list)
+    crowds: dict[int, list] = defaultdict(list)
+    for at, annotation in enumerate(content["annotations"]):
+        image = _integer(annotation, "image_id", where, "annotation", at)
+        category = _integer(annotation, "category_id", where, "annotation", at)
+        if image not in records or category not in numbers:
             what = "image" if image not in records else "category"
             raise BadInput(
-                f"{where}: annotation {one.get('id', at)} belongs to {what} {one[f'{what}_id']}, "
-                f"which is not in the file."
+                f"{where}: annotation {annotation.get('id', at)} belongs to {what} "
+                f"{annotation[f'{what}_id']}, which is not in the file."
             )
-        if one.get("iscrowd"):
-            crowds += 1
-        else:
-            by_image[image].append(one)
+        (crowds if annotation.get("iscrowd") else instances)[image].append(annotation)
     images = [
-        AnnotatedImage(annotations=tuple(by_image[number]), **record)
+        AnnotatedImage(
+            number, **record, annotations=tuple(instances[number]), crowds=tuple(crowds[number])
+        )
         for number, record in records.items()
     ]
     return Annotations(
         images=tuple(sorted(images, key=lambda image: image.name)),
         categories=categories,
-        crowds=crowds,
         keypoints_are_flags=_are_flags(content["annotations"]),
     )
 
@@ -144,32 +156,32 @@ def instances_of(image: AnnotatedImage, category: str, annotations: Annotations)
     if PERSON in annotations.categories:
         labels[annotations.categories[PERSON]] = PERSON
     return [
-        _instance(one, labels[one["category_id"]], image, annotations.keypoints_are_flags)
-        for one in image.annotations
-        if one["category_id"] in labels
+        _instance(each, labels[each["category_id"]], image, annotations.keypoints_are_flags)
+        for each in image.annotations
+        if each["category_id"] in labels
     ]
 
 
-def _instance(one: Mapping, label: str, image: AnnotatedImage, flags: bool) -> Instance:
-    number = one.get("id")
+def _instance(annotation: Mapping, label: str, image: AnnotatedImage, flags: bool) -> Instance:
+    number = annotation.get("id")
     try:
-        mask = mask_of(one, image.height, image.width)
-        if one.get("bbox") is None:
+        mask = mask_of(annotation, image.height, image.width)
+        if annotation.get("bbox") is None:
             box = masks.box_of(masks.decode(mask, image.height, image.width))
         else:
-            box = box_of(one)
+            box = box_of(annotation)
         frame = np.array([0, 0, image.width, image.height], np.float32)
         if not intersection(box, frame) > 0 or area(box) > 4 * area(frame):
             raise BadInput(
                 f"box {[round(float(v), 1) for v in box]} (xyxy) outside of the image's "
                 f"{image.width} x {image.height} pixels"
             )
-        score = one.get("score", 1.0)
+        score = annotation.get("score", 1.0)
         if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
             raise BadInput(f"score {score!r}, expected 0 to 1")
         keypoints = None
-        if label == PERSON and one.get("keypoints") is not None:
-            keypoints = _keypoints(one["keypoints"], flags)
+        if label == PERSON and annotation.get("keypoints") is not None:
+            keypoints = _keypoints(annotation["keypoints"], flags)
     except BadInput as error:
         raise BadInput(f"annotation {number} ({label}) of {image.name}: {error}") from error
     detection = Detection(label, float(score), box, mask)
@@ -194,8 +206,8 @@ def _keypoints(values: Any, flags: bool) -> Float[np.ndarray, "17 3"]:
 
 def _are_flags(annotations: Sequence[Mapping]) -> bool:
     """Whether no keypoint of the file has a third number other than 0, 1 and 2."""
-    for one in annotations:
-        values = one.get("keypoints") if isinstance(one, Mapping) else None
+    for annotation in annotations:
+        values = annotation.get("keypoints")
         if isinstance(values, list) and not set(values[2::3]) <= {0, 1, 2}:
             return False
     return True
@@ -203,9 +215,9 @@ def _are_flags(annotations: Sequence[Mapping]) -> bool:
 
 def _categories(records: list, where: str) -> dict[str, int]:
     categories: dict[str, int] = {}
-    for at, one in enumerate(records):
-        number = _integer(one, "id", f"{where}: category {at}")
-        name = one.get("name")
+    for at, record in enumerate(records):
+        number = _integer(record, "id", where, "category", at)
+        name = record.get("name")
         if not isinstance(name, str) or not name or name in categories:
             raise BadInput(f"{where}: category {number} has the name {name!r}; each needs its own.")
         categories[name] = number
@@ -216,11 +228,12 @@ def _categories(records: list, where: str) -> dict[str, int]:
 
 
 def _records(records: list, where: str) -> dict[int, dict[str, Any]]:
-    found: dict[int, dict[str, Any]] = {}
+    """What `AnnotatedImage` takes from the records of images, by the images' numbers."""
+    images: dict[int, dict[str, Any]] = {}
     names: set[str] = set()
-    for at, one in enumerate(records):
-        number = _integer(one, "id", f"{where}: image {at}")
-        name = one.get("file_name")
+    for at, record in enumerate(records):
+        number = _integer(record, "id", where, "image", at)
+        name = record.get("file_name")
         if not isinstance(name, str) or not name.strip("/"):
             raise BadInput(f"{where}: image {number} has no file_name.")
         name = name.replace("\\", "/")
@@ -229,25 +242,25 @@ def _records(records: list, where: str) -> dict[int, dict[str, Any]]:
                 f"{where}: image {number} is called {name!r}; expected a name inside the folder "
                 "of images."
             )
-        if name in names or number in found:
+        if name in names or number in images:
             raise BadInput(f"{where}: two images are called {name!r} or have the id {number}.")
-        width, height = (_integer(one, key, f"{where}: image {name}") for key in _SIDES)
+        width, height = (_integer(record, side, where, "image", name) for side in _SIDES)
         if width < 1 or height < 1:
             raise BadInput(f"{where}: image {name} has {width} x {height} pixels.")
         names.add(name)
-        texts = {key: one.get(key, "") for key in ("prompt", "augprompt")}
+        texts = {key: record.get(key, "") for key in ("prompt", "augprompt")}
         for key, text in texts.items():
             if not isinstance(text, str):
                 raise BadInput(f"{where}: image {name} has the {key} {text!r}; expected text.")
-        found[number] = {"name": name, "width": width, "height": height, **texts}
-    return found
+        images[number] = {"name": name, "width": width, "height": height, **texts}
+    return images
 
 
 _SIDES = ("width", "height")
 
 
-def _integer(record: Any, key: str, where: str) -> int:
+def _integer(record: Any, key: str, where: str, what: str, name: object) -> int:
     value = record.get(key) if isinstance(record, Mapping) else None
     if isinstance(value, bool) or not isinstance(value, int):
-        raise BadInput(f"{where}: {key} is {value!r}; expected a whole number.")
+        raise BadInput(f"{where}: {what} {name}: {key} is {value!r}; expected a whole number.")
     return value

@@ -247,21 +247,25 @@ def test_fits_without_an_image_are_named(files, figure):
 
 
 @pytest.mark.parametrize(
-    ("instances", "fits"),
+    ("instances", "fits", "said"),
     [
-        ({}, None),
-        ([], None),
-        ({"images": [{}], "annotations": [], "categories": []}, None),
-        ({"images": [], "annotations": [], "categories": []}, None),
-        (None, {}),
-        (None, {"data": []}),
-        (None, {"ver": 1, "data": {}}),
-        (None, {"ver": 1, "data": [3]}),
+        ({}, None, "is not COCO instances.* again"),
+        ([], None, "is not COCO instances.* again"),
+        (
+            {"images": [{}], "annotations": [], "categories": []},
+            None,
+            "image 0: id is None.* again",
+        ),
+        ({"images": [], "annotations": [], "categories": []}, None, "no category 'person'.* again"),
+        (None, {}, "expected an EFT file"),
+        (None, {"data": []}, "expected an EFT file"),
+        (None, {"ver": 1, "data": {}}, "expected an EFT file"),
+        (None, {"ver": 1, "data": [3]}, "expected an EFT file"),
     ],
 )
-def test_other_files_are_refused(files, figure, instances, fits):
+def test_other_files_are_refused(files, figure, instances, fits, said):
     given = (files[0] if instances is None else instances, files[1] if fits is None else fits)
-    with pytest.raises(BadInput):
+    with pytest.raises(BadInput, match=said):
         extend(*given, figure, ["surfboard"])
 
 

@@ -52,13 +52,17 @@ def content() -> dict:
     }
 
 
-def test_images_are_sorted_and_crowds_left_out():
+def test_images_are_sorted_and_crowds_kept_apart():
     found = annotations_of(content(), "x.json")
     assert [image.name for image in found.images] == ["a.jpg", "b.jpg"]
     assert found.crowds == 1 and found.keypoints_are_flags and found.has_keypoints
     assert found.objects() == ["surfboard"]
     assert found.images[0].prompt == "A person rests"
     assert [image.name for image in found.of("surfboard-demo")] == ["b.jpg"]
+    image = found.images[1]
+    assert image.number == 7 and [each["id"] for each in image.crowds] == [3]
+    assert [each["id"] for each in image.annotations] == [1, 2]
+    assert [each["id"] for each in image.everything_of(1)] == [1, 3]
 
 
 def test_instances_have_labels_boxes_masks_scores_and_keypoints():
