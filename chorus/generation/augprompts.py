@@ -164,7 +164,7 @@ def _keyword(line: str) -> str:
 def _read_per_prompt(
     path: Path, lines: Sequence[tuple[int, str]]
 ) -> dict[tuple[str, str], tuple[str, ...]]:
-    found: dict[tuple[str, str], list[str]] = {}
+    by_prompt: dict[tuple[str, str], list[str]] = {}
     category, key = "", None
     for number, line in lines:
         where = f"{path}, line {number}"
@@ -175,16 +175,16 @@ def _read_per_prompt(
             if not category:
                 raise BadInput(f"{where}: a 'category:' line must come before {line[:60]!r}.")
             key = (category, clean_prompt(text, where))
-            if key in found:
+            if key in by_prompt:
                 raise BadInput(f"{where}: prompt {key[1]!r} of {category!r} is listed twice.")
-            found[key] = []
+            by_prompt[key] = []
         elif key is None:
             raise BadInput(f"{where}: a 'PROMPT:' line must come before {line[:60]!r}.")
         else:
-            found[key].append(_augprompt(path, number, line))
-    for (category, prompt), augprompts in found.items():
+            by_prompt[key].append(_augprompt(path, number, line))
+    for (category, prompt), augprompts in by_prompt.items():
         if not augprompts:
             raise BadInput(f"{path}: prompt {prompt!r} of {category!r} has no augprompt below it.")
-    if not found:
+    if not by_prompt:
         raise BadInput(f"{path} lists no prompt below {_PER_PROMPT}.")
-    return {key: tuple(dict.fromkeys(value)) for key, value in found.items()}
+    return {key: tuple(dict.fromkeys(value)) for key, value in by_prompt.items()}

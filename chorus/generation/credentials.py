@@ -33,8 +33,8 @@ def read_dotenv(path: Path) -> dict[str, str]:
         raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
     values = {}
     for line in text.splitlines():
-        if found := _LINE.match(line):
-            name, value = found.groups()
+        if entry := _LINE.match(line):
+            name, value = entry.groups()
             quoted = _QUOTED.match(value)
             values[name] = quoted[2] if quoted else re.split(r"(?:^|\s)#", value)[0].strip()
     return values

@@ -132,7 +132,7 @@ class DiffusionModel:
         self._autocast = autocast
         self._arguments = _arguments(pipeline, settings)
         self._batches = ShrinkingBatches(_ADVICE)
-        self._told = False
+        self._refusal_announced = False
         if settings.perp_neg:
             _check_perp_neg(pipeline, self._value("guidance_scale"))
 
@@ -175,13 +175,13 @@ class DiffusionModel:
         return GeneratedImage(pixels, sampling=self._sampling(pixels))
 
     def _refused(self) -> GeneratedImage:
-        if not self._told:
+        if not self._refusal_announced:
             log.warning(
                 "the safety checker refused an image; such samples are skipped with the reason %r. "
                 "--diffusion.no_safety_checker does without it.",
                 REFUSED,
             )
-            self._told = True
+            self._refusal_announced = True
         return GeneratedImage(None, refused=REFUSED)
 
     def _sampling(self, pixels: np.ndarray) -> dict[str, Any]:
@@ -245,7 +245,10 @@ def _quietly() -> Iterator[None]:
     from transformers.utils import logging as of_transformers
 
     libraries = (of_diffusers, of_transformers)
-    before = [(one, one.get_verbosity(), one.is_progress_bar_enabled()) for one in libraries]
+    before = [
+        (library, library.get_verbosity(), library.is_progress_bar_enabled())
+        for library in libraries
+    ]
     for library in libraries:
         library.set_verbosity_error()
         library.disable_progress_bar()
@@ -260,7 +263,7 @@ def _quietly() -> Iterator[None]:
 
 def _arguments(pipeline: Any, settings: DiffusionSettings) -> dict[str, Any]:
     """What a pipeline is called with beside prompts and generators."""
-    wanted = {
+    arguments = {
         "num_inference_steps": settings.num_inference_steps,
         "guidance_scale": settings.guidance_scale,
         "height": settings.height,
@@ -268,7 +271,7 @@ def _arguments(pipeline: Any, settings: DiffusionSettings) -> dict[str, Any]:
         "negative_prompt": settings.negative_prompt or None,
     }
     accepted = inspect.signature(pipeline.__call__).parameters
-    given = {name: value for name, value in wanted.items() if value is not None}
+    given = {name: value for name, value in arguments.items() if value is not None}
     for name in given:
         if name not in accepted:
             raise BadInput(

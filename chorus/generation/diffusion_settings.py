@@ -1,4 +1,4 @@
-"""What a diffusion model may be told; imports nothing heavy, as options need it."""
+"""The options of a diffusion model; imports nothing heavy, as options need it."""
 
 from __future__ import annotations
 

@@ -198,15 +198,15 @@ def ask(
     """
     answer = Answer()
     seen: set[str] = set()
-    asked = 0
-    while len(answer.prompts) < task.count and asked < tries:
+    new_replies = 0
+    while len(answer.prompts) < task.count and new_replies < tries:
         answer.tries += 1
         try:
             got = reply(request_messages(task, answer.prompts, structured))
         except ChorusError as error:
             answer.failure = error
             break
-        asked += not got.kept
+        new_replies += not got.kept
         good, dropped = _sift(got, task.noun, seen)
         answer.prompts += good
         kind = "" if good else _poor(got)
@@ -246,10 +246,10 @@ def shortfall(task: Task, answer: Answer) -> str:
     if not missing:
         return ""
     times = "once" if answer.tries == 1 else f"{answer.tries} times"
-    told = [f"{count} {name}" for name, count in answer.poor.most_common()]
+    reasons = [f"{count} {name}" for name, count in answer.poor.most_common()]
     if answer.dropped:
         lines = ", ".join(f"{count} {name}" for name, count in answer.dropped.most_common())
-        told.append(f"lines dropped: {lines}")
-    why = f" ({'; '.join(told)})" if told else ""
-    asked = f"{len(answer.prompts)} of {task.count} prompts after asking {times}{why}"
-    return f"{asked}; {answer.failure}" if answer.failure else f"{asked}."
+        reasons.append(f"lines dropped: {lines}")
+    why = f" ({'; '.join(reasons)})" if reasons else ""
+    summary = f"{len(answer.prompts)} of {task.count} prompts after asking {times}{why}"
+    return f"{summary}; {answer.failure}" if answer.failure else f"{summary}."

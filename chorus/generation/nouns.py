@@ -84,18 +84,18 @@ def forms(word: str) -> set[str]:
     """
     word = word.lower()
     words = _words()
-    found = {word, words["plurals"].get(word, word), words["singulars"].get(word, word)}
+    spellings = {word, words["plurals"].get(word, word), words["singulars"].get(word, word)}
     if _is_plural(word):
         if word.endswith("ies") and len(word) > 4:
-            found.add(f"{word[:-3]}y")
+            spellings.add(f"{word[:-3]}y")
         elif word.endswith(("ches", "shes", "sses", "xes", "zes", "oes")):
-            found.add(word[:-2])
+            spellings.add(word[:-2])
         elif word.endswith("s"):
-            found.add(word[:-1])
+            spellings.add(word[:-1])
     elif re.search(r"[^aeiou]y$", word):
-        found.add(f"{word[:-1]}ies")
+        spellings.add(f"{word[:-1]}ies")
     elif word.endswith(("s", "x", "z", "ch", "sh")):
-        found.add(f"{word}es")
+        spellings.add(f"{word}es")
     else:
-        found |= {f"{word}s", f"{word}es"} if word.endswith("o") else {f"{word}s"}
-    return found
+        spellings |= {f"{word}s", f"{word}es"} if word.endswith("o") else {f"{word}s"}
+    return spellings

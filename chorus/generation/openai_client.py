@@ -23,7 +23,7 @@ KEY_NAME = "OPENAI_API_KEY"
 URL_NAME = "OPENAI_BASE_URL"
 MAX_RETRIES = 4  # waits of about 0.5, 1, 2 and 4 s
 _CONNECT_SECONDS = 10.0
-_LONGEST_TOLD = 200  # characters of what a server says that are shown
+_LONGEST_MESSAGE = 200  # characters of what a server says that are shown
 
 _REFUSED_CODES = {"content_filter", "content_policy_violation", "responsibleaipolicyviolation"}
 
@@ -129,19 +129,19 @@ class ChatModel:
                 **optional,
             )
         except self._openai.APIStatusError as error:
-            code, told = self._words(error.body or error.response.text)
+            code, message = self._words(error.body or error.response.text)
             if error.status_code in (400, 422):
                 if code.lower() in _REFUSED_CODES:
-                    return _record("", refusal=told or code)
-                if "seed" in optional and "seed" in told.lower():
-                    log.info("the server takes no seed (%s); going on without.", told)
+                    return _record("", refusal=message or code)
+                if "seed" in optional and "seed" in message.lower():
+                    log.info("the server takes no seed (%s); going on without.", message)
                     self._send_seed = False
                     return self.complete(messages, seed, structured)
                 if structured:
                     raise StructuredRefused(
-                        f"the server does not take a request for structured output ({told})."
+                        f"the server does not take a request for structured output ({message})."
                     ) from None
-            raise self._status_fault(error.status_code, code, told) from None
+            raise self._status_fault(error.status_code, code, message) from None
         except self._openai.OpenAIError as error:
             raise self._connection_fault(error) from None
         return self._read(raw.text)
@@ -160,10 +160,10 @@ class ChatModel:
                 "mostly ends in /v1."
             )
         if body.get("error"):
-            _, told = self._words(body["error"])
+            _, reason = self._words(body["error"])
             raise RequestFailed(
-                f"the server at {self.settings.address} reports an error ({told}); look at its log "
-                "or status page, and run the same command again later."
+                f"the server at {self.settings.address} reports an error ({reason}); look at its "
+                "log or status page, and run the same command again later."
             )
         choices = body.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else {}
@@ -195,46 +195,46 @@ class ChatModel:
     def _shown(self, text: str) -> str:
         """What of a server's words is shown: one short line without the key."""
         line = " ".join(redact(text, self._key).split()).rstrip(".")
-        return line if len(line) <= _LONGEST_TOLD else f"{line[:_LONGEST_TOLD]}…"
+        return line if len(line) <= _LONGEST_MESSAGE else f"{line[:_LONGEST_MESSAGE]}…"
 
-    def _status_fault(self, status: int, code: str, told: str) -> Unavailable:
+    def _status_fault(self, status: int, code: str, message: str) -> Unavailable:
         """The error for an answer with a status of failure, with what to check."""
         model, where = self.settings.model, self.settings.address
         name = "the OpenAI API" if where == OPENAI_URL else "the server"
-        said = f"{name} at {where} answered {status}" + (f" ({told})" if told else "")
+        failure = f"{name} at {where} answered {status}" + (f" ({message})" if message else "")
         if status == 401:
             return Unavailable(
-                f"{said}: the key is missing or not valid there; check {KEY_NAME} in the "
+                f"{failure}: the key is missing or not valid there; check {KEY_NAME} in the "
                 "environment or in .env."
             )
         if status == 403:
             return Unavailable(
-                f"{said}: the key may not use the model {model!r}, or the service is not offered "
-                "where you are; check the account's rights, or choose another --model."
+                f"{failure}: the key may not use the model {model!r}, or the service is not "
+                "offered where you are; check the account's rights, or choose another --model."
             )
         if status == 404:
             return Unavailable(
-                f"{said}: it does not know the model {model!r}, or the address is not the API's; "
-                f"check --model ({where}/models lists what there is) and --base_url, which mostly "
-                "ends in /v1."
+                f"{failure}: it does not know the model {model!r}, or the address is not the "
+                f"API's; check --model ({where}/models lists what there is) and --base_url, which "
+                "mostly ends in /v1."
             )
         if status == 429 and code == "insufficient_quota":
             return Unavailable(
-                f"{said}: the account has no credit left; check its billing page, or use another "
-                "--base_url or --provider template."
+                f"{failure}: the account has no credit left; check its billing page, or use "
+                "another --base_url or --provider template."
             )
         if status == 429:
             return RequestFailed(
-                f"{said}, also after {self._retries} more tries: too many requests; wait a minute "
-                "and run the same command again."
+                f"{failure}, also after {self._retries} more tries: too many requests; wait a "
+                "minute and run the same command again."
             )
         if status >= 500:
             return RequestFailed(
-                f"{said}, also after {self._retries} more tries: the fault is the server's; look "
-                "at its log or status page, and run the same command again later."
+                f"{failure}, also after {self._retries} more tries: the fault is the server's; "
+                "look at its log or status page, and run the same command again later."
             )
         return RequestFailed(
-            f"{said}: it does not accept the request; check --model {model} and --temperature "
+            f"{failure}: it does not accept the request; check --model {model} and --temperature "
             f"{self.settings.temperature:g}."
         )
 

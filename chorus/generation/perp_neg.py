@@ -113,7 +113,7 @@ def guided(
 
 
 def _condition(pipeline: Any, texts: list[str], device: torch.device) -> dict[str, Tensor]:
-    """What a UNet is told of texts: their embedding and, in XL models, their pooled embedding."""
+    """How a UNet is conditioned on texts: their embedding and, in XL models, the pooled one."""
     with torch.no_grad():
         embedded = pipeline.encode_prompt(
             prompt=texts,
