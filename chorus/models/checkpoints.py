@@ -58,9 +58,9 @@ def read_state_dict(path: Path, key: str) -> dict[str, Tensor]:
     stored = _read_torch(path)
     state = stored.get(key) if isinstance(stored, Mapping) else None
     if not isinstance(state, Mapping):
-        found = ", ".join(map(str, list(stored)[:8])) if isinstance(stored, Mapping) else "no names"
+        names = ", ".join(map(str, list(stored)[:8])) if isinstance(stored, Mapping) else "no names"
         raise BadInput(
-            f"{path} has no {key!r} with the weights of a network; found {found}. It is not the "
+            f"{path} has no {key!r} with the weights of a network; found {names}. It is not the "
             "checkpoint that was published."
         )
     return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
@@ -89,7 +89,7 @@ def is_counter(name: str) -> bool:
     return name.endswith("num_batches_tracked")
 
 
-def differences(found: Shapes, expected: Shapes, own: Iterable[str]) -> list[str]:
+def differences(shapes: Shapes, expected: Shapes, own: Iterable[str]) -> list[str]:
     """What keeps a checkpoint from fitting a network, a clause each, in the network's order.
 
     own: prefixes that only this network's tensors have; further ones of them mean another network.
@@ -98,14 +98,14 @@ def differences(found: Shapes, expected: Shapes, own: Iterable[str]) -> list[str
     for name, shape in expected.items():
         if is_counter(name):
             continue
-        if name not in found:
+        if name not in shapes:
             clauses.append(f"{name} is missing")
-        elif found[name] != shape:
-            clauses.append(f"{name} has the shape {found[name]}, expected {shape}")
+        elif shapes[name] != shape:
+            clauses.append(f"{name} has the shape {shapes[name]}, expected {shape}")
     prefixes = tuple(own)
     clauses += [
         f"{name} is one too many"
-        for name in found
+        for name in shapes
         if name.startswith(prefixes) and name not in expected
     ]
     return clauses
@@ -132,8 +132,8 @@ def fill(
             raise BadInput(
                 f"{path} is damaged: {name} holds NaN or infinity; {how_to_replace(path)}."
             )
-    wanted = {name: value for name, value in state.items() if name in expected}
-    network.load_state_dict(wanted, strict=False)  # strict but for the counters, see `differences`
+    weights = {name: value for name, value in state.items() if name in expected}
+    network.load_state_dict(weights, strict=False)  # strict but for the counters, see `differences`
 
 
 def _read_torch(path: Path) -> Any:
@@ -181,12 +181,12 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _damaged(path: Path, error: Exception) -> BadInput:
-    found = f"has {path.stat().st_size} bytes"
+    description = f"has {path.stat().st_size} bytes"
     with path.open("rb") as stream:
         start = stream.read(64).lstrip().lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
-        found = "is a web page"
+        description = "is a web page"
     return BadInput(
-        f"{path} is no whole checkpoint ({type(error).__name__}); the file {found}, and is "
+        f"{path} is no whole checkpoint ({type(error).__name__}); the file {description}, and is "
         f"damaged, cut short or of another kind: {how_to_replace(path)}."
     )

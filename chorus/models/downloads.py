@@ -57,10 +57,10 @@ def fetch(
 ) -> Path:
     """Fetch one file into its place below the imports folder, after it was checked.
 
-    advance: told of every block of bytes that arrives. wait: seconds before the second try, doubled
-    for each further one. Raises Unavailable if the server or the folder refuses; BadInput if what
-    arrived is not what is published, which is removed; DiskFull. A file in place is replaced only
-    in the end.
+    advance: called with the size of every block that arrives. wait: seconds before the second
+    try, doubled for each further one. Raises Unavailable if the server or the folder refuses;
+    BadInput if what arrived is not what is published, which is removed; DiskFull. A file in place
+    is replaced only in the end.
     """
     from filelock import FileLock
 
@@ -101,7 +101,7 @@ def _arrive(weight: Weight, part: Path, advance: Advance | None, wait: float) ->
         try:
             if _receive(weight.url, part, advance):
                 return
-            told = "the connection broke off"
+            reason = "the connection broke off"
         except urllib.error.HTTPError as error:
             if error.code == 416 and _is_whole(error, part):
                 return
@@ -113,13 +113,13 @@ def _arrive(weight: Weight, part: Path, advance: Advance | None, wait: float) ->
                 ) from error
             if error.code == 416:
                 part.unlink(missing_ok=True)
-            told = f"the server answers {error.code} ({error.reason})"
+            reason = f"the server answers {error.code} ({error.reason})"
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            told = str(getattr(error, "reason", error))
-        logger.info("%s: %s; try %d of %d", weight.url, told, attempt + 1, _TRIES)
+            reason = str(getattr(error, "reason", error))
+        logger.info("%s: %s; try %d of %d", weight.url, reason, attempt + 1, _TRIES)
     raise Unavailable(
-        f"{weight.url} could not be fetched ({told}): no network, or the server is busy. What has "
-        "arrived is kept; run the same command again to go on."
+        f"{weight.url} could not be fetched ({reason}): no network, or the server is busy. What "
+        "has arrived is kept; run the same command again to go on."
     )
 
 
@@ -156,14 +156,18 @@ def _receive(url: str, part: Path, advance: Advance | None) -> bool:
 
 
 def _start_of(headers: http.client.HTTPMessage) -> int | None:
-    found = re.match(r"bytes (\d+)-", headers.get("Content-Range", ""))
-    return int(found[1]) if found else None
+    content_range = re.match(r"bytes (\d+)-", headers.get("Content-Range", ""))
+    return int(content_range[1]) if content_range else None
 
 
 def _is_whole(error: urllib.error.HTTPError, part: Path) -> bool:
     """Whether the server has nothing more because all is there already."""
-    found = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
-    return found is not None and part.is_file() and part.stat().st_size == int(found[1])
+    content_range = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
+    return (
+        content_range is not None
+        and part.is_file()
+        and part.stat().st_size == int(content_range[1])
+    )
 
 
 def _settle(weight: Weight, part: Path, path: Path) -> None:

@@ -95,9 +95,11 @@ def _lineage(loader: Callable) -> set[str]:
 
 def _whole_network(loader: Callable[..., Any], source: str, **arguments: Any) -> Any:
     where = "/".join(filter(None, (source, arguments.get("subfolder"))))
-    told = {**arguments, "output_loading_info": True, "ignore_mismatched_sizes": True}
-    network, report = loader(source, **told)
-    shapes = {key: (list(found), list(wanted)) for key, found, wanted in report["mismatched_keys"]}
+    options = {**arguments, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    network, report = loader(source, **options)
+    shapes = {
+        key: (list(stored), list(expected)) for key, stored, expected in report["mismatched_keys"]
+    }
     missing = set(report["missing_keys"])
     name = type(network).__name__
     # In the network's own order; keys under another name than the network's come last.
@@ -105,10 +107,10 @@ def _whole_network(loader: Callable[..., Any], source: str, **arguments: Any) ->
         if key in missing:
             raise BadInput(f"{where} holds the weights of another network: {name} needs {key}.")
         if key in shapes:
-            found, wanted = shapes[key]
+            stored, expected = shapes[key]
             raise BadInput(
-                f"{where} holds the weights of another network: {key} has the shape {found}, "
-                f"{name} needs {wanted}."
+                f"{where} holds the weights of another network: {key} has the shape {stored}, "
+                f"{name} needs {expected}."
             )
     if report.get("error_msgs"):
         raise BadInput(f"{where} could not be loaded: {report['error_msgs'][0]}.")
@@ -129,8 +131,10 @@ def _parts(source: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     if not Path(source).is_dir():
         # parts that are given (safety_checker=None, say) are not fetched
         of_loading = {"dtype", "torch_dtype", "low_cpu_mem_usage"}
-        wanted = {key: value for key, value in arguments.items() if key not in of_loading}
-        folder = DiffusionPipeline.download(source, **wanted)
+        download_arguments = {
+            key: value for key, value in arguments.items() if key not in of_loading
+        }
+        folder = DiffusionPipeline.download(source, **download_arguments)
     parts = {}
     for part, entry in DiffusionPipeline.load_config(folder).items():
         if part in arguments or not _names_class(entry):
@@ -283,8 +287,8 @@ def _of_format(error: Exception, source: str) -> ChorusError | None:
         "StrictDataclass"
     )
     if of_configuration or isinstance(error, OSError | ValueError | RuntimeError | KeyError):
-        told = f"{type(error).__name__}: {_first_line(error)}"
-        return BadInput(f"{source} does not hold what its loader expects ({told}).")
+        reason = f"{type(error).__name__}: {_first_line(error)}"
+        return BadInput(f"{source} does not hold what its loader expects ({reason}).")
     return None
 
 

@@ -19,12 +19,12 @@ def damaged_safetensors(folder: Path) -> list[tuple[Path, str]]:
 
     Only headers and sizes are read: a file must be as long as its header says.
     """
-    found = []
+    damaged = []
     for path in sorted(folder.rglob("*.safetensors")):
         problem = _safetensors_problem(path)
         if problem:
-            found.append((path, problem))
-    return found
+            damaged.append((path, problem))
+    return damaged
 
 
 def repository_folder(repository: str) -> Path | None:

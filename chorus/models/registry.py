@@ -359,17 +359,17 @@ def weights_of_profile(name: str) -> tuple[str, ...]:
 def named_weights(names: Iterable[str]) -> list[str]:
     """Names of weights, each once, from names of weights, models and profiles."""
     models = {model.name for model in _ENTRIES if model.weights}
-    wanted: dict[str, None] = {}
+    weight_names: dict[str, None] = {}
     for name in names:
         if name in WEIGHTS:
-            wanted[name] = None
+            weight_names[name] = None
         elif name in models:
-            wanted.update(dict.fromkeys(weights_of_model(name)))
+            weight_names.update(dict.fromkeys(weights_of_model(name)))
         elif name in PROFILES:
-            wanted.update(dict.fromkeys(weights_of_profile(name)))
+            weight_names.update(dict.fromkeys(weights_of_profile(name)))
         else:
             raise unknown_name("weight", name, {*WEIGHTS, *models, *PROFILES})
-    return list(wanted)
+    return list(weight_names)
 
 
 def require(name: str, imports_dir: Path) -> Path:

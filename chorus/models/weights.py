@@ -57,8 +57,8 @@ def mismatch(weight: Weight, path: Path) -> str:
         return f"it has {size} bytes, expected {weight.size}"
     if weight.sha256:
         with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if not found.startswith(weight.sha256):
-            more = "…" if len(weight.sha256) < len(found) else ""
-            return f"its SHA-256 is {found}, expected {weight.sha256}{more}"
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        if not sha256.startswith(weight.sha256):
+            more = "…" if len(weight.sha256) < len(sha256) else ""
+            return f"its SHA-256 is {sha256}, expected {weight.sha256}{more}"
     return ""
