@@ -39,26 +39,26 @@ class CocoFile:
         number = len(self.images) + 1
         self.images.append({"id": number, **image})
         of_person = iter(persons or ())
-        for found in detections:
-            one = self._annotation(found, number, image["height"], image["width"])
-            if found["label"] == PERSON and persons is not None:
+        for detection in detections:
+            annotation = self._annotation(detection, number, image["height"], image["width"])
+            if detection["label"] == PERSON and persons is not None:
                 points = [float(value) for value in next(of_person)["keypoints"]]
-                one["keypoints"] = points
-                one["num_keypoints"] = sum(confidence > 0 for confidence in points[2::3])
-            self.annotations.append(one)
+                annotation["keypoints"] = points
+                annotation["num_keypoints"] = sum(confidence > 0 for confidence in points[2::3])
+            self.annotations.append(annotation)
 
     def _annotation(
-        self, found: Mapping[str, Any], image: int, height: int, width: int
+        self, detection: Mapping[str, Any], image: int, height: int, width: int
     ) -> dict[str, Any]:
-        x1, y1, x2, y2 = (float(value) for value in found["box"])
+        x1, y1, x2, y2 = (float(value) for value in detection["box"])
         return {
             "id": len(self.annotations) + 1,
             "image_id": image,
-            "category_id": self._category(found["label"]),
+            "category_id": self._category(detection["label"]),
             "bbox": [x1, y1, x2 - x1, y2 - y1],
-            "area": int(masks.decode(found["mask"], height, width).sum()),
-            "segmentation": {"size": [height, width], "counts": found["mask"].decode("ascii")},
-            "score": float(found["score"]),
+            "area": int(masks.decode(detection["mask"], height, width).sum()),
+            "segmentation": {"size": [height, width], "counts": detection["mask"].decode("ascii")},
+            "score": float(detection["score"]),
             "iscrowd": 0,
         }
 

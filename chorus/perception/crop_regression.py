@@ -60,7 +60,7 @@ class CropRegressor:
         None for a person whose crop is under 20 px or outside the image.
         """
         boxes = [np.asarray(of_image, np.float32).reshape(-1, 4) for of_image in boxes]
-        found: list[list[Person | None]] = [[None] * len(of_image) for of_image in boxes]
+        by_image: list[list[Person | None]] = [[None] * len(of_image) for of_image in boxes]
 
         def crops() -> Iterator[tuple[int, int, Crop]]:
             for at, (image, of_image) in enumerate(zip(images, boxes, strict=True)):
@@ -75,8 +75,8 @@ class CropRegressor:
                 [crop for *_, crop in chunk], [boxes[at][number] for at, number, _ in chunk]
             )
             for (at, number, _), person in zip(chunk, persons, strict=True):
-                found[at][number] = person
-        return found
+                by_image[at][number] = person
+        return by_image
 
     @torch.inference_mode()
     def _persons(self, crops: list[Crop], boxes: list[np.ndarray]) -> list[Person]:

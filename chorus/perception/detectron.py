@@ -111,23 +111,23 @@ class Classes:
 
     def _meaning(self, category: str) -> int:
         objects = [(at, own) for at, own in enumerate(self._names) if PERSON not in own]
-        found = [(at, own) for at, own in objects if category in own]
+        matches = [(at, own) for at, own in objects if category in own]
         # LVIS tells homonyms apart in brackets: "mouse (computer equipment)".
-        found = found or [
+        matches = matches or [
             (at, own)
             for at, own in objects
             if category in [re.sub(r" *\(.*", "", name) for name in own]
         ]
-        if len(found) > 1:
+        if len(matches) > 1:
             choice = " or ".join(
-                repr(name) for _, own in found for name in own if name.startswith(category)
+                repr(name) for _, own in matches for name in own if name.startswith(category)
             )
             raise BadInput(f"the category {category!r} is ambiguous in LVIS; name it {choice}.")
-        if not found:
+        if not matches:
             known = [name for _, own in objects for name in own]
             near = unknown_name("category of this segmenter:", category, known)
             raise BadInput(f"{near} For any noun take --segmenter open-vocabulary.")
-        return found[0][0]
+        return matches[0][0]
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class DetectronSegmenter:
     def segment(self, images: Sequence[Image]) -> list[list[Detection]]:
         """Instances per image of score >= threshold: persons and all classes of objects."""
         frames = [frame_of(image.pixels) for image in images]
-        found: list[list[Detection]] = [[] for _ in images]
+        by_image: list[list[Detection]] = [[] for _ in images]
         for part in self._parts:
             labels = {
                 category: part.classes.labels(category)
@@ -172,8 +172,8 @@ class DetectronSegmenter:
                 answers = part.instances([frames[at] for at in places])
                 for at, instances in zip(places, answers, strict=True):
                     own = labels[strip_demo(images[at].key.category)]
-                    found[at] += to_detections(instances, frames[at], own)
-        return found
+                    by_image[at] += to_detections(instances, frames[at], own)
+        return by_image
 
 
 def to_detections(instances: Any, frame: Frame, labels: Sequence[str | None]) -> list[Detection]:
@@ -251,7 +251,10 @@ def _lvis_names() -> list[list[str]]:
     """The synonyms of LVIS v0.5's classes in the order the network predicts them."""
     from detectron2.data.datasets.lvis_v0_5_categories import LVIS_CATEGORIES
 
-    return [one["synonyms"] for one in sorted(LVIS_CATEGORIES, key=lambda one: one["id"])]
+    return [
+        category["synonyms"]
+        for category in sorted(LVIS_CATEGORIES, key=lambda category: category["id"])
+    ]
 
 
 def _network(config: Any, path: Path, device: str, threshold: float) -> tuple[Callable, Callable]:

@@ -96,12 +96,12 @@ def detections(
     masks: N masks (H', W') of the frame, of which one at a time is held in the image's size. boxes
     (N, 4) xyxy of the frame; the masks' own if left out. Instances without area are dropped.
     """
-    found = []
+    instances = []
     places = frame.boxes(boxes) if boxes is not None else None
     for number, mask in enumerate(masks):
         mask = frame.mask(mask)
         box = places[number] if places is not None else mask_geometry.box_of(mask)
         if (box[2:] > box[:2]).all() and mask.any():
             score = float(np.clip(scores[number], 0, 1))
-            found.append(Detection(labels[number], score, box, mask_geometry.encode(mask)))
-    return found
+            instances.append(Detection(labels[number], score, box, mask_geometry.encode(mask)))
+    return instances

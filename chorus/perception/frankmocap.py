@@ -75,8 +75,8 @@ def convert(source: Path, destination: Path) -> str:
         raise BadInput(f"{destination} must end in .safetensors.")
     state = checkpoints.read_state_dict(source, _KEY)
     expected = published_shapes()
-    found = checkpoints.shapes_of(state)
-    differences = checkpoints.differences(found, expected, OWN_PREFIXES)
+    state_shapes = checkpoints.shapes_of(state)
+    differences = checkpoints.differences(state_shapes, expected, OWN_PREFIXES)
     own = {name: tensor.contiguous() for name, tensor in state.items() if name in expected}
     sums = [checkpoints.checksum(shapes) for shapes in (checkpoints.shapes_of(own), expected)]
     if differences:

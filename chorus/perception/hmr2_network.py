@@ -272,8 +272,8 @@ class _Head(nn.Module):
     def forward(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         start = (self.init_body_pose, self.init_betas, self.init_cam)
         token = torch.cat(start, dim=1) if self._takes_mean else context.new_zeros(1, 1)
-        found = self.transformer(token.expand(len(context), 1, -1), context)[:, 0]
-        decoded = (self.decpose(found), self.decshape(found), self.deccam(found))
+        features = self.transformer(token.expand(len(context), 1, -1), context)[:, 0]
+        decoded = (self.decpose(features), self.decshape(features), self.deccam(features))
         return tuple(mean + change for mean, change in zip(start, decoded, strict=True))
 
 

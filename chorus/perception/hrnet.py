@@ -64,23 +64,26 @@ class HrnetDetector:
     def detect(self, images: Sequence[Image], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """For each image and its person boxes (P, 4) xyxy, (P, 17, 3) float32: COCO x, y, and the
         heat map's height as confidence."""
-        boxes = [np.asarray(one, np.float32).reshape(-1, 4) for one in boxes]
+        boxes = [np.asarray(image_boxes, np.float32).reshape(-1, 4) for image_boxes in boxes]
         reversed_channels = [
-            np.ascontiguousarray(image.pixels[..., ::-1]) if len(one) else image.pixels
-            for image, one in zip(images, boxes, strict=True)
+            np.ascontiguousarray(image.pixels[..., ::-1]) if len(image_boxes) else image.pixels
+            for image, image_boxes in zip(images, boxes, strict=True)
         ]
         persons = [
             (pixels, box)
-            for pixels, one in zip(reversed_channels, boxes, strict=True)
-            for box in one
+            for pixels, image_boxes in zip(reversed_channels, boxes, strict=True)
+            for box in image_boxes
         ]
-        found = np.zeros((len(persons), _KEYPOINTS, 3), np.float32)
+        keypoints = np.zeros((len(persons), _KEYPOINTS, 3), np.float32)
         for start in range(0, len(persons), _PERSONS_AT_ONCE):
             samples = self._forward(persons[start : start + _PERSONS_AT_ONCE])
             for place, sample in enumerate(samples, start):
-                found[place] = to_keypoints(sample)
-        ends = np.cumsum([len(one) for one in boxes], dtype=int)
-        return [found[end - len(one) : end] for end, one in zip(ends, boxes, strict=True)]
+                keypoints[place] = to_keypoints(sample)
+        ends = np.cumsum([len(image_boxes) for image_boxes in boxes], dtype=int)
+        return [
+            keypoints[end - len(image_boxes) : end]
+            for end, image_boxes in zip(ends, boxes, strict=True)
+        ]
 
 
 def to_keypoints(sample: Any) -> np.ndarray:
@@ -88,8 +91,8 @@ def to_keypoints(sample: Any) -> np.ndarray:
 
     sample.pred_instances has keypoints (1, 17, 2) and keypoint_scores (1, 17), numpy.
     """
-    found = sample.pred_instances
-    places, scores = np.asarray(found.keypoints), np.asarray(found.keypoint_scores)
+    instances = sample.pred_instances
+    places, scores = np.asarray(instances.keypoints), np.asarray(instances.keypoint_scores)
     if places.shape != (1, _KEYPOINTS, 2) or scores.shape != (1, _KEYPOINTS):
         raise BadInput(
             f"mmpose answered with keypoints {places.shape} and scores {scores.shape}; expected "

@@ -117,10 +117,10 @@ class _JoblibUnpickler(pickle._Unpickler):
     def _array(self, state: dict[str, Any]) -> StoredArray:
         dtype, shape = state["dtype"], tuple(int(size) for size in state["shape"])
         if dtype.is_object:
-            found = RestrictedUnpickler(self._stream, self._path).load()
-            if not isinstance(found, StoredArray):
+            objects = RestrictedUnpickler(self._stream, self._path).load()
+            if not isinstance(objects, StoredArray):
                 raise BadInput(f"{self._path}: an array of objects is stored as something else.")
-            return found
+            return objects
         if state.get("numpy_array_alignment_bytes") is not None:
             self._stream.read(self._stream.read(1)[0])  # padding, its length first
         if min(shape, default=0) < 0:

@@ -65,15 +65,15 @@ class Mask2FormerSegmenter:
                     "For any noun take --segmenter open-vocabulary."
                 )
         frames = [frame_of(image.pixels) for image in images]
-        found: list[list[Detection]] = [[] for _ in images]
+        instances: list[list[Detection]] = [[] for _ in images]
         for places in alike([frame.shape for frame in frames], _IMAGES_AT_ONCE):
             batch = self._forward([frames[at].pixels for at in places])
             for at, logits in zip(places, zip(*batch, strict=True), strict=True):
                 scores, classes, kept = best_instances(*logits, self._threshold)
                 labels = [self._names[int(number)] for number in classes]
                 masks = _full_masks(kept, frames[at].shape)
-                found[at] = detections(frames[at], labels, scores, masks)
-        return found
+                instances[at] = detections(frames[at], labels, scores, masks)
+        return instances
 
     def _forward(self, pixels: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of the queries' classes (B, Q, C + 1) and masks (B, Q, h, w)."""
@@ -110,6 +110,6 @@ def best_instances(
 
 def _full_masks(logits: torch.Tensor, shape: tuple[int, int]) -> Iterator[np.ndarray]:
     """Masks of a frame's shape from logits (N, h, w), one at a time."""
-    for one in logits:
-        full = interpolate(one[None, None], shape, mode="bilinear")
+    for mask_logits in logits:
+        full = interpolate(mask_logits[None, None], shape, mode="bilinear")
         yield (full[0, 0] > 0).cpu().numpy()

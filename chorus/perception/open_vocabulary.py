@@ -78,29 +78,33 @@ class OpenVocabularySegmenter:
         """Instances per image of score >= threshold, labelled "person" or with the category."""
         frames = [frame_of(image.pixels) for image in images]
         nouns = [strip_demo(image.key.category) for image in images]
-        found: list[list[Detection]] = [[] for _ in images]
+        instances: list[list[Detection]] = [[] for _ in images]
         keys = [(frame.shape, noun) for frame, noun in zip(frames, nouns, strict=True)]
         for places in alike(keys, _IMAGES_AT_ONCE):
-            asked = [PERSON, nouns[places[0]]]
+            queries = [PERSON, nouns[places[0]]]
             batch = [frames[at] for at in places]
             boxes = [
-                _best(every, self._threshold)
-                for every in self._detector.find([frame.pixels for frame in batch], asked)
+                _best(image_boxes, self._threshold)
+                for image_boxes in self._detector.find([frame.pixels for frame in batch], queries)
             ]
-            masks = self._mask_model.masks(batch, [one.boxes for one in boxes])
-            for at, one, drawn in zip(places, boxes, masks, strict=True):
-                labels = [asked[noun] for noun in one.nouns.tolist()]
-                found[at] = detections(
-                    frames[at], labels, one.scores.cpu().numpy(), drawn, one.boxes.cpu().numpy()
+            masks = self._mask_model.masks(batch, [image_boxes.boxes for image_boxes in boxes])
+            for at, image_boxes, drawn in zip(places, boxes, masks, strict=True):
+                labels = [queries[noun] for noun in image_boxes.nouns.tolist()]
+                instances[at] = detections(
+                    frames[at],
+                    labels,
+                    image_boxes.scores.cpu().numpy(),
+                    drawn,
+                    image_boxes.boxes.cpu().numpy(),
                 )
-        return found
+        return instances
 
 
-def _best(found: Boxes, threshold: float) -> Boxes:
+def _best(boxes: Boxes, threshold: float) -> Boxes:
     """The best instances of sufficient score, best first."""
-    order = found.scores.argsort(descending=True, stable=True)[:MOST_INSTANCES]
-    order = order[found.scores[order] >= threshold]
-    return Boxes(*(values[order] for values in found))
+    order = boxes.scores.argsort(descending=True, stable=True)[:MOST_INSTANCES]
+    order = order[boxes.scores[order] >= threshold]
+    return Boxes(*(values[order] for values in boxes))
 
 
 class GroundingDino:
@@ -198,7 +202,7 @@ def _boxes(logits: torch.Tensor, relative: torch.Tensor, size: tuple[int, int]) 
     centre, sides = relative.float().split(2, -1)
     scale = torch.tensor([*size, *size], device=relative.device)
     boxes = torch.cat([centre - sides / 2, centre + sides / 2], -1) * scale
-    return [Boxes(*one) for one in zip(boxes, scores, nouns, strict=True)]
+    return [Boxes(*of_image) for of_image in zip(boxes, scores, nouns, strict=True)]
 
 
 class SamMasks:
@@ -221,8 +225,8 @@ class SamMasks:
         self, frames: Sequence[Frame], boxes: Sequence[torch.Tensor]
     ) -> list[Iterator[np.ndarray]]:
         """For each frame and its boxes (N, 4) xyxy, N masks (H', W') bool, drawn when taken."""
-        found: list[Iterator[np.ndarray]] = [iter(()) for _ in frames]
-        busy = [at for at, one in enumerate(boxes) if len(one)]
+        masks: list[Iterator[np.ndarray]] = [iter(()) for _ in frames]
+        busy = [at for at, image_boxes in enumerate(boxes) if len(image_boxes)]
         for start in range(0, len(busy), _MASK_IMAGES_AT_ONCE):
             chunk = busy[start : start + _MASK_IMAGES_AT_ONCE]
             inputs = self._processor(
@@ -238,8 +242,8 @@ class SamMasks:
             ]
             logits = self._logits(inputs["pixel_values"], prompts)
             for at, size, own in zip(chunk, seen, logits, strict=True):
-                found[at] = _full_masks(own, side, size, frames[at].shape)
-        return found
+                masks[at] = _full_masks(own, side, size, frames[at].shape)
+        return masks
 
     @torch.inference_mode()
     def _logits(
@@ -247,7 +251,7 @@ class SamMasks:
     ) -> tuple[torch.Tensor, ...]:
         """Mask logits (N, h, w) for each of the images (B, 3, side, side) and its boxes (N, 4)."""
         images = self._model.get_image_embeddings(pixels.to(self._device))
-        counts = [len(one) for one in boxes]
+        counts = [len(image_boxes) for image_boxes in boxes]
         owners = torch.repeat_interleave(torch.tensor(counts)).to(self._device)
         prompts = torch.cat(list(boxes)).to(self._device)
         logits = [
@@ -273,7 +277,7 @@ def _full_masks(
 ) -> Iterator[np.ndarray]:
     """Masks of a frame's shape from logits (N, h, w) of SAM's square, which is padded beyond
     `seen` at the right and bottom. One at a time: in full size they may be large."""
-    for one in logits:
-        full = interpolate(one[None, None], (side, side), mode="bilinear")
+    for mask_logits in logits:
+        full = interpolate(mask_logits[None, None], (side, side), mode="bilinear")
         full = interpolate(full[..., : seen[0], : seen[1]], shape, mode="bilinear")
         yield (full[0, 0] > 0).cpu().numpy()

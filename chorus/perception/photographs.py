@@ -68,10 +68,10 @@ def _oriented(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return image if image.size == size else ImageOps.exif_transpose(image)
 
 
-def _check_size(found: tuple[int, int], expected: tuple[int, int]) -> None:
-    if found != expected:
+def _check_size(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    if size != expected:
         raise BadInput(
-            f"it has {found[0]} x {found[1]} pixels, its annotations are of "
+            f"it has {size[0]} x {size[1]} pixels, its annotations are of "
             f"{expected[0]} x {expected[1]}"
         )
 

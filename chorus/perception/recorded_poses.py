@@ -125,8 +125,8 @@ class Columns:
         """A key's rows as float64, of the first of `shapes` that fits; BadInput if none does."""
         expected = " or ".join(str((self.count, *shape)).replace(",)", ")") for shape in shapes)
         if key not in self._arrays:
-            found = ", ".join(sorted(self._arrays)) or "nothing"
-            raise BadInput(f"{self.where} lacks {key} {expected}; found {found}.")
+            keys = ", ".join(sorted(self._arrays)) or "nothing"
+            raise BadInput(f"{self.where} lacks {key} {expected}; found {keys}.")
         array = np.asarray(self._arrays[key])
         if array.dtype.kind not in "fiu" or array.shape[:1] != (self.count,):
             raise BadInput(
@@ -166,7 +166,7 @@ def read_npz(path: Path) -> Recording:
     """The poses of an `.npz` file (docs/bring-your-own.md); without pickled objects.
 
     BadInput if the file is damaged, lacks a key, or a key has another shape. Persons with numbers
-    that are not finite, no rotations, or no positive scale are left out and told.
+    that are not finite, no rotations, or no positive scale are left out and reported.
     """
     try:
         with np.load(path, allow_pickle=False) as stored:

@@ -39,37 +39,37 @@ def read_poses(path: Path) -> Recording:
     files = sorted(f for f in path.iterdir() if f.suffix in SUFFIXES) if path.is_dir() else [path]
     if not files:
         raise BadInput(f"--poses {path} holds no .npz and no .pkl.")
-    found = Recording()
+    recording = Recording()
     for file in files:
         if file.suffix not in SUFFIXES:
             raise BadInput(
                 f"--poses {file} is neither .npz nor .pkl; docs/bring-your-own.md tells how to "
                 "write one."
             )
-        found.add(read_npz(file) if file.suffix == ".npz" else read_tracks(file))
-    if not found.poses and not found.faults:
+        recording.add(read_npz(file) if file.suffix == ".npz" else read_tracks(file))
+    if not recording.poses and not recording.faults:
         raise BadInput(f"--poses {path} holds no person.")
-    return found
+    return recording
 
 
 def read_tracks(path: Path) -> Recording:
     """The poses of a tracker's pickle; BadInput if it is of neither known format."""
     content = load_joblib(path)
     entries = list(content.items()) if isinstance(content, Mapping) else []
-    found = Recording()
+    recording = Recording()
     for key, entry in entries:
         if not isinstance(entry, Mapping):
             break
         where = f"{path}, {str(key)!r:.80}"
         if "smpl" in entry:
-            found.add(_of_frame(key, entry, where))
+            recording.add(_of_frame(key, entry, where))
         elif {"pose", "trans", "frame_ids"} <= entry.keys():
-            found.add(_of_track(entry, where))
+            recording.add(_of_track(entry, where))
         else:
             break
     else:
         if entries:
-            return found
+            return recording
     raise BadInput(
         f"{path} is neither of the pickles that are known: 4D-Humans' (frames with smpl, bbox, "
         "camera_bbox, center, scale) or WHAM's (tracks with pose, trans, betas, frame_ids). Write "

@@ -54,14 +54,17 @@ class VitPoseDetector:
     def detect(self, images: Sequence[Image], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """For each image and its person boxes (P, 4) xyxy, (P, 17, 3) float32: COCO x, y, and the
         heat map's height as confidence."""
-        boxes = [np.asarray(one, np.float32).reshape(-1, 4) for one in boxes]
-        persons = [(at, box) for at, one in enumerate(boxes) for box in one]
-        found = np.zeros((len(persons), _KEYPOINTS, 3), np.float32)
+        boxes = [np.asarray(image_boxes, np.float32).reshape(-1, 4) for image_boxes in boxes]
+        persons = [(at, box) for at, image_boxes in enumerate(boxes) for box in image_boxes]
+        keypoints = np.zeros((len(persons), _KEYPOINTS, 3), np.float32)
         for start in range(0, len(persons), _PERSONS_AT_ONCE):
             chunk = persons[start : start + _PERSONS_AT_ONCE]
-            found[start : start + len(chunk)] = self._keypoints(images, chunk)
-        ends = np.cumsum([len(one) for one in boxes], dtype=int)
-        return [found[end - len(one) : end] for end, one in zip(ends, boxes, strict=True)]
+            keypoints[start : start + len(chunk)] = self._keypoints(images, chunk)
+        ends = np.cumsum([len(image_boxes) for image_boxes in boxes], dtype=int)
+        return [
+            keypoints[end - len(image_boxes) : end]
+            for end, image_boxes in zip(ends, boxes, strict=True)
+        ]
 
     def _keypoints(
         self, images: Sequence[Image], persons: Sequence[tuple[int, np.ndarray]]
