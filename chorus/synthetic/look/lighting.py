@@ -77,7 +77,7 @@ class FloorLight:
         column = ((x - self.low[0]) / self.texel[0] - 0.5).astype(np.float32)
         row = ((z - self.low[1]) / self.texel[1] - 0.5).astype(np.float32)
         limit = 3.0 * _FLOOR_TEXELS
-        found = cv2.remap(
+        visibility = cv2.remap(
             self.visible,
             np.clip(column, -limit, limit),
             np.clip(row, -limit, limit),
@@ -85,7 +85,7 @@ class FloorLight:
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=(1.0, 1.0, 1.0, 1.0),
         )
-        return found[..., 0], found[..., 1]
+        return visibility[..., 0], visibility[..., 1]
 
 
 def floor_light(rays: RayScene, light: Light) -> FloorLight:

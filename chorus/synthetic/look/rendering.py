@@ -99,18 +99,18 @@ def _draw(image, hits: Hits, instance, around: Surroundings, shader: Shader) -> 
     centres = Hits(*(field.reshape(-1, *field.shape[2:])[inner] for field in _fields(hits)))
     spots, owners = _edge_rays(outer, view, image.shape[1])
     samples = rays.first(np.broadcast_to(view.centre, spots.shape), spots)
-    found = samples.found & ((samples.depth <= floor[owners]) | wet[owners])
-    both = zip(_fields(centres), _fields(samples[found]), strict=True)
+    met = samples.found & ((samples.depth <= floor[owners]) | wet[owners])
+    both = zip(_fields(centres), _fields(samples[met]), strict=True)
     everything = Hits(*map(np.concatenate, both))
-    pixels = np.concatenate([inner, owners[found]])
-    directions = np.concatenate([view.rays.reshape(-1, 3)[inner], spots[found]])
+    pixels = np.concatenate([inner, owners[met]])
+    directions = np.concatenate([view.rays.reshape(-1, 3)[inner], spots[met]])
     colour = shader.shade(everything, directions, pixels, image)
     if wet.any():
         colour = _submerge(colour, flat[pixels], everything.depth - floor[pixels])
     flat[inner] = colour[: len(inner)]
     # An edge pixel is the mean of its rays; those that met nothing show the surroundings.
-    seen = np.bincount(owners[found], minlength=len(flat))[outer]
-    sums = [np.bincount(owners[found], c, len(flat))[outer] for c in colour[len(inner) :].T]
+    seen = np.bincount(owners[met], minlength=len(flat))[outer]
+    sums = [np.bincount(owners[met], c, len(flat))[outer] for c in colour[len(inner) :].T]
     rest = (len(_SPOTS) - seen)[:, None] * flat[outer]
     flat[outer] = (np.stack(sums, -1) + rest) / len(_SPOTS)
 

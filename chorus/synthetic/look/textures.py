@@ -44,5 +44,5 @@ def look_up(tile: np.ndarray, x: np.ndarray, y: np.ndarray, period: float) -> np
     padding = -x.size % _SIDE
     turns = [np.pad(np.ravel(axis).astype(np.float32) / period, (0, padding)) for axis in (x, y)]
     wrapped = [((turn - np.floor(turn)) * _SIDE).reshape(-1, _SIDE) for turn in turns]
-    found = cv2.remap(tile, *wrapped, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-    return found.reshape(-1, tile.shape[-1])[: x.size].reshape(*x.shape, tile.shape[-1])
+    values = cv2.remap(tile, *wrapped, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    return values.reshape(-1, tile.shape[-1])[: x.size].reshape(*x.shape, tile.shape[-1])

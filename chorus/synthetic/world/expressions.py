@@ -97,14 +97,14 @@ def parse_direction(text: object, frame: str = "world") -> Direction | Between:
 def anchors() -> Mapping[str, Anchor]:
     """The named places on the skin, from `data/anchors.yaml`."""
     text = (resources.files("chorus.synthetic") / "data" / "anchors.yaml").read_text("utf-8")
-    found = {}
+    by_name = {}
     for name, entry in yaml.safe_load(text).items():
         for segment in entry["segments"]:
             if segment not in SEGMENT_NAMES:
                 raise unknown_name(f"segment of the anchor {name}", segment, SEGMENT_NAMES)
         toward = parse_direction(entry["toward"])
-        found[name] = Anchor(tuple(entry["segments"]), toward, float(entry.get("share", 0.05)))
-    return found
+        by_name[name] = Anchor(tuple(entry["segments"]), toward, float(entry.get("share", 0.05)))
+    return by_name
 
 
 def known_place(name: str) -> str:

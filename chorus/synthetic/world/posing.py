@@ -134,10 +134,10 @@ class Skeleton:
         The turn about the forearm is shared between forearm and wrist, as in a real arm.
         """
         rest_fingers = np.array([1.0 if side == "left" else -1.0, 0.0, 0.0])
-        wanted = frame_of(fingers, palm) @ frame_of(rest_fingers, np.array([0.0, -1.0, 0.0])).T
+        target = frame_of(fingers, palm) @ frame_of(rest_fingers, np.array([0.0, -1.0, 0.0])).T
         rotations, _ = self.forward()
         elbow, wrist = (JOINT_NAMES.index(f"{side}_{name}") for name in ("elbow", "wrist"))
-        relative = rotations[elbow].T @ wanted
+        relative = rotations[elbow].T @ target
         # Twist: the turn about the forearm that brings the palm as near as possible.
         skew = np.array(
             [
@@ -154,10 +154,10 @@ class Skeleton:
 
     def orient_foot(self, side: str, toes: np.ndarray, up: np.ndarray) -> None:
         """Turn a foot so that its sole stands square to `up` and its toes face `toes` (3,)."""
-        wanted = frame_of(up, toes) @ frame_of(np.array([0.0, 1, 0]), np.array([0.0, 0, 1])).T
+        target = frame_of(up, toes) @ frame_of(np.array([0.0, 1, 0]), np.array([0.0, 0, 1])).T
         rotations, _ = self.forward()
         knee, ankle = (JOINT_NAMES.index(f"{side}_{name}") for name in ("knee", "ankle"))
-        self.local[ankle] = limit_angle(rotations[knee].T @ wanted, np.radians(60.0))
+        self.local[ankle] = limit_angle(rotations[knee].T @ target, np.radians(60.0))
 
     def grip(self, side: str, amount: float) -> None:
         """Close a hand: 0 open, 1 a fist."""

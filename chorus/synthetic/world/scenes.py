@@ -169,9 +169,9 @@ class Bystanders:
 def bystanders() -> Bystanders:
     """The bystanders that come with the package."""
     top = read_yaml(Path(str(resources.files("chorus.synthetic"))) / "data" / "bystanders.yaml")
-    found = Bystanders(tuple(read_pose(row) for row in top.rows("poses")), top.numbers("sunk", {}))
+    people = Bystanders(tuple(read_pose(row) for row in top.rows("poses")), top.numbers("sunk", {}))
     top.finish()
-    return found
+    return people
 
 
 def _pick_side(sided: Sided, rng: np.random.Generator) -> Interaction:

@@ -86,13 +86,13 @@ def read_viewpoints(path: Path) -> Viewpoints:
 def find_view(augprompt: str) -> View:
     """The view that an augprompt's words ask for, longest words first; `original` if none do."""
     text = augprompt.lower()
-    found = [
+    matches = [
         (len(word), view)
         for view in viewpoints().views.values()
         for word in view.words
         if word in text
     ]
-    return max(found, key=lambda item: item[0])[1] if found else viewpoints().views["original"]
+    return max(matches, key=lambda item: item[0])[1] if matches else viewpoints().views["original"]
 
 
 @dataclass(frozen=True)
