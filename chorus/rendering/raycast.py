@@ -84,13 +84,13 @@ class RayScene:
         origins, directions = _rays(origins, directions)
         if not self._mesh_of_geometry or not len(origins):
             return _no_hits(len(origins))
-        found = self._scene.run(origins, directions, output=1)
-        geometry = found["geomID"]
+        hits = self._scene.run(origins, directions, output=1)
+        geometry = hits["geomID"]
         return Hits(
             mesh_id=self._geometry_to_mesh[geometry],
-            face_id=found["primID"],
-            depth=np.where(geometry < 0, np.float32(np.inf), found["tfar"]),
-            barycentric=np.stack([found["u"], found["v"]], axis=-1),
+            face_id=hits["primID"],
+            depth=np.where(geometry < 0, np.float32(np.inf), hits["tfar"]),
+            barycentric=np.stack([hits["u"], hits["v"]], axis=-1),
         )
 
     def occluded(self, origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
