@@ -77,8 +77,8 @@ def _look(place: wp.int32, field: _Field, images: _Images) -> _Verdict:
             and v < wp.float32(images.height[image])
         )
         if inside:
-            one = wp.uint64(1) << wp.uint64(image)
-            verdict.seen = verdict.seen | one
+            image_bit = wp.uint64(1) << wp.uint64(image)
+            verdict.seen = verdict.seen | image_bit
             # Conversion rounds toward zero, which puts (-1, 0) of the release into pixel 0.
             bit = (
                 images.offset[image]
@@ -87,7 +87,7 @@ def _look(place: wp.int32, field: _Field, images: _Images) -> _Verdict:
             )
             word = images.words[wp.int32(bit >> wp.int64(5))]
             if ((word >> wp.uint32(bit & wp.int64(31))) & wp.uint32(1)) != wp.uint32(0):
-                verdict.hit = verdict.hit | one
+                verdict.hit = verdict.hit | image_bit
     return verdict
 
 
@@ -180,8 +180,8 @@ class DeviceCounts:
 
     def collect(self, counts: Sequence[BinCounts]) -> None:
         """Add what was counted here to the clusters' counts, in place."""
-        for name, found in (("image", self._seen), ("mask", self._hit)):
-            rows = found.numpy().reshape(len(counts), BINS, -1)
+        for name, counter in (("image", self._seen), ("mask", self._hit)):
+            rows = counter.numpy().reshape(len(counts), BINS, -1)
             for cluster, mine in zip(counts, rows, strict=True):
                 target = getattr(cluster, name).reshape(BINS, -1)
                 np.add(target, mine, out=target)

@@ -53,10 +53,10 @@ class Distribution:
 
     def __post_init__(self) -> None:
         for name in ("probability", "seen"):
-            found = getattr(self, name).shape
-            if found != self.grid.shape:
+            shape = getattr(self, name).shape
+            if shape != self.grid.shape:
                 raise BadInput(
-                    f"a distribution's {name} is {found} where its grid is {self.grid.shape}."
+                    f"a distribution's {name} is {shape} where its grid is {self.grid.shape}."
                 )
         if not ((self.probability >= 0) & (self.probability <= 1)).all():
             raise BadInput("a distribution's probabilities must lie between 0 and 1.")

@@ -1,4 +1,4 @@
-"""Settings of the occupancy room and the presets that name them; imports only errors.
+"""Settings of occupancy and the presets that name them; imports only errors.
 
 See method.md 7-9.
 """
