@@ -110,8 +110,8 @@ def read_arrays(path: Path, stream: BinaryIO | None = None) -> dict[str, np.ndar
     """
     if stream is None:
         if not path.is_file():
-            found = "is a folder" if path.is_dir() else "does not exist"
-            raise BadInput(f"the body file {path} {found}; expected {_FORMAT}.")
+            problem = "is a folder" if path.is_dir() else "does not exist"
+            raise BadInput(f"the body file {path} {problem}; expected {_FORMAT}.")
         try:
             with path.open("rb") as opened:
                 return read_arrays(path, opened)
@@ -157,8 +157,8 @@ def _read_npz(path: Path, stream: BinaryIO) -> dict[str, np.ndarray]:
 def _required(stored: Any, path: Path) -> list[str]:
     missing = [key for key in _KEYS if key not in stored]
     if missing:
-        found = ", ".join(sorted(map(str, stored))[:12]) or "nothing"
-        raise BadInput(f"{path} lacks {', '.join(missing)}; found {found}; expected {_FORMAT}.")
+        keys = ", ".join(sorted(map(str, stored))[:12]) or "nothing"
+        raise BadInput(f"{path} lacks {', '.join(missing)}; found {keys}; expected {_FORMAT}.")
     return [*_KEYS, *(["posedirs"] if "posedirs" in stored else [])]
 
 

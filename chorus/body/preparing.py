@@ -70,8 +70,8 @@ def prepare(files: Sequence[Path], imports_dir: Path) -> Prepared:
 def _neutral_model(file: Path) -> tuple[str, dict[str, np.ndarray]]:
     """What to call the neutral model of a file, and its arrays as stored, checked."""
     if not file.is_file():
-        found = "is a folder" if file.is_dir() else "does not exist"
-        raise BadInput(f"{file} {found}; expected {_EXPECTED}.")
+        problem = "is a folder" if file.is_dir() else "does not exist"
+        raise BadInput(f"{file} {problem}; expected {_EXPECTED}.")
     try:
         with file.open("rb") as stream:
             start = stream.read(512)
@@ -132,8 +132,8 @@ def _choose(file: Path, archive: zipfile.ZipFile) -> str:
             f"{file} has only the female and the male model, as version 1.0 of SMPL does; "
             f"expected the neutral one: {_EXPECTED}."
         )
-    found = ", ".join(sorted({name for name in names.values() if name})[:5]) or "nothing"
-    raise BadInput(f"{file} has no SMPL model; found {found}; expected {_EXPECTED}.")
+    members = ", ".join(sorted({name for name in names.values() if name})[:5]) or "nothing"
+    raise BadInput(f"{file} has no SMPL model; found {members}; expected {_EXPECTED}.")
 
 
 def _check_is_smpl(arrays: dict[str, np.ndarray], name: Path) -> None:
