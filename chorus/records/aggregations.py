@@ -69,16 +69,19 @@ def chosen_kinds(
     if presets:
         combinations = [parse_combination(text) for text in rules] or [(DEFAULT_RULE,)]
         return [
-            AggregationKind(name, each) for name in presets if preset(name) for each in combinations
+            AggregationKind(name, rule_set)
+            for name in presets
+            if preset(name)
+            for rule_set in combinations
         ]
-    wanted = {parse_combination(text) for text in rules}
+    rule_sets = {parse_combination(text) for text in rules}
     folders = stored(tree, model, set(categories) or None)
     present = {kind for folder in folders if (kind := _kind_of(folder)) is not None}
-    kinds = sorted(kind for kind in present if not wanted or kind.rules in wanted)
+    kinds = sorted(kind for kind in present if not rule_sets or kind.rules in rule_sets)
     if len(kinds) == 1:
         return kinds
     if not present and usual is not None:
-        return [usual._replace(rules=each) for each in wanted] or [usual]
+        return [usual._replace(rules=rule_set) for rule_set in rule_sets] or [usual]
     if not present:
         raise BadInput(nothing_aggregated(tree, model))
     raise BadInput(
@@ -123,14 +126,14 @@ def is_stored(folder: Path, record: dict) -> bool:
     """
     if not (folder / _RECORD).is_file():
         return False
-    found = read_record(folder)
-    changes = difference(found["settings"], record["settings"])
+    stored_record = read_record(folder)
+    changes = difference(stored_record["settings"], record["settings"])
     if changes:
         raise StaleResults(
             f"{folder} was aggregated with other settings ({'; '.join(changes[:6])}). Run "
             "again with --overwrite to replace it, or give another --results_dir."
         )
-    return found["made_from"] == record["made_from"]
+    return stored_record["made_from"] == record["made_from"]
 
 
 def store(
@@ -187,9 +190,9 @@ def same_samples(
 
     Damaged ones are passed over: they are no reason not to aggregate anew.
     """
-    one: ResultsTree | None = tree
-    while one is not None:
-        siblings = one.aggregation(model, category, prompt, "any").parent
+    layer: ResultsTree | None = tree
+    while layer is not None:
+        siblings = layer.aggregation(model, category, prompt, "any").parent
         for path in sorted(siblings.glob(f"*/{_RECORD}")):
             try:
                 same = read_record(path.parent)["made_from"] == made_from
@@ -197,7 +200,7 @@ def same_samples(
                 continue
             if same:
                 yield path.parent
-        one = one.base
+        layer = layer.base
 
 
 @contextmanager

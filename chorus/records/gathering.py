@@ -71,8 +71,8 @@ class Retained:
                 content.update(np.ascontiguousarray(array).tobytes())
             counts, height, width = self.mask[at]
             content.update(f"{height} {width}".encode())
-            for one in counts:
-                content.update(one)
+            for instance in counts:
+                content.update(instance)
         return content.hexdigest()
 
 

@@ -50,10 +50,10 @@ class ResultsTree:
         below = Path(os.path.relpath(base.root, root)).as_posix()
         content = {"base": below, "makes": sorted(makes)}
         if path.is_file():
-            found = _read_base(path)
-            if found != content:
+            existing = _read_base(path)
+            if existing != content:
                 raise StaleResults(
-                    f"{path} says {found}, expected {content}; delete the folder {root} or give "
+                    f"{path} says {existing}, expected {content}; delete the folder {root} or give "
                     "another --results_dir."
                 )
         else:
@@ -65,9 +65,9 @@ class ResultsTree:
         path = self.root / _BASE
         if not path.is_file():
             return None
-        found = _read_base(path)
-        root = Path(os.path.normpath(self.root / found["base"]))
-        return ResultsTree(root, self.images), frozenset(found["makes"])
+        content = _read_base(path)
+        root = Path(os.path.normpath(self.root / content["base"]))
+        return ResultsTree(root, self.images), frozenset(content["makes"])
 
     @property
     def base(self) -> ResultsTree | None:
@@ -109,29 +109,29 @@ class ResultsTree:
         Raises BadInput for a category or prompt that has none, and, where they are `required`, if
         there is none at all.
         """
-        found = []
+        shards = []
         for path in sorted((self.folder(name) / portable_name(model)).glob("*/*/*.parquet")):
             if path.name.startswith("."):
                 continue
             parts = [display_name(p) for p in (*path.parts[-3:-1], path.stem)]
             try:
-                found.append(read_key(path) if None in parts else ShardKey(model, *parts))
+                shards.append(read_key(path) if None in parts else ShardKey(model, *parts))
             except BadInput as error:  # a shortened name whose table cannot tell the full one
                 log.warning("%s It is left out.", error)
-        present = {shard.category for shard in found}
-        if not found and required:
+        present = {shard.category for shard in shards}
+        if not shards and required:
             raise BadInput(self.nothing_of(name, model))
         for category in categories:
             if category not in present:
                 where = self.folder(name) / portable_name(model)
                 raise unknown_name(f"category in {where}:", category, present)
         for prompt in prompts:
-            if prompt not in {shard.prompt for shard in found}:
+            if prompt not in {shard.prompt for shard in shards}:
                 where = self.folder(name) / portable_name(model)
-                raise unknown_name(f"prompt in {where}:", prompt, {s.prompt for s in found})
+                raise unknown_name(f"prompt in {where}:", prompt, {s.prompt for s in shards})
         return [
             shard
-            for shard in found
+            for shard in shards
             if (not categories or shard.category in categories)
             and (not prompts or shard.prompt in prompts)
         ]
@@ -174,10 +174,10 @@ class ResultsTree:
         locks = self.root / ".locks"
         locks.mkdir(parents=True, exist_ok=True)
         with FileLock(locks / f"{name}.lock"):
-            for one in (path, *swept):
-                own_folder = one if one.is_dir() else one.with_suffix("")
+            for artefact in (path, *swept):
+                own_folder = artefact if artefact.is_dir() else artefact.with_suffix("")
                 for leftover in (
-                    *temporary_files(one.parent, one.stem),
+                    *temporary_files(artefact.parent, artefact.stem),
                     *temporary_files(own_folder),
                 ):
                     leftover.unlink(missing_ok=True)
@@ -187,12 +187,12 @@ class ResultsTree:
 def _read_base(path: Path) -> dict:
     """What a `base.json` says; BadInput if that is something else."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        texts = [found["base"], *found["makes"]]
-        if found.keys() != {"base", "makes"} or not all(isinstance(t, str) for t in texts):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        texts = [content["base"], *content["makes"]]
+        if content.keys() != {"base", "makes"} or not all(isinstance(t, str) for t in texts):
             raise ValueError("expected a folder as base and names as makes")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(
             f"{path} is damaged ({error}); delete its folder and make it again."
         ) from error
-    return found
+    return content

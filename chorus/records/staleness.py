@@ -7,16 +7,16 @@ from pathlib import Path
 from chorus.errors import StaleResults
 
 
-def difference(made_with: dict, asked_for: dict, prefix: str = "") -> list[str]:
+def difference(made_with: dict, requested: dict, prefix: str = "") -> list[str]:
     """Human-readable differences between two nested settings, "threshold: 0.8, now 0.7"."""
-    found = []
-    for name in sorted(made_with.keys() | asked_for.keys()):
-        old, new = made_with.get(name), asked_for.get(name)
+    changes = []
+    for name in sorted(made_with.keys() | requested.keys()):
+        old, new = made_with.get(name), requested.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
-            found += difference(old, new, f"{prefix}{name}.")
+            changes += difference(old, new, f"{prefix}{name}.")
         elif old != new:
-            found.append(f"{prefix}{name}: {old!r}, now {new!r}")
-    return found
+            changes.append(f"{prefix}{name}: {old!r}, now {new!r}")
+    return changes
 
 
 def check_settings(path: Path, made_with: dict, settings: dict) -> None:

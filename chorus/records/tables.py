@@ -75,20 +75,20 @@ def read_table(path: Path, name: str, columns: Collection[str] | None = None) ->
     or version, columns missing or of another type, rows that break the schema's rules.
     """
     expected = SCHEMAS[name]
-    wanted = _arrow_schema(name)
+    schema = _arrow_schema(name)
     with _opened(path) as (file, metadata):
         if (metadata["schema"], metadata["version"]) != (name, expected.version):
             raise BadInput(
                 f"{path} holds a table {metadata['schema']!r} version {metadata['version']}, "
                 f"expected {name!r} version {expected.version}; make it again with --overwrite."
             )
-        if not file.schema_arrow.equals(wanted):
-            found = {f.name: str(f.type) for f in file.schema_arrow}
+        if not file.schema_arrow.equals(schema):
+            types = {f.name: str(f.type) for f in file.schema_arrow}
             odd = [
-                f"{f.name} ({found.get(f.name, 'missing')}, expected {f.type})"
-                for f in wanted
-                if found.get(f.name) != str(f.type)
-            ] or [f"{n} (not expected)" for n in found if n not in wanted.names]
+                f"{f.name} ({types.get(f.name, 'missing')}, expected {f.type})"
+                for f in schema
+                if types.get(f.name) != str(f.type)
+            ] or [f"{n} (not expected)" for n in types if n not in schema.names]
             raise BadInput(
                 f"{path} has a foreign schema: {', '.join(odd)}; make it with --overwrite."
             )
