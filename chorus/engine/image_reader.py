@@ -15,7 +15,7 @@ _THREADS = 4
 
 
 class ImageReader:
-    """Reads the images of samples; those that were told of beforehand are already decoded.
+    """Reads the images of samples; those that were announced beforehand are already decoded.
 
     Holds at most the batches that were prefetched and not yet read. Every image is decoded once,
     save one whose batch failed.

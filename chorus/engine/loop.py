@@ -17,8 +17,8 @@ from chorus.engine.shard_work import (
     Stage,
     Summary,
     Worker,
+    expected_samples,
     run_shard,
-    wanted_samples,
 )
 from chorus.errors import BadInput, ChorusError, StaleResults
 from chorus.pipeline import maker
@@ -102,17 +102,17 @@ def _survey(
             settings[f"from {name}"], rows = table.settings, table.rows
         else:
             settings[f"from {name}"] = read_settings(path)
-    wanted = wanted_samples(stage, rows)
+    expected = expected_samples(stage, rows)
     path = tree.table(stage.output, shard)
     if not path.is_file():
-        return settings, len(wanted), 0, False
+        return settings, len(expected), 0, False
     if overwrite:
         if stage.check_overwrite is not None:
             stage.check_overwrite(tree, shard)
-        return settings, len(wanted), 0, False
+        return settings, len(expected), 0, False
     table = read_table(path, stage.output, columns=())
     check_settings(path, table.settings, settings)
     finished = table.finished()
-    gone = bool(stage.inputs) and not table.rows.keys() <= set(wanted)
-    missing = [index for index in wanted if index not in finished]
-    return settings, len(missing), len(finished.intersection(wanted)), gone
+    gone = bool(stage.inputs) and not table.rows.keys() <= set(expected)
+    missing = [index for index in expected if index not in finished]
+    return settings, len(missing), len(finished.intersection(expected)), gone

@@ -91,7 +91,7 @@ def _no_answer(address: str | None, error: Exception) -> str:
 
 def _about_token() -> str:
     """What to try if a cluster listens and refuses: `ray start` asks for a token as soon as it
-    finds one, and a driver that is given an address sends it only if told to."""
+    finds one, and a driver that is given an address sends it only if instructed to."""
     kept = (Path.home() / ".ray" / "auth_token").is_file()
     if "RAY_AUTH_MODE" in os.environ or not (
         kept or "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
@@ -205,6 +205,6 @@ def _mapped(
 
 
 def _added(
-    add: Callable[[Result, Result], Result], one: Result, other: Result
+    add: Callable[[Result, Result], Result], first: Result, second: Result
 ) -> tuple[int, Result]:
-    return 0, add(one, other)
+    return 0, add(first, second)

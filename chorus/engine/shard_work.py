@@ -155,7 +155,7 @@ class Summary:
         return f"{stage}: {', '.join(parts)} in {seconds:.1f} s → {where}"
 
 
-def wanted_samples(stage: Stage, rows: Collection[int]) -> list[int]:
+def expected_samples(stage: Stage, rows: Collection[int]) -> list[int]:
     """Indices of the samples that a shard's table shall have, rising; rows: those of its first
     input, if it has one."""
     return sorted(rows) if stage.count is None else list(range(stage.count))
@@ -194,11 +194,11 @@ def _locked_shard(stage, tree, shard, settings, overwrite, worker, tick, stopped
             side = read_table(side_path, stage.side_output)
     inputs = read_tables(tree, shard, stage.inputs, stage.columns)
     finished = table.finished()
-    wanted = wanted_samples(stage, inputs[stage.inputs[0]].rows if stage.inputs else ())
+    expected = expected_samples(stage, inputs[stage.inputs[0]].rows if stage.inputs else ())
     if stage.inputs:  # samples that are gone from the inputs
-        for index in table.rows.keys() - set(wanted):
+        for index in table.rows.keys() - set(expected):
             del table.rows[index]
-    missing = [index for index in wanted if index not in finished]
+    missing = [index for index in expected if index not in finished]
     summary = Summary()
 
     def write() -> None:
@@ -248,7 +248,7 @@ def _batches(stage, shard, inputs, missing) -> Iterator[Batch]:
 
 
 def _read_ahead(batches: Iterator[Batch], worker: Worker) -> Iterator[Batch]:
-    """The batches, each after the worker was told of the next one, if it wants to know."""
+    """The batches, each after the next one was announced to a worker that prefetches."""
     prefetch = getattr(worker, "prefetch", None)
     if prefetch is None:
         yield from batches
