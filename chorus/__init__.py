@@ -26,7 +26,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name from its room on first use (PEP 562)."""
+    """Import a public name from its module on first use (PEP 562)."""
     if name not in _HOME:
         raise AttributeError(f"module 'chorus' has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), name)

@@ -1,4 +1,4 @@
-"""The command line: `chorus <stage> --option value …`; scripts/ are thin doors onto it.
+"""The command line: `chorus <stage> --option value …`; scripts/ are thin wrappers around it.
 
 Options are the fields of each stage's `Options` dataclass, their docstrings are the help. Errors a
 user can mend end in one sentence and status 2. A run that left out whole tables or categories has

@@ -1,4 +1,4 @@
-"""Names and writes that are safe on any file system; below every room that touches a disk."""
+"""Names and writes that are safe on any file system; below every package that touches a disk."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def content_digest(path: Path) -> str:
     weights, and enough to see that they were replaced.
     """
     digest = hashlib.sha256()
-    for file in sorted(one for one in path.rglob("*") if one.is_file()) or [path]:
+    for file in sorted(entry for entry in path.rglob("*") if entry.is_file()) or [path]:
         size = file.stat().st_size
         name = str(file.relative_to(path)) if file != path else ""
         digest.update(f"{name}\0{size}\0".encode("utf-8", "surrogatepass"))

@@ -70,8 +70,8 @@ def _first_way(name: str, code: str, variable: str, values: tuple[str, ...]) -> 
     if os.environ.get(SWITCH, "").lower() in ("off", "0", "no"):
         log.info("%s is switched off by %s; pictures are drawn on the CPU.", name, SWITCH)
         return False
-    asked = os.environ.get(variable)
-    for value in (asked,) if asked else values:
+    given = os.environ.get(variable)
+    for value in (given,) if given else values:
         if survives(code, variable, value):
             if value:
                 os.environ[variable] = value
