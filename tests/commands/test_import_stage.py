@@ -225,3 +225,12 @@ def test_a_pickle_that_would_run_code_is_refused(folder, capsys):
     shown = capsys.readouterr()
     assert "asks for builtins.print" in shown.err and "harm\n" not in shown.out
     assert rows(root, "segmentations")  # what was done before is kept
+
+
+def test_an_import_of_which_nothing_came_is_no_success(folder, capsys):
+    root, content = folder
+    for name in ("a.png", "b.jpg"):
+        (root / "photos" / name).write_bytes(b"no image")
+    assert run(root, content) == 1
+    shown = capsys.readouterr()
+    assert "images 0 done, 2 failed" in shown.out and "2 x" not in shown.out

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+from dataclasses import fields
 from pathlib import Path
+
+from chorus.cli import COMMANDS
 
 PROMPTS = ["A person balances on a surfboard", "A person carries a surfboard"]
 AUGPROMPTS = ["original", ", full body photo", ", face only"]
@@ -20,11 +24,18 @@ def command(root: Path, stage: str, *extra: str) -> list[str]:
         ],
         "prompts": ["--save_dir", str(root / "prompts")],
     }
-    options = {f"--{f}": str(root / f.split("_")[0]) for f in ("results_dir", "imports_dir")}
-    common = [word for pair in options.items() for word in pair]
-    heeded = stage in (*STAGES, "view", "truth", "evaluate", "testset", "ablate", "report", "score")
-    workers = ["--workers", "1"] if heeded and "--workers" not in extra else []
-    return [stage, *common, *workers, *own.get(stage, []), *extra]
+    common = {"results_dir": root / "results", "imports_dir": root / "imports", "workers": 1}
+    words = [stage]
+    for name, value in common.items():
+        if name in heeded(stage) and f"--{name}" not in extra:
+            words += [f"--{name}", str(value)]
+    return [*words, *own.get(stage, []), *extra]
+
+
+def heeded(stage: str) -> set[str]:
+    """Names of the options of a command."""
+    module = importlib.import_module(COMMANDS[stage][0])
+    return {field.name for field in fields(module.Options)}
 
 
 def files(root: Path) -> dict[str, bytes]:

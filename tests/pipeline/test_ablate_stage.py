@@ -184,6 +184,32 @@ def test_without_filtering_the_best_scored_person_is_taken(spoiled):
     assert rows["filtered_cameras"]["status"] == DONE
 
 
+def test_without_filtering_persons_are_known_by_their_boxes(spoiled):
+    """The best-scored detection was too small to regress: humans has the second person alone."""
+    base = ResultsTree(spoiled / "results")
+    shard = base.shards("filtered", "synthetic-v1")[0]
+    table = read_table(base.table("segmentations", shard), "segmentations")
+    index = next(
+        index
+        for index, row in table.rows.items()
+        if any(each["label"] == "person" for each in row["detections"])
+    )
+    detections = table.rows[index]["detections"]
+    person = next(each for each in detections if each["label"] == "person")
+    person["score"] = 0.85
+    tiny = [0.0, 0.0, 4.0, 4.0]
+    detections.insert(0, {**person, "score": 0.99, "box": tiny})
+    write_table(base.table("segmentations", shard), "segmentations", table)
+    ablation = ABLATIONS["no-filtering"]
+    shutil.rmtree(spoiled / "results/ablations", ignore_errors=True)
+    tree = ablation_tree(base, "no-filtering", ablation)
+    options = AblationOptions(results_dir=tree.root, imports_dir=spoiled / "imports", workers=1)
+    settings = settings_of(base, [shard])
+    make_table("humans", ablation, options, settings["humans"], [shard], None)
+    kept = read_table(tree.table("humans", shard), "humans").rows[index]["persons"]
+    assert [each["box"] for each in kept] == [person["box"]]
+
+
 def test_an_ablations_tree_is_a_tree(ablated, capsys):
     for name in ("miss-rate-0", "no-filtering"):
         root = str(ablated / "results/ablations" / name)

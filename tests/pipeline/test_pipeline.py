@@ -434,3 +434,54 @@ def test_prompts_for_several_categories_go_on_after_an_unknown_one(tmp_path, cap
     printed = capsys.readouterr()
     assert "did you mean 'surfboard'" in printed.err and "1 files written" in printed.out
     assert (tmp_path / "prompts" / "skateboard.txt").read_text().startswith("A person")
+
+
+def test_verify_of_another_model_key_says_which_there_are(tree, capsys):
+    assert main([*command(tree, "verify"), "--model_key", "mine"]) == 2
+    error = capsys.readouterr().err
+    assert "has nothing of --model_key mine; it has results of synthetic-v1" in error
+    (tree / "nothing").mkdir()
+    assert main(["verify", "--results_dir", str(tree / "nothing")]) == 2
+    assert "holds no results; give the tree with --results_dir" in capsys.readouterr().err
+
+
+def test_networks_of_the_synthetic_world_refuse_other_images(tree, capsys):
+    shutil.rmtree(tree / "results/synthetic_truth")
+    before = files(tree)
+    for stage in ("segment", "humans", "keypoints"):
+        assert main(command(tree, stage, "--overwrite")) == 2
+        error = capsys.readouterr().err
+        assert "only understands images that the synthetic world drew" in error
+        assert "--profile modern" in error
+    assert files(tree) == before
+
+
+def test_networks_of_the_synthetic_world_go_on_with_the_images_it_drew(tree, capsys):
+    table(tree, "synthetic_truth").unlink()
+    assert main(command(tree, "segment", "--overwrite")) == 1
+    shown = capsys.readouterr()
+    assert "those of 1 tables are not" in shown.err and "15 done" in shown.out
+    assert main(command(tree, "verify")) == 0
+
+
+def test_run_takes_the_steps_in_order_and_says_where_to_look(tree, capsys):
+    arguments = command(tree, "run", "--categories", "surfboard", "--to", "calibrate")
+    arguments += ["--prompt_dir", str(tree / "prompts")]
+    assert main([*arguments, "--from", "segment"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    steps = ["segment", "humans", "keypoints", "filter", "calibrate", "run"]
+    assert [line.partition(":")[0] for line in lines] == steps
+    assert all("18 already there" in line for line in lines[:-1])
+    assert str(tree / "results/filtered_cameras") in lines[-1]
+    assert main([*arguments, "--from", "view"]) == 2
+    assert "--from view comes after --to calibrate" in capsys.readouterr().err
+    assert main(["run", "--results_dir", str(tree / "results")]) == 2
+    assert "run needs --categories" in capsys.readouterr().err
+
+
+def test_run_ends_at_the_first_step_that_goes_wrong(tree, capsys):
+    shutil.rmtree(tree / "results/images")
+    arguments = command(tree, "run", "--categories", "surfboard", "--from", "segment")
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert "run chorus images first" in shown.err and "humans" not in shown.out

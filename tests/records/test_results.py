@@ -232,3 +232,12 @@ def test_nothing_under_a_model_key_names_the_keys_that_are_there(tmp_path):
     write_table(tree.table("filtered", shard), "filtered", Table(shard, {}))
     with pytest.raises(BadInput, match="it has those of --model_key mine; else run chorus filter"):
         tree.shards("filtered", "synthetic-v1")
+
+
+def test_only_some_fields_of_a_list_are_read(tmp_path):
+    path = tmp_path / "humans.parquet"
+    write_table(path, "humans", Table(ShardKey("m", "c", "p", "a"), {}, _human_rows()))
+    rows = read_table(path, "humans", ("persons.pose", "persons.crop_side")).rows
+    assert rows[0]["persons"] == [{"pose": [0.5] * 72, "crop_side": 3.0}]
+    assert rows[3]["persons"] is None and rows[3]["reason"] == "unreadable"
+    assert "persons" not in read_table(path, "humans", ()).rows[0]

@@ -7,7 +7,7 @@ import pytest
 from chorus.body.loading import load_body
 from chorus.records.keys import SampleKey, sample_seed
 from chorus.synthetic.look.rendering import render
-from chorus.synthetic.perceive.truth import truth_row
+from chorus.synthetic.look.truth import truth_row
 from chorus.synthetic.world.scenes import SceneSettings, sample_scene
 
 NO_FAULTS = SceneSettings(

@@ -9,7 +9,7 @@ import pytest
 
 from chorus.errors import BadInput
 from chorus.generation.augprompts import AugpromptTable
-from chorus.synthetic.perceive.truth import project_points, world_to_body
+from chorus.synthetic.look.truth import project_points, world_to_body
 from chorus.synthetic.world.interactions import find_interaction
 from chorus.synthetic.world.scenes import FAULTS, SceneSettings, sample_scene
 from chorus.synthetic.world.viewpoints import find_view, viewpoints

@@ -8,7 +8,7 @@ from pathlib import Path
 from chorus.body.model import BodyModel
 from chorus.generation.protocols import GeneratedImage, ImageRequest
 from chorus.synthetic.look.rendering import render
-from chorus.synthetic.perceive.truth import truth_row
+from chorus.synthetic.look.truth import truth_row
 from chorus.synthetic.world.scenes import SceneSettings, sample_scene
 from chorus.vocabulary import strip_demo
 

@@ -11,8 +11,8 @@ import numpy as np
 from chorus.geometry import masks
 from chorus.records.keys import SampleKey, sample_seed
 from chorus.records.rows import Image
+from chorus.synthetic.look.truth import on_mask
 from chorus.synthetic.perceive import noise as errors
-from chorus.synthetic.perceive.truth import on_mask
 from chorus.synthetic.perceive.truth_rows import DegradedTruth, check, known_truth, matching_person
 
 __all__ = ["SyntheticKeypointDetector", "check", "load"]

@@ -5,7 +5,7 @@
     inside = contains(mesh, points)                  # (P,) bool
 
 A kind is a builder and the ranges of its parameters. The four sports kinds have builders of
-their own (chorus/synthetic/equipment.py); the generic kinds (box, cylinder, disc, sphere,
+their own (chorus/synthetic/world/equipment.py); the generic kinds (box, cylinder, disc, sphere,
 capsule, composite) and everything in data/objects.yaml are data only.
 
 Meshes may consist of several watertight parts that overlap: they stand for the union.
