@@ -55,7 +55,7 @@ class OptionGroup:
 
     def carried_to(self, group: type[Group], **more: Any) -> Group:
         """Another command's options: those that both have, and `more`."""
-        shared = {each.name for each in fields(self)} & {each.name for each in fields(group)}
+        shared = {f.name for f in fields(self)} & {f.name for f in fields(group)}
         return group(**{**{name: getattr(self, name) for name in shared}, **more})
 
 
@@ -239,7 +239,7 @@ class ShardOptions(OptionGroup):
         super().__post_init__()
         _ = self._part  # a malformed one shall be heard of now
 
-    def mine(self, work: Sequence[Work]) -> Sequence[Work]:
+    def my_part(self, work: Sequence[Work]) -> Sequence[Work]:
         """The part of some work that --shard leaves to this run: every n-th of it."""
         part, parts = self._part
         return work[part - 1 :: parts]
@@ -260,8 +260,8 @@ class ShardOptions(OptionGroup):
     def _part(self) -> tuple[int, int]:
         if self.shard is None:
             return 1, 1
-        asked = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.shard)
-        part, parts = map(int, asked.groups()) if asked else (0, 0)
+        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.shard)
+        part, parts = map(int, match.groups()) if match else (0, 0)
         if not 1 <= part <= parts:
             raise BadInput(
                 f"--shard must be i/n with i from 1 to n, such as 2/8; found {self.shard!r}."

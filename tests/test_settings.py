@@ -25,13 +25,13 @@ SHARDS = sorted(ShardKey("m", "chair", "A person sits on a chair", f"view {n}") 
 @pytest.mark.parametrize("parts", [1, 2, 3, 7])
 def test_the_parts_of_an_array_job_make_the_whole(parts):
     work = list(range(20))
-    pieces = [ShardOptions(shard=f"{part}/{parts}").mine(work) for part in range(1, parts + 1)]
+    pieces = [ShardOptions(shard=f"{part}/{parts}").my_part(work) for part in range(1, parts + 1)]
     assert sorted(n for piece in pieces for n in piece) == work
     assert max(map(len, pieces)) - min(map(len, pieces)) <= 1
 
 
-def test_without_a_shard_all_is_mine():
-    assert ShardOptions().mine("abc") == "abc"
+def test_without_a_shard_all_is_my_part():
+    assert ShardOptions().my_part("abc") == "abc"
     assert ShardOptions().my_shards(SHARDS) == SHARDS
 
 

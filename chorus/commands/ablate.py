@@ -61,7 +61,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     names = _names(options)
     work = _Work(options, progress)
     report = CommandResult("")
-    made = sum(work.ablation(name, report.problems) for name in names)
+    measured = sum(work.ablation(name, report.problems) for name in names)
     records = {name: work.records(name) for name in names}
     if not records[FULL]:
         report.ok = False
@@ -74,11 +74,11 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     for form in ("json", "csv"):
         atomic_write(path.with_name(f"{model}.{form}"), (write_rows(rows, form) + "\n").encode())
     report.text = write_rows(rows, options.format)
-    kept = sum(map(len, records.values())) - made
+    kept = sum(map(len, records.values())) - measured
     already = f", {kept} already there" if kept else ""
     report.ok = all(records[name].keys() == records[FULL].keys() for name in names)
     report.line = (
-        f"ablate: {made} measurements (ablation and category) done{already} in "
+        f"ablate: {measured} measurements (ablation and category) done{already} in "
         f"{time.monotonic() - started:.1f} s → {path}.json, {model}.csv"
     )
     return report
@@ -168,8 +168,8 @@ class _Work:
     def records(self, name: str) -> dict[str, dict[str, Any]]:
         """What was measured of an ablation, by category; those that could not be are missing."""
         tree = ablation_tree(self._tree, name, ABLATIONS[name])
-        found = {c: _read(self._path(tree, c)) for c in self._shards}
-        return {c: record for c, record in found.items() if record and self._is_done(record)}
+        records = {c: _read(self._path(tree, c)) for c in self._shards}
+        return {c: record for c, record in records.items() if record and self._is_done(record)}
 
     def _path(self, tree: ResultsTree, category: str) -> Path:
         model = self._options.models.model_key
@@ -185,9 +185,9 @@ class _Work:
             "made_from": self._made_from[category],
         }
         anew = self._options.fresh
-        found = None if anew else _read(self._path(tree, category))
-        if found and all(found.get(key) == value for key, value in about.items()):
-            return found
+        record = None if anew else _read(self._path(tree, category))
+        if record and all(record.get(key) == value for key, value in about.items()):
+            return record
         return {**about, "seconds": 0.0}
 
     def _is_done(self, record: dict[str, Any]) -> bool:
@@ -243,7 +243,7 @@ class _Work:
     def _measure(
         self, tree: ResultsTree, ablation: Ablation, category: str, record: dict[str, Any]
     ) -> None:
-        """Score an ablation's aggregations of a category and write what was found."""
+        """Score an ablation's aggregations of a category and write the figures."""
         model, name = self._options.models.model_key, ablation.aggregation
         total = tree.aggregation(model, category, TOTAL, name)
         counted_twice = preset(ablation.preset).symmetric

@@ -58,11 +58,11 @@ class Options(BodyOptions, ProfileOptions):
 
 
 def run(options: Options, progress: Progress = None) -> CommandResult:
-    """Everything found, as the report's text; not ok if the chosen profile cannot run."""
+    """All findings, as the report's text; not ok if the chosen profile cannot run."""
     del progress
-    found = examine(options)
-    chosen = found["chosen"]
-    text = json.dumps(found, indent=1) if options.format == "json" else _table(found)
+    findings = examine(options)
+    chosen = findings["chosen"]
+    text = json.dumps(findings, indent=1) if options.format == "json" else _table(findings)
     report = CommandResult("", text=text, ok=chosen["can_run"])
     if options.format == "table":
         verdict = "can" if chosen["can_run"] else "cannot"
@@ -81,8 +81,8 @@ def examine(options: Options) -> dict[str, Any]:
     broken = {name: wrong for name in _OF_BUILDS if (wrong := _import_problem(name))}
     states = {name: _weight_state(name, options.imports_dir) for name in WEIGHTS}
 
-    def judged(wanted: Options) -> dict[str, Any]:
-        stages = {stage: _stage(stage, wanted, states, broken) for stage in MODELS}
+    def judged(chosen: Options) -> dict[str, Any]:
+        stages = {stage: _stage(stage, chosen, states, broken) for stage in MODELS}
         return {"can_run": all(stage["ok"] for stage in stages.values()), "stages": stages}
 
     plain = replace(options, **dict.fromkeys(MODELS))
@@ -131,14 +131,14 @@ def _devices() -> list[dict[str, Any]]:
         import torch
     except ImportError:
         return []
-    found: list[dict[str, Any]] = [{"name": "cpu", "about": platform.machine(), "memory": None}]
+    devices: list[dict[str, Any]] = [{"name": "cpu", "about": platform.machine(), "memory": None}]
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             about = torch.cuda.get_device_properties(index)
-            found.append(
+            devices.append(
                 {"name": f"cuda:{index}", "about": about.name, "memory": about.total_memory}
             )
-    return found
+    return devices
 
 
 def _weight_state(name: str, imports_dir: Path) -> dict[str, str]:
@@ -221,39 +221,39 @@ def _prompts(options: Options) -> dict[str, str]:
     return {"source": source, "message": lack}
 
 
-def _table(found: dict[str, Any]) -> str:
-    lines = [f"python {found['python']}"]
-    for device in found["devices"]:
+def _table(findings: dict[str, Any]) -> str:
+    lines = [f"python {findings['python']}"]
+    for device in findings["devices"]:
         memory = f", {device['memory'] / 2**30:.0f} GiB" if device["memory"] else ""
         lines.append(f"device {device['name']}: {device['about']}{memory}")
     lines.append("\npackages")
-    for group, versions in found["packages"].items():
+    for group, versions in findings["packages"].items():
         named = [f"{name} {version or '(missing)'}" for name, version in versions.items()]
         lines.append(f"  {group:<11}{', '.join(named)}")
         if None in versions.values():
             lines.append(f"             {_brought_by(group)}")
-    for package, wrong in found["broken"].items():
+    for package, wrong in findings["broken"].items():
         lines.append(f"  {package} does not import: {wrong}")
     lines.append("\nweights and bodies")
-    for name, state in found["weights"].items():
+    for name, state in findings["weights"].items():
         wrong = f": {state['wrong']}" if state["wrong"] else ""
         lines.append(f"  {state['state']:<8} {name:<23} {state['where']}{wrong}")
-    lines.append(f"  {found['body']['state']}: {found['body']['name']}")
+    lines.append(f"  {findings['body']['state']}: {findings['body']['name']}")
     lines.append("\nmodels of each option, NAME or NAME:SOURCE")
-    for stage, models in found["choices"].items():
+    for stage, models in findings["choices"].items():
         lines.append(f"  --{stage}")
         for model in models:
             lines.append(f"    {_mark(model)} {model['form']:<37} {model['about']}")
     lines.append("\nprofiles")
-    places = ", ".join(device["name"] for device in found["devices"])
-    for name, profile in found["profiles"].items():
+    places = ", ".join(device["name"] for device in findings["devices"])
+    for name, profile in findings["profiles"].items():
         verdict = f"can run on {places}" if profile["can_run"] else "cannot run yet"
         lines.append(f"  {name}: {verdict}")
-    chosen = found["chosen"]
+    chosen = findings["chosen"]
     lines.append(f"\nprofile {chosen['profile']}, stage by stage")
-    lines.append(f"  -   prompts         {found['prompts']['source']}")
-    if found["prompts"]["message"]:
-        lines.append(f"        {found['prompts']['message']}")
+    lines.append(f"  -   prompts         {findings['prompts']['source']}")
+    if findings["prompts"]["message"]:
+        lines.append(f"        {findings['prompts']['message']}")
     for stage, state in chosen["stages"].items():
         lines.append(f"  {_mark(state)} {stage:<15} {state['model']}")
         if state["message"]:

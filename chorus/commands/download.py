@@ -99,7 +99,7 @@ def size_text(size: int | None) -> str:
 
 
 def _survey(name: str, imports_dir: Path) -> _Task:
-    """What is there and what is to come, said to the user."""
+    """What is there and what is to come; both are logged."""
     weight = WEIGHTS[name]
     if weight.repository:
         return _survey_repository(name, weight)

@@ -96,10 +96,10 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     evaluator = _Evaluator(options, settings, progress)
     report = CommandResult("")
     done = kept = 0
-    for category in options.mine(_categories(options, names)):
+    for category in options.my_part(_categories(options, names)):
         try:
-            made, had = evaluator.category(category, names, report.problems)
-            done, kept = done + made, kept + had
+            scored, present = evaluator.category(category, names, report.problems)
+            done, kept = done + scored, kept + present
         except StaleResults:
             raise
         except ChorusError as error:
@@ -209,14 +209,14 @@ class _Evaluator:
         """True if the file holds this result; StaleResults if it has other settings."""
         if self._options.fresh or not job.path.is_file():
             return False
-        found = read_scores(job.path)
-        changes = difference(found["settings"], job.record["settings"])
+        stored = read_scores(job.path)
+        changes = difference(stored["settings"], job.record["settings"])
         if changes:
             raise StaleResults(
                 f"{job.path} was scored with other settings ({'; '.join(changes[:3])[:300]}). Run "
                 "again with --overwrite to replace it, or give another --results_dir."
             )
-        return all(found.get(name) == value for name, value in job.record.items())
+        return all(stored.get(name) == value for name, value in job.record.items())
 
     def _score(
         self, category: str, fields: Sequence[Distribution], images: Sequence[LabelledImage]
@@ -228,11 +228,13 @@ class _Evaluator:
 
         def scored(image: LabelledImage) -> list[ImageScore]:
             ready, scores = {}, []
-            for each in fields:
-                kind = each.grid, each.canonical
+            for field in fields:
+                kind = field.grid, field.canonical
                 if kind not in ready:
-                    ready[kind] = prepare(image, body, each.grid, self._settings, canonical=kind[1])
-                scores.append(score(each.probability, ready[kind], self._settings))
+                    ready[kind] = prepare(
+                        image, body, field.grid, self._settings, canonical=kind[1]
+                    )
+                scores.append(score(field.probability, ready[kind], self._settings))
             advance(1)
             return scores
 
@@ -249,7 +251,7 @@ class _Evaluator:
 
         record = dict(job.record)
         for name in ("curve", "curve_hoa"):
-            curve = pooled([getattr(one, name) for one in scores])
+            curve = pooled([getattr(score, name) for score in scores])
             record[name] = {
                 "predicted": curve.predicted.tolist(),
                 "hits": curve.hits.tolist(),
@@ -259,9 +261,9 @@ class _Evaluator:
             {
                 "image": row["image"],
                 "index": row["index"],
-                **dict(zip(VARIANTS, map(_number, one.pap), strict=True)),
+                **dict(zip(VARIANTS, map(_number, score.pap), strict=True)),
             }
-            for row, one in zip(rows, scores, strict=True)
+            for row, score in zip(rows, scores, strict=True)
         ]
         text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
         with self._options.tree.lock(job.path):

@@ -121,17 +121,17 @@ def _write_coco(options: Options, report: CommandResult, progress: Progress) -> 
     del progress
     coco = CocoFile()
     for image in _images(options, ("segmentations", "human_kps")):
-        found, keypoints = image.rows["segmentations"], image.rows["human_kps"]
+        segmentation, keypoints = image.rows["segmentations"], image.rows["human_kps"]
         coco.add(
             {
                 "file_name": image.name,
-                "width": found["width"],
-                "height": found["height"],
+                "width": segmentation["width"],
+                "height": segmentation["height"],
                 "category": image.shard.category,
                 "prompt": image.shard.prompt,
                 "augprompt": image.shard.augprompt,
             },
-            found["detections"],
+            segmentation["detections"],
             None if keypoints is None else keypoints["persons"],
         )
     if not coco.images:
@@ -167,7 +167,9 @@ def _write_poses(options: Options, report: CommandResult, progress: Progress) ->
         name: np.array(values) if name == "image" else np.array(values, np.float32)
         for name, values in columns.items()
     }
-    if any(one.get("joints", KINEMATIC) != KINEMATIC for one in _humans_settings(options)):
+    if any(
+        settings.get("joints", KINEMATIC) != KINEMATIC for settings in _humans_settings(options)
+    ):
         del arrays["joints"]  # who reads the file takes them for the kinematic ones
     options.out.mkdir(parents=True, exist_ok=True)
     with replacing(options.out / "poses.npz") as temporary:

@@ -91,7 +91,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         "fits": hashlib.sha256(fits).hexdigest(),
         "body": body.fingerprint,
     }
-    missing = [one for one in categories if not _is_done(options, one, made_with)]
+    missing = [category for category in categories if not _is_done(options, category, made_with)]
     unusable: Sequence[str] = ()
     if missing:
         extension = extend(

@@ -90,14 +90,14 @@ class Work:
     def run(self, stage: Stage, shard: ShardKey) -> None:
         """Bring one table up to date."""
         options = self.options
-        found = loop.run(
+        summary = loop.run(
             stage,
             options.tree,
             [shard],
             overwrite=options.fresh,
             progress=self.progress,
         )
-        self.summaries.setdefault(stage.output, loop.Summary()).add(found)
+        self.summaries.setdefault(stage.output, loop.Summary()).add(summary)
 
 
 def run(options: Options, progress: Progress = None) -> CommandResult:
@@ -117,7 +117,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         own = {r: n for r, n in summary.reasons.items() if not _is_reported_elsewhere(r)}
         common = sorted(own.items(), key=lambda item: -item[1])[:_SHOWN]
         report.problems += [f"{name}: {count} x {reason}" for reason, count in common]
-    counts = "; ".join(f"{name} {_counted(one)}" for name, one in work.summaries.items())
+    counts = "; ".join(f"{name} {_counted(summary)}" for name, summary in work.summaries.items())
     seconds = time.monotonic() - started
     report.line = f"import: {counts} in {seconds:.1f} s → {options.tree.root}"
     return report
@@ -211,7 +211,7 @@ def _import_poses(work: Work, report: CommandResult, annotations: Annotations | 
     if annotations is not None:
         poses = with_annotated_boxes(poses, annotations)
     names = {shard: image_names(tree, shard) for shard in shards}
-    index = PoseIndex(poses, [name for one in names.values() for name in one.values()])
+    index = PoseIndex(poses, [name for of_shard in names.values() for name in of_shard.values()])
     settings = {
         "human_model": IMPORTED,
         "poses": digest_of(options.poses),

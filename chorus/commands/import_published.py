@@ -60,12 +60,12 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     categories = options.categories or tuple(known)
     body = _body(options)
     report = CommandResult("")
-    made = kept = 0
+    imported = kept = 0
     with progress_bar(progress, len(categories), "import", "category") as advance:
         for category in categories:
             try:
                 if _import(options, category, body):
-                    made += 1
+                    imported += 1
                 else:
                     kept += 1
             except (StaleResults, Unavailable):
@@ -81,7 +81,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         )
     already = f", {kept} already there" if kept else ""
     report.line = (
-        f"import_published: {made} of {len(categories)} categories imported{already} in "
+        f"import_published: {imported} of {len(categories)} categories imported{already} in "
         f"{time.monotonic() - started:.1f} s → {options.tree.folder('aggregations') / MODEL_KEY}"
     )
     return report
@@ -118,13 +118,13 @@ def _import(options: Options, category: str, body: BodyModel | None) -> bool:
 
 def _by_part(result: PublishedResult, record: dict) -> dict[str, Distribution]:
     """The total as the cluster of everything, and the body parts' clusters."""
-    found = {WHOLE: replace(result.total, part=WHOLE), **result.parts}
+    distributions = {WHOLE: replace(result.total, part=WHOLE), **result.parts}
     for part in result.parts:
         if part == WHOLE or portable_name(part) != part:
             raise BadInput(f"the body part {part!r:.80} is not one that the published code names.")
     return {
-        part: replace(one, metadata={**one.metadata, "name": record["name"]})
-        for part, one in found.items()
+        part: replace(distribution, metadata={**distribution.metadata, "name": record["name"]})
+        for part, distribution in distributions.items()
     }
 
 

@@ -46,18 +46,20 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     }[options.format]
     report = CommandResult("", text=write(sections))
     for section in sections:
-        for one in section.summary.categories:
+        for figures in section.summary.categories:
             empty = [
-                name for name, n in zip(section.summary.names, one.counted, strict=True) if not n
+                name
+                for name, n in zip(section.summary.names, figures.counted, strict=True)
+                if not n
             ]
             if empty:
                 report.problems.append(
-                    f"{one.category}: no test image has a target for {', '.join(empty)}: left out "
-                    "of these means."
+                    f"{figures.category}: no test image has a target for {', '.join(empty)}: left "
+                    "out of these means."
                 )
-            if not one.evaluated:
+            if not figures.evaluated:
                 report.problems.append(
-                    f"{one.category}: {one.images} test images, fewer than "
+                    f"{figures.category}: {figures.images} test images, fewer than "
                     f"{options.num_multiview_thres}: left out of the mean ({section.metric}, "
                     f"{section.aggregation})."
                 )
@@ -95,7 +97,9 @@ def _cells(figures: Figures) -> list[str]:
 
 
 def _plain(sections: Sequence[Section]) -> str:
-    return "\n\n".join(f"{one.title}\n\n{format_table(*_lines(one))}" for one in sections)
+    return "\n\n".join(
+        f"{section.title}\n\n{format_table(*_lines(section))}" for section in sections
+    )
 
 
 def _markdown(sections: Sequence[Section]) -> str:
@@ -148,8 +152,8 @@ def _csv(sections: Sequence[Section]) -> str:
 
 
 def _json(sections: Sequence[Section]) -> str:
-    def figures(found: Figures) -> dict[str, Any]:
-        values = [None if v != v else 100 * float(v) for v in _interleaved(found)]
+    def percent(figures: Figures) -> dict[str, Any]:
+        values = [None if v != v else 100 * float(v) for v in _interleaved(figures)]
         return {
             f"m{name}": dict(zip(("mean", "low", "high"), values[3 * at : 3 * at + 3], strict=True))
             for at, name in enumerate(VARIANTS)
@@ -164,15 +168,15 @@ def _json(sections: Sequence[Section]) -> str:
             "unit": "percent",
             "left_out_of_mean": list(section.summary.left_out),
             "categories": {
-                one.category: {
-                    "images": one.images,
-                    "generated": section.records[one.category]["generated"],
-                    "retained": section.records[one.category]["retained"],
-                    **figures(one),
+                figures.category: {
+                    "images": figures.images,
+                    "generated": section.records[figures.category]["generated"],
+                    "retained": section.records[figures.category]["retained"],
+                    **percent(figures),
                 }
-                for one in section.summary.categories
+                for figures in section.summary.categories
             },
-            "mean": figures(section.summary.overall),
+            "mean": percent(section.summary.overall),
             "categories_in_mean": {
                 f"m{name}": int(number)
                 for name, number in zip(VARIANTS, section.summary.averaged, strict=True)

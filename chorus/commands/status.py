@@ -50,8 +50,8 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         reasons.setdefault(category, Counter()).update(verdicts)
     lines = [format_table(header, rows)]
     for category, counted in reasons.items():
-        found = [f"{counted[reason]} {reason}" for reason in REASONS if counted[reason]]
-        lines.append(f"{category}, rule {options.filter_setting_nums}: {', '.join(found) or '-'}")
+        counts = [f"{counted[reason]} {reason}" for reason in REASONS if counted[reason]]
+        lines.append(f"{category}, rule {options.filter_setting_nums}: {', '.join(counts) or '-'}")
     return CommandResult("", text="\n".join(lines))
 
 
@@ -67,8 +67,8 @@ def _counts(
             if not path.is_file():
                 continue
             try:
-                wanted = ("verdicts",) if name == "filtered" else ()
-                rows = read_table(path, name, wanted).rows.values()
+                columns = ("verdicts",) if name == "filtered" else ()
+                rows = read_table(path, name, columns).rows.values()
             except BadInput:
                 statuses[_DAMAGED] += 1
                 continue

@@ -117,11 +117,11 @@ class TestImageWorker:
             view = VIEWS[seed % len(VIEWS)]
             scene = sample_scene(key.category, prompt, view, seed, self._body, self._settings)
             rendering = render(scene, self._body)
-            found = self._described(scene, rendering)
-            if isinstance(found, dict):
+            row_or_reason = self._described(scene, rendering)
+            if isinstance(row_or_reason, dict):
                 name = self._write(key, rendering.image)
-                return Outcome({**found, "image": name, "image_id": key.index})
-            reason = found
+                return Outcome({**row_or_reason, "image": name, "image_id": key.index})
+            reason = row_or_reason
         return Outcome(skipped=f"no draw of {_DRAWS} is a test image, the last: {reason}")
 
     def _described(self, scene: Scene, rendering: Rendering) -> dict | str:

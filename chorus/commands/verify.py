@@ -52,20 +52,20 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     checked = 0
     with progress_bar(progress, len(shards), "verify", "shard") as advance:
         for shard in shards:
-            found, count = _check_shard(options, shard)
-            problems += found
+            shard_problems, count = _check_shard(options, shard)
+            problems += shard_problems
             checked += count
             advance(1)
     problems += _check_aggregations(options, categories, {shard.category for shard in present})
     command = functools.partial(_command, options)
-    wanted = {strip_demo(category) for category in categories}
-    tested = [one for one in tested if one[1].category in wanted]
+    tested_categories = {strip_demo(category) for category in categories}
+    tested = [(name, shard) for name, shard in tested if shard.category in tested_categories]
     for name, shard in tested:
-        found, count = verify_evaluation.check_test_set(options, name, shard, command)
-        problems += found
+        set_problems, count = verify_evaluation.check_test_set(options, name, shard, command)
+        problems += set_problems
         checked += count
-    found, scored = verify_evaluation.check_scores(options, categories, command)
-    problems += found
+    score_problems, scored = verify_evaluation.check_scores(options, categories, command)
+    problems += score_problems
     verdict = f"{len(problems)} problems" if problems else "no problem"
     line = (
         f"verify: {checked} rows in {len(shards)} shards and {len(tested)} test sets, {scored} "

@@ -91,17 +91,17 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     for kind in kinds:
         _check_mode(options, kind.preset)
     shards = tree.shards("filtered", model, options.categories, options.prompts)
-    categories = options.mine(sorted({shard.category for shard in shards}))
+    categories = options.my_part(sorted({shard.category for shard in shards}))
     result = CommandResult("")
     done = skipped = 0
     for kind in kinds:
         worker = Aggregator(options, kind, preset(kind.preset), progress)
         for category in categories:
-            mine = [shard for shard in shards if shard.category == category]
+            category_shards = [shard for shard in shards if shard.category == category]
             try:
                 with category_lock(tree, model, category, kind.name):
-                    made, kept = worker.category(category, mine)
-                done, skipped = done + made, skipped + kept
+                    written, kept = worker.category(category, category_shards)
+                done, skipped = done + written, skipped + kept
             except StaleResults:
                 raise
             except ChorusError as error:
@@ -223,7 +223,7 @@ class Aggregator(SampleCounter):
         self._kind = kind
 
     def category(self, category: str, shards: Sequence[ShardKey]) -> tuple[int, int]:
-        """Aggregate a category's prompts and total; how many were made, how many were there.
+        """Aggregate a category's prompts and total; how many were written, how many were there.
 
         Raises BadInput if no sample is retained, with the reasons counted.
         """
@@ -238,14 +238,16 @@ class Aggregator(SampleCounter):
             if not len(gathered):
                 label = f"{category} / {prompt}"
                 self.notes.append(_nothing_retained(label, self._kind.rules, [gathered]))
-        parts = {prompt: one.digest() for prompt, one in samples.items() if len(one)}
+        digests = {
+            prompt: gathered.digest() for prompt, gathered in samples.items() if len(gathered)
+        }
         total_folder = tree.aggregation(model, category, TOTAL, self._kind.name)
-        total_digest = json.dumps(parts, sort_keys=True)
+        total_digest = json.dumps(digests, sort_keys=True)
         # A total over some of the prompts would be mistaken for the total.
         total_wanted = not self._options.prompts and not self._is_done(total_folder, total_digest)
-        made = kept = 0
+        written = kept = 0
         total: dict[str, BinCounts] = {}
-        for prompt, digest in parts.items():
+        for prompt, digest in digests.items():
             folder = tree.aggregation(model, category, prompt, self._kind.name)
             if self._is_done(folder, digest):
                 counts = _counts(folder) if total_wanted else {}
@@ -255,15 +257,15 @@ class Aggregator(SampleCounter):
                     samples[prompt], f"{category} / {prompt}"
                 )
                 self._write(folder, category, prompt, counts, digest)
-                made += 1
+                written += 1
             if total_wanted:
                 total = {p: total[p].merge(c) for p, c in counts.items()} if total else counts
         if self._options.prompts:
-            return made, kept
+            return written, kept
         if not total_wanted:
-            return made, kept + 1
+            return written, kept + 1
         self._write(total_folder, category, TOTAL, total, total_digest)
-        return made + 1, kept
+        return written + 1, kept
 
     def _gather(self, shards: Sequence[ShardKey]) -> Retained:
         """The retained samples of a prompt, or the settings' share of them."""
@@ -333,10 +335,10 @@ def count_chunk(space: CanonicalSpace, chunk: Retained, device: str) -> Counted:
     return Counted(into.counts, Counter(filter(None, into.refused)))
 
 
-def add_counts(one: Counted, other: Counted) -> Counted:
+def add_counts(first: Counted, second: Counted) -> Counted:
     """The counts of two sets of samples together."""
-    counts = {part: counts + other.counts[part] for part, counts in one.counts.items()}
-    return Counted(counts, one.refused + other.refused)
+    counts = {part: counts + second.counts[part] for part, counts in first.counts.items()}
+    return Counted(counts, first.refused + second.refused)
 
 
 def _counts(folder: Path) -> dict[str, BinCounts]:
@@ -354,7 +356,7 @@ def views(samples: Retained, batch: Sequence[int]) -> Views:
 
 
 def _nothing_retained(label: str, rules: Sequence[int], samples: Iterable[Retained]) -> str:
-    dropped = sum((one.dropped for one in samples), start=Counter())
+    dropped = sum((gathered.dropped for gathered in samples), start=Counter())
     common = dropped.most_common(_REASONS)
     counted = ", ".join(f"{count} {reason}" for reason, count in common)
     others = dropped.total() - sum(count for _, count in common)

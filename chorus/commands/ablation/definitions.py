@@ -77,13 +77,13 @@ class Ablation:
 
 
 def _noise() -> dict[str, Ablation]:
-    found = {}
+    ablations = {}
     for field in fields(NoiseSettings):
         dashed = field.name.replace("_", "-")
         for end, words, factor in (("0", "at 0", 0.0), ("doubled", "doubled", 2.0)):
             about = f"synthetic world: {field.name} {words} (default {field.default:g})"
-            found[f"{dashed}-{end}"] = Ablation(about, knob=field.name, factor=factor)
-    return found
+            ablations[f"{dashed}-{end}"] = Ablation(about, knob=field.name, factor=factor)
+    return ablations
 
 
 ABLATIONS: dict[str, Ablation] = {

@@ -80,7 +80,9 @@ class AblationScorer:
             if usual:
                 self._prepared[metric] = ready
         scores = [score(field.probability, image, settings).pap for image in ready]
-        return [[None if math.isnan(value) else float(value) for value in one] for one in scores]
+        return [
+            [None if math.isnan(value) else float(value) for value in figures] for figures in scores
+        ]
 
     def _prepare(self, field: Distribution, settings) -> list[PreparedImage]:
         from chorus.evaluation.pap import prepare
@@ -114,8 +116,8 @@ class AblationScorer:
         for shard in shards:
             by_prompt.setdefault(shard.prompt, []).append(shard)
         return {
-            prompt: true_occupancy(space, known_scenes(self._options.tree, mine))
-            for prompt, mine in by_prompt.items()
+            prompt: true_occupancy(space, known_scenes(self._options.tree, group))
+            for prompt, group in by_prompt.items()
         }
 
     def average_precisions(self, tree: ResultsTree, name: str) -> dict[str, float]:
@@ -128,15 +130,15 @@ class AblationScorer:
 
         from chorus.evaluation.truth_scores import truth_scores
 
-        found = {}
+        precisions = {}
         for prompt, truth in self._truths.items():
             folder = tree.aggregation(self._options.models.model_key, self._category, prompt, name)
             if (folder / f"{WHOLE}.npz").is_file():
                 learned = at_resolution(load(folder)[WHOLE].probability, self._grid.resolution)
             else:
                 learned = np.zeros(self._grid.shape, np.float32)
-            found[prompt] = truth_scores(learned, truth).soft_ap
-        return found
+            precisions[prompt] = truth_scores(learned, truth).soft_ap
+        return precisions
 
 
 def at_resolution(volume: np.ndarray, resolution: int) -> np.ndarray:

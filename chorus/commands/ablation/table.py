@@ -26,29 +26,29 @@ def rows_of(
     """
     full = records[FULL]
     rows, notes = [], set()
-    for name, mine in records.items():
+    for name, by_category in records.items():
         row: dict[str, Any] = {
             "ablation": name,
             "about": ABLATIONS[name].about,
-            "categories": len(mine),
+            "categories": len(by_category),
             "of_categories": len(full),
         }
         for metric in metrics:
-            own = {c: _array(record["pap"][metric]) for c, record in mine.items()}
-            other = {c: own[c] - _array(full[c]["pap"][metric]) for c in own}
-            row |= _figures(f"mPAP ({metric})", own, metric, min_images)
-            row |= _figures(f"mPAP ({metric}) difference", other, metric, min_images)
+            scores = {c: _array(record["pap"][metric]) for c, record in by_category.items()}
+            differences = {c: scores[c] - _array(full[c]["pap"][metric]) for c in scores}
+            row |= _figures(f"mPAP ({metric})", scores, metric, min_images)
+            row |= _figures(f"mPAP ({metric}) difference", differences, metric, min_images)
             notes |= {
                 f"{c}: {len(values)} test images, fewer than {min_images}: not in the mean PAP."
-                for c, values in own.items()
+                for c, values in scores.items()
                 if len(values) < min_images
             }
-        row["3D AP"] = _mean(_truth(record) for record in mine.values())
+        row["3D AP"] = _mean(_truth(record) for record in by_category.values())
         row["3D AP difference"] = _mean(
-            _truth(record) - _truth(full[c]) for c, record in mine.items() if record["truth"]
+            _truth(record) - _truth(full[c]) for c, record in by_category.items() if record["truth"]
         )
         for count in ("retained", "seconds", "bytes"):
-            row[count] = sum(record[count] for record in mine.values())
+            row[count] = sum(record[count] for record in by_category.values())
         rows.append(row)
     return rows, sorted(notes)
 
@@ -63,16 +63,16 @@ def _figures(label: str, scores: dict, metric: str, min_images: int) -> dict[str
     """Mean and interval over categories of the first figure, PAP itself, in percent."""
     from chorus.evaluation.summary import SummarySettings, summarise
 
-    found = summarise(scores, metric, SummarySettings(min_images=min_images)).overall
-    values = (100 * float(ends[0]) for ends in (found.mean, found.low, found.high))
+    overall = summarise(scores, metric, SummarySettings(min_images=min_images)).overall
+    values = (100 * float(ends[0]) for ends in (overall.mean, overall.low, overall.high))
     names = (label, f"{label} low", f"{label} high")
     return {n: None if v != v else v for n, v in zip(names, values, strict=True)}
 
 
 def _truth(record: Mapping[str, Any]) -> float | None:
     """Mean over prompts of the 3D average precision, None without a known truth."""
-    found = record["truth"].values()
-    return sum(found) / len(found) if found else None
+    precisions = record["truth"].values()
+    return sum(precisions) / len(precisions) if precisions else None
 
 
 def _mean(values) -> float | None:

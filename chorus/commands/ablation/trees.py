@@ -64,7 +64,7 @@ def settings_of(tree: ResultsTree, shards: Iterable[ShardKey]) -> dict[str, dict
 
     BadInput, naming the command, if a table is missing; StaleResults if shards differ.
     """
-    found: dict[str, dict[str, Any]] = {}
+    by_table: dict[str, dict[str, Any]] = {}
     for shard in shards:
         for name in main_tables():
             command = maker(name).name
@@ -72,14 +72,14 @@ def settings_of(tree: ResultsTree, shards: Iterable[ShardKey]) -> dict[str, dict
             if not path.is_file():
                 raise BadInput(f"{shard} has no {name} ({path} is missing); run chorus {command}.")
             settings = read_settings(path)
-            changes = difference(found.setdefault(name, settings), settings)
+            changes = difference(by_table.setdefault(name, settings), settings)
             if changes:
                 raise StaleResults(
                     f"{path} was made with other settings than {name} of other shards "
                     f"({'; '.join(changes[:3])}), so no ablation would be one change; run chorus "
                     f"{command} --overwrite."
                 )
-    return found
+    return by_table
 
 
 def make_table(
@@ -119,7 +119,7 @@ def take_over(tree: ResultsTree, shard: ShardKey, table: str) -> None:
     settings, inputs = dict(below.settings), []
     for name in sources(table, among=CHANGEABLE):
         settings[f"from {name}"] = read_settings(tree.table(name, shard))
-        both = (read_table(one.table(name, shard), name).rows for one in (tree.base, tree))
+        both = (read_table(layer.table(name, shard), name).rows for layer in (tree.base, tree))
         inputs.append((_TAKEN.get((table, name), _everything), *both))
 
     def same(index: int) -> bool:
@@ -226,7 +226,7 @@ def _write_if_new(tree: ResultsTree, shard: ShardKey, name: str, table: Table) -
     path = tree.table(name, shard)
     with tree.lock(path):
         if path.is_file():
-            found = read_table(path, name)
-            if (found.settings, found.rows) == (table.settings, table.rows):
+            stored = read_table(path, name)
+            if (stored.settings, stored.rows) == (table.settings, table.rows):
                 return
         write_table(path, name, table)

@@ -67,14 +67,14 @@ def plan(
     An image belongs to the interaction `prompt`, else to the one its record names. BadInput for an
     unknown category, one without any image, and if nothing is left.
     """
-    wanted = list(categories) or annotations.objects()
-    if not wanted:
+    chosen = list(categories) or annotations.objects()
+    if not chosen:
         raise BadInput(
             "the annotations hold no object (every annotation is a person, a crowd, or there is "
             "none); annotate the objects, or give other --annotations."
         )
     groups: dict[ShardKey, list[AnnotatedImage]] = defaultdict(list)
-    for category in wanted:
+    for category in chosen:
         images = annotations.of(category)
         if not images:
             raise BadInput(f"no image of the annotations has an annotation of {category!r}.")
@@ -148,9 +148,9 @@ class PoseIndex:
             if isinstance(pose.image, int):
                 name = tables[3].get(pose.image)
             else:
-                asked = pose.image.replace("\\", "/")
-                found = (t.get(of(asked)) for t, of in zip(tables[:3], _SPELLINGS, strict=True))
-                name = next((one for one in found if one), None)
+                path = pose.image.replace("\\", "/")
+                matches = (t.get(of(path)) for t, of in zip(tables[:3], _SPELLINGS, strict=True))
+                name = next((match for match in matches if match), None)
             if name is None:
                 self.homeless.append(str(pose.image))
             else:
@@ -183,10 +183,12 @@ _SPELLINGS = (_whole, _file, _stem)
 
 def _unique(names: Iterable[str], of: Any) -> dict[Any, str]:
     """Names by what `of` makes of them, where that tells them apart."""
-    found: dict[Any, set[str]] = defaultdict(set)
+    by_key: dict[Any, set[str]] = defaultdict(set)
     for name in names:
-        found[of(name)].add(name)
-    return {key: one.pop() for key, one in found.items() if key is not None and len(one) == 1}
+        by_key[of(name)].add(name)
+    return {
+        key: group.pop() for key, group in by_key.items() if key is not None and len(group) == 1
+    }
 
 
 def with_annotated_boxes(
@@ -196,10 +198,10 @@ def with_annotated_boxes(
     from chorus.geometry.coco_annotations import box_of
 
     records: Mapping[int, Any] = {
-        one["id"]: one
+        annotation["id"]: annotation
         for image in annotations.images
-        for one in image.annotations
-        if isinstance(one.get("id"), int) and one.get("bbox") is not None
+        for annotation in image.annotations
+        if isinstance(annotation.get("id"), int) and annotation.get("bbox") is not None
     }
     return [
         replace(pose, box=box_of(records[pose.annotation])) if pose.annotation in records else pose

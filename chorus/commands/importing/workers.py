@@ -48,12 +48,12 @@ class ImageWorker:
         except OSError as error:
             raise BadInput(NOT_THERE) from error
         try:
-            made = upright_rgb(content, image.width, image.height)
+            photograph = upright_rgb(content, image.width, image.height)
         except BadInput as error:
             raise BadInput(f"{image.name}: {error}") from error
-        path = self._tree.image(sample.key, made.suffix)
-        atomic_write(path, made.content)
-        values = {"file": path.name, "width": made.width, "height": made.height}
+        path = self._tree.image(sample.key, photograph.suffix)
+        atomic_write(path, photograph.content)
+        values = {"file": path.name, "width": photograph.width, "height": photograph.height}
         return Outcome({**values, "seed": 0, "text": image.name})
 
 
@@ -77,9 +77,9 @@ class InstanceWorker:
         """The instances after the score threshold and the clean-up that `segment` also does."""
         from chorus.perception.coco_instances import instances_of
 
-        found = instances_of(image, self._shard.key.category, self._annotations)
-        kept = clean_up([one.detection for one in found], self._threshold)
-        by_detection = {id(one.detection): one for one in found}
+        instances = instances_of(image, self._shard.key.category, self._annotations)
+        kept = clean_up([instance.detection for instance in instances], self._threshold)
+        by_detection = {id(instance.detection): instance for instance in instances}
         return [by_detection[id(detection)] for detection in kept]
 
 
@@ -91,10 +91,10 @@ class KeypointWorker(InstanceWorker):
 
         unknown = np.zeros((17, 3), np.float32)
         persons = []
-        for one in self._kept(image):
-            if one.detection.label == PERSON:
-                points = unknown if one.keypoints is None else one.keypoints
-                box = one.detection.box.tolist()
+        for instance in self._kept(image):
+            if instance.detection.label == PERSON:
+                points = unknown if instance.keypoints is None else instance.keypoints
+                box = instance.detection.box.tolist()
                 persons.append({"box": box, "keypoints": points.ravel().tolist()})
         return Outcome({"persons": persons})
 
@@ -112,11 +112,12 @@ class PoseWorker:
         from chorus.perception.recorded_persons import posed_joints
 
         poses = [self._index.of(self._names[sample.key.index]) for sample in samples]
-        counts = [len(one) for one in poses]
-        every = [pose for one in poses for pose in one]
+        counts = [len(image_poses) for image_poses in poses]
+        every = [pose for image_poses in poses for pose in image_poses]
         points = posed_joints(every, self._body).split(counts) if every else [None] * len(samples)
         return [
-            self._match(sample, *each) for sample, *each in zip(samples, poses, points, strict=True)
+            self._match(sample, image_poses, image_points)
+            for sample, image_poses, image_points in zip(samples, poses, points, strict=True)
         ]
 
     def _match(

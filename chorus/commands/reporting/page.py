@@ -48,7 +48,9 @@ def write_page(
     made_from = _made_from(options, sections)
     if not options.fresh and remembered(path) == made_from:
         return []
-    chosen = {id(record): _ranked(record) for one in sections for record in one.records.values()}
+    chosen = {
+        id(record): _ranked(record) for section in sections for record in section.records.values()
+    }
     total = sum(map(len, chosen.values()))
     with progress_bar(progress, total, "report", "image") as advance, one_torch_thread():
         gather = _Gatherer(options, chosen, advance)
@@ -107,7 +109,7 @@ class _Gatherer:
             metric=section.metric,
             header=section.header,
             rows=rows,
-            categories=[self._category(section, one) for one in section.summary.categories],
+            categories=[self._category(section, figures) for figures in section.summary.categories],
         )
 
     def _category(self, section: Section, figures: Any) -> pap_page.Category:
@@ -154,26 +156,26 @@ class _Gatherer:
             section.metric, settings["downscale_length"], tuple(settings["thresholds"])
         )
 
-        def one(ranked: tuple[str, dict[str, Any]]) -> Example:
+        def example(ranked: tuple[str, dict[str, Any]]) -> Example:
             rank, image = ranked
             row = by_index[image["index"]]
             labelled = labelled_image(row)
             ready = prepare(labelled, body, field.grid, how, canonical=field.canonical)
-            found = score(field.probability, ready, how)
+            result = score(field.probability, ready, how)
             path = folder / row["image"]
             self._advance(1)
             return Example(
                 rank=rank,
                 name=row["image"],
-                pap=float(found.pap[0]),
+                pap=float(result.pap[0]),
                 mask=labelled.mask,
-                likelihood=found.likelihood,
+                likelihood=result.likelihood,
                 human=ready.human,
                 image=read_photograph(path, labelled.mask.shape) if path.is_file() else None,
             )
 
         with ThreadPoolExecutor(options.worker_count) as pool:
-            return list(pool.map(one, self._chosen[id(record)]))
+            return list(pool.map(example, self._chosen[id(record)]))
 
     def _load_body(self) -> BodyModel:
         from chorus.body.loading import load_body

@@ -71,16 +71,18 @@ class Section:
         some have no target for the `hoa` figures.
         """
         rows = []
-        for one in self.summary.categories:
-            record = self.records[one.category]
+        for figures in self.summary.categories:
+            record = self.records[figures.category]
             generated = "-" if record["generated"] is None else str(record["generated"])
-            name = one.category if one.evaluated else f"{one.category} (not in the mean)"
-            kind = "" if one.evaluated else "outside"
-            counts = [str(one.images), generated, str(record["retained"])]
-            rows.append(([name, *counts], one, kind))
-        evaluated = [one for one in self.summary.categories if one.evaluated]
+            name = (
+                figures.category if figures.evaluated else f"{figures.category} (not in the mean)"
+            )
+            kind = "" if figures.evaluated else "outside"
+            counts = [str(figures.images), generated, str(record["retained"])]
+            rows.append(([name, *counts], figures, kind))
+        evaluated = [figures for figures in self.summary.categories if figures.evaluated]
         if evaluated:
-            images = str(sum(one.images for one in evaluated))
+            images = str(sum(figures.images for figures in evaluated))
             name = f"mean of {_many(self.summary.averaged.tolist())}"
             rows.append(([name, images, "", ""], self.summary.overall, "mean"))
         return rows
@@ -100,20 +102,20 @@ def sections_of(options: Options) -> list[Section]:
     if not records:
         raise BadInput(f"{root} holds no results; run evaluate first.")
     for kind, name, known in (
-        *(("category", name, {one["category"] for one in records}) for name in options.categories),
+        *(("category", name, {r["category"] for r in records}) for name in options.categories),
         *([("metric", options.metric, {r["metric"] for r in records})] if options.metric else []),
     ):
         if name not in known:
             raise unknown_name(f"{kind} among the results in {root}:", name, known)
     groups: dict[tuple[str, ...], dict[str, dict]] = {}
-    for one in records:
-        if (options.categories and one["category"] not in options.categories) or (
-            options.metric and one["metric"] != options.metric
+    for record in records:
+        if (options.categories and record["category"] not in options.categories) or (
+            options.metric and record["metric"] != options.metric
         ):
             continue
-        settings = json.dumps(one["settings"], sort_keys=True)
-        key = (one["metric"], one["aggregation"], one["part"], settings)
-        groups.setdefault(key, {})[one["category"]] = one
+        settings = json.dumps(record["settings"], sort_keys=True)
+        key = (record["metric"], record["aggregation"], record["part"], settings)
+        groups.setdefault(key, {})[record["category"]] = record
     chosen = SummarySettings(min_images=options.num_multiview_thres)
     return [
         Section(
@@ -125,9 +127,9 @@ def sections_of(options: Options) -> list[Section]:
             summarise(
                 {
                     category: np.array(
-                        [[image[name] for name in VARIANTS] for image in one["images"]], float
+                        [[image[name] for name in VARIANTS] for image in record["images"]], float
                     )
-                    for category, one in group.items()
+                    for category, record in group.items()
                 },
                 metric,
                 chosen,

@@ -54,8 +54,8 @@ def check_test_set(
     path = options.tree.table("test_set", shard)
     tool = MADE_BY[name]
     problems = [
-        f"{one} is left of an interrupted run; it may be deleted."
-        for one in (
+        f"{leftover} is left of an interrupted run; it may be deleted."
+        for leftover in (
             *temporary_files(path.parent, path.stem),
             *temporary_files(path.with_suffix("")),
         )
@@ -122,9 +122,9 @@ def check_scores(
     tree, model = options.tree, options.models.model_key
     root = tree.folder(RESULTS) / portable_name(model)
     problems = [
-        f"{one} is left of an interrupted run; it may be deleted."
+        f"{leftover} is left of an interrupted run; it may be deleted."
         for folder in (root, *root.glob("*/*"))
-        for one in temporary_files(folder)
+        for leftover in temporary_files(folder)
     ]
     known = {portable_name(category): category for category in categories}
     files = [path for path in score_files(tree, model) if path.parts[-3] in known]
@@ -137,7 +137,7 @@ def check_scores(
             problems.append(f"{error} Rerun: {command('evaluate', category, *arguments)}")
             continue
         mend = command("evaluate", category, *evaluation_arguments(record), "--overwrite")
-        problems += [f"{path}: {one} Rerun: {mend}" for one in _unsound(path, record)]
+        problems += [f"{path}: {fault} Rerun: {mend}" for fault in _unsound(path, record)]
         for find in (
             lambda record: scored_field(tree, model, record),
             lambda record: scored_rows(tree, record),
@@ -163,14 +163,14 @@ def _unsound(path: Path, record: Mapping[str, Any]) -> Iterator[str]:
     from chorus.evaluation.pap_settings import VARIANTS
 
     place = (record["category"], record["aggregation"], record["metric"].replace("/", "-"))
-    found = (*path.parts[-3:-1], path.stem)
-    if found != (*map(portable_name, place[:2]), place[2]):
+    actual = (*path.parts[-3:-1], path.stem)
+    if actual != (*map(portable_name, place[:2]), place[2]):
         yield f"it holds {', '.join(place)}, which belongs elsewhere; delete it."
     figures = [image.get(name) for image in record["images"] for name in VARIANTS]
     numbers = [value for value in figures if value is not None]
     if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in numbers):
         yield "it holds figures that are not between 0 and 1."
     steps = len(record["settings"]["thresholds"])
-    curves = [record[name].get(one) for name in ("curve", "curve_hoa") for one in _CURVE]
+    curves = [record[name].get(field) for name in ("curve", "curve_hoa") for field in _CURVE]
     if not all(isinstance(curve, list) and len(curve) == steps for curve in curves):
         yield f"a curve does not have the {steps} points of its thresholds."
