@@ -55,16 +55,16 @@ class CalibrationWorker:
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
         """Calibrate one batch; a person that cannot be calibrated is skipped with the reason."""
         outcomes: list[Outcome | None] = [None] * len(samples)
-        wanted = []
+        to_calibrate = []
         for at, sample in enumerate(samples):
             row = sample.inputs["filtered"]
             if retained(row, ANY_RULE):
-                wanted.append(at)
+                to_calibrate.append(at)
             else:
                 outcomes[at] = Outcome(skipped=row["verdicts"][ANY_RULE[-1] - 1])
-        if wanted:
-            solved = self._calibrate([samples[at] for at in wanted])
-            for at, outcome in zip(wanted, solved, strict=True):
+        if to_calibrate:
+            solved = self._calibrate([samples[at] for at in to_calibrate])
+            for at, outcome in zip(to_calibrate, solved, strict=True):
                 outcomes[at] = outcome
         return outcomes
 

@@ -112,20 +112,20 @@ class ImageWorker:
             )
             for s in samples
         ]
-        made = zip(requests, self._model.generate(requests), strict=True)
+        generated = zip(requests, self._model.generate(requests), strict=True)
         writing: list[Future[Outcome]] = []
         try:
-            for pair in made:
+            for pair in generated:
                 writing.append(self._threads.submit(self._write, *pair))
         finally:
             wait(writing)  # the loop may try the same samples again
         return [written.result() for written in writing]
 
-    def _write(self, request: ImageRequest, made: GeneratedImage) -> Outcome:
-        if made.pixels is None:
-            return Outcome(skipped=made.refused)
+    def _write(self, request: ImageRequest, image: GeneratedImage) -> Outcome:
+        if image.pixels is None:
+            return Outcome(skipped=image.refused)
         about = {"prompt": request.text, "seed": request.seed, "model": self._model_name}
-        content = encode(made.pixels, self._format, {**about, **made.sampling})
+        content = encode(image.pixels, self._format, {**about, **image.sampling})
         for image_format, suffix in SUFFIXES.items():
             path = self._tree.image(request.key, suffix)
             if image_format == self._format:
@@ -133,7 +133,7 @@ class ImageWorker:
                 name = path.name
             else:
                 path.unlink(missing_ok=True)  # of an earlier run that is overwritten
-        height, width = made.pixels.shape[:2]
+        height, width = image.pixels.shape[:2]
         values = {
             "file": name,
             "width": width,
@@ -141,7 +141,7 @@ class ImageWorker:
             "seed": request.seed,
             "text": request.text,
         }
-        return Outcome(values, side=_truth_columns(made.truth))
+        return Outcome(values, side=_truth_columns(image.truth))
 
 
 def _truth_columns(truth: dict | None) -> dict | None:

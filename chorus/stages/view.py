@@ -73,16 +73,16 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     started = time.monotonic()
     report = CommandResult("")
     names = [kind.name for kind in options.kinds()]
-    found = _collect(options, names, report.problems)
-    if not found:
+    groups = _collect(options, names, report.problems)
+    if not groups:
         raise BadInput(
             f"no aggregation {', '.join(names)} of what is asked for in "
             f"{options.tree.folder('aggregations')}; run aggregate first, with "
             "--aggr_setting_names of the same presets."
         )
-    drawn, total, pages = 0, sum(map(len, found.values())), []
+    drawn, total, pages = 0, sum(map(len, groups.values())), []
     with progress_bar(progress, total, "view", "distribution") as advance:
-        for (category, name), group in found.items():
+        for (category, name), group in groups.items():
             try:
                 with aggregations.category_lock(
                     options.tree, options.models.model_key, category, name
@@ -90,7 +90,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
                     stale = [d for d in group if options.fresh or not _is_drawn(d)]
                     for _ in _draw_all(options, stale):
                         advance(1)
-                    pages.append(_page(options, category, name, group, len(found) > 1))
+                    pages.append(_page(options, category, name, group, len(groups) > 1))
                     drawn += len(stale)
             except BadInput as error:
                 report.problems.append(str(error))
@@ -111,7 +111,7 @@ def _collect(
     What is wrong with a folder is added to `problems`, and the others are drawn.
     """
     tree, model = options.tree, options.models.model_key
-    found: dict[tuple[str, str], list[Drawing]] = {}
+    groups: dict[tuple[str, str], list[Drawing]] = {}
     for category, prompts in sorted(_prompts(options).items()):
         for name in names:
             folders = [tree.aggregation(model, category, p, name) for p in (*prompts, TOTAL)]
@@ -123,8 +123,8 @@ def _collect(
                 except BadInput as error:
                     problems.append(str(error))
             if group:
-                found[category, name] = _without_repeated_total(group)
-    return found
+                groups[category, name] = _without_repeated_total(group)
+    return groups
 
 
 def _without_repeated_total(drawings: list[Drawing]) -> list[Drawing]:
@@ -150,18 +150,20 @@ def _without_repeated_total(drawings: list[Drawing]) -> list[Drawing]:
 def _prompts(options: Options) -> dict[str, list[str]]:
     """The prompts of every category; none of one whose total alone is there, being imported."""
     tree, model = options.tree, options.models.model_key
-    found: dict[str, list[str]] = {}
+    by_category: dict[str, list[str]] = {}
     if not options.prompts:
         imported = (display_name(path.parts[-3]) for path in aggregations.stored(tree, model))
-        found = {category: [] for category in imported if category is not None}
-    chosen = [one for one in options.categories if one not in found]
+        by_category = {category: [] for category in imported if category is not None}
+    chosen = [category for category in options.categories if category not in by_category]
     if chosen:
         tree.shards("filtered", model, chosen, options.prompts)  # tells what is not there
     for shard in tree.shards("filtered", model, (), options.prompts, required=False):
-        prompts = found.setdefault(shard.category, [])
+        prompts = by_category.setdefault(shard.category, [])
         if shard.prompt not in prompts:
             prompts.append(shard.prompt)
-    return {c: p for c, p in found.items() if not options.categories or c in options.categories}
+    return {
+        c: p for c, p in by_category.items() if not options.categories or c in options.categories
+    }
 
 
 def _is_drawn(drawing: Drawing) -> bool:
