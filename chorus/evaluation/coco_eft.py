@@ -104,11 +104,13 @@ def extend(
     for candidate in candidates:
         outcome = outcomes[candidate]
         camera = outcome if isinstance(outcome, str) else cameras[candidate.record]
-        image, mine = candidate.image, rows[candidate.category]
+        image, category_rows = candidate.image, rows[candidate.category]
         if isinstance(camera, str):
-            mine.append(skipped_row(len(mine), image.name, image.number, camera))
+            category_rows.append(skipped_row(len(category_rows), image.name, image.number, camera))
         else:
-            mine.append(done_row(len(mine), body.fingerprint, **outcome, **camera))
+            category_rows.append(
+                done_row(len(category_rows), body.fingerprint, **outcome, **camera)
+            )
     return Extension(rows, tuple(unusable))
 
 

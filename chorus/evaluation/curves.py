@@ -49,13 +49,13 @@ def precision_recall(
     # How many thresholds a cell reaches: it is on at that many of the first ones.
     reached = np.searchsorted(thresholds, values, side="right")
     counted = np.ones_like(target) if ignored is None else ~ignored
-    wanted = target & counted
+    counted_target = target & counted
 
     def on(cells: np.ndarray) -> np.ndarray:
         histogram = np.bincount(reached[cells], minlength=len(thresholds) + 1)
         return histogram[::-1].cumsum()[::-1][1:]
 
-    return Curve(thresholds, on(counted), on(wanted), int(wanted.sum()))
+    return Curve(thresholds, on(counted), on(counted_target), int(counted_target.sum()))
 
 
 def area(curve: Curve, closed: bool, strict: bool = False) -> float:

@@ -48,7 +48,7 @@ class Fit:
 def records(content: Any, where: str = "the EFT fits") -> list[dict]:
     """The records of a parsed EFT file; BadInput, naming `where`, if it is none."""
     data = content.get("data") if isinstance(content, Mapping) and "ver" in content else None
-    if not isinstance(data, list) or not all(isinstance(one, Mapping) for one in data):
+    if not isinstance(data, list) or not all(isinstance(record, Mapping) for record in data):
         raise BadInput(
             f"{where}: expected an EFT file with `ver` and a list `data` of fits; download "
             "COCO2014-Val-ver10.json again."

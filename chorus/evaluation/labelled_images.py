@@ -115,5 +115,5 @@ def warn_of_unknown_body(field: Distribution) -> None:
 
 
 def reasons(rows: Iterable[Mapping[str, Any]]) -> Counter[str]:
-    """How many candidates each reason left out; its details (after a colon) are not told apart."""
+    """How many candidates each reason left out, whatever its details (after a colon)."""
     return Counter(row["reason"].split(":")[0] for row in rows if row["status"] != DONE)

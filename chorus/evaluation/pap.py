@@ -135,7 +135,11 @@ def score(
     curve = precision_recall(likelihood, image.target, thresholds)
     curve_hoa = precision_recall(likelihood, image.target, thresholds, ignored=image.human)
     closed = settings.metric == "pap/v2"
-    pap = [area(one, closed, strict) for one in (curve, curve_hoa) for strict in (False, True)]
+    pap = [
+        area(pr_curve, closed, strict)
+        for pr_curve in (curve, curve_hoa)
+        for strict in (False, True)
+    ]
     return ImageScore(np.array(pap), curve, curve_hoa, likelihood, image.target)
 
 
@@ -154,12 +158,12 @@ def score_images(
     check_field(field, body.fingerprint)
     settings = settings or PapSettings()
 
-    def one(image: LabelledImage) -> ImageScore:
+    def score_image(image: LabelledImage) -> ImageScore:
         ready = prepare(image, body, field.grid, settings, canonical=field.canonical)
         return score(field.probability, ready, settings)
 
     with ThreadPoolExecutor(max(threads, 1)) as pool:
-        return list(pool.map(one, images))
+        return list(pool.map(score_image, images))
 
 
 def _checked(image: LabelledImage) -> tuple[np.ndarray, ...]:

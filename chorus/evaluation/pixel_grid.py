@@ -59,7 +59,7 @@ def cells_of(
     the shorter sides. A point behind the camera or outside the grid has no cell. `truncate` repeats
     the published code: pixels round toward zero and depth is not tested (method.md 13).
     """
-    points, R, t, K = (np.asarray(one, np.float64) for one in (points, R, t, K))
+    points, R, t, K = (np.asarray(array, np.float64) for array in (points, R, t, K))
     camera = to_camera(points, R, t)
     scale = min(grid) / min(image)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -117,10 +117,10 @@ def _converted(
 def _entry(stored: Any, name: str, path: Path) -> Any:
     """stored[name]; BadInput if there is no such thing."""
     if not isinstance(stored, dict) or name not in stored:
-        found = ", ".join(sorted(map(str, stored))[:8]) if isinstance(stored, dict) else "no table"
+        names = ", ".join(sorted(map(str, stored))[:8]) if isinstance(stored, dict) else "no table"
         raise BadInput(
             f"{path} is not a result of the published CHORUS code: expected {name!r}, found "
-            f"{found or 'nothing'}."
+            f"{names or 'nothing'}."
         )
     return stored[name]
 

@@ -134,7 +134,7 @@ def _storage(content: Any, path: Path) -> StoredArray:
 def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_rest: Any) -> StoredArray:
     """A view of a storage as an array of its own, after checking that it stays inside."""
     numbers = getattr(storage, "value", None) if isinstance(storage, StoredArray) else None
-    size, stride = (tuple(int(one) for one in given) for given in (size, stride))
+    size, stride = (tuple(int(length) for length in lengths) for lengths in (size, stride))
     sound = numbers is not None and len(size) == len(stride) and offset >= 0
     if not sound or min((*size, *stride), default=0) < 0:
         raise BadInput("a tensor is stored with an impossible shape; the file is damaged.")

@@ -70,7 +70,7 @@ def score(
     warn_of_unknown_body(field)
     results = score_images(field, body, test_set, settings, threads)
     category = field.category or "field"
-    values = np.array([one.pap for one in results]).reshape(len(results), -1)
+    values = np.array([result.pap for result in results]).reshape(len(results), -1)
     summary = summarise({category: values}, settings.metric, SummarySettings())
     return FieldScore(settings.metric, summary.categories[0], tuple(results))
 

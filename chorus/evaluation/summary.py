@@ -76,13 +76,13 @@ class Summary:
     @property
     def averaged(self) -> Int[np.ndarray, " 4"]:
         """Categories in each figure's mean: the evaluated ones in which any image has a target."""
-        counted = [one.counted > 0 for one in self.categories if one.evaluated]
+        counted = [figures.counted > 0 for figures in self.categories if figures.evaluated]
         return np.sum(counted, axis=0, dtype=int) if counted else np.zeros(len(VARIANTS), int)
 
     @property
     def left_out(self) -> tuple[str, ...]:
         """Categories with too few images, which the mean over categories leaves out."""
-        return tuple(one.category for one in self.categories if not one.evaluated)
+        return tuple(figures.category for figures in self.categories if not figures.evaluated)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -119,13 +119,13 @@ def summarise(
         categories.append(CategoryFigures(*figures, category, len(values), counted, evaluated))
         if evaluated:
             drawn.append(means)
-    chosen = [each for each in categories if each.evaluated]
+    chosen = [figures for figures in categories if figures.evaluated]
     nothing = np.full((1, len(VARIANTS)), np.nan)
     overall = _figures(
-        _mean(np.array([each.mean for each in chosen]) if chosen else nothing),
+        _mean(np.array([figures.mean for figures in chosen]) if chosen else nothing),
         _mean(np.array(drawn)) if drawn else nothing,
         settings.confidence,
-        np.any([each.counted > 1 for each in chosen], axis=0) if chosen else False,
+        np.any([figures.counted > 1 for figures in chosen], axis=0) if chosen else False,
     )
     return Summary(metric, tuple(categories), Figures(*overall))
 

@@ -149,23 +149,23 @@ def average_precision(
     Sum over distinct scores, highest first, of (recall gained) x (precision there); items with
     equal scores enter together. NaN if there are no positives.
     """
-    found, _, precision = _walk(scores, positives, negatives)
-    if not found.size or found[-1] == 0:
+    hits, _, precision = _walk(scores, positives, negatives)
+    if not hits.size or hits[-1] == 0:
         return float("nan")
-    return float((np.diff(found, prepend=0) * precision).sum() / found[-1])
+    return float((np.diff(hits, prepend=0) * precision).sum() / hits[-1])
 
 
 def _walk(
     scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(positives found, threshold, precision) at every distinct score, highest first."""
+    """(hits: positives so far, threshold, precision) at every distinct score, highest first."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) if len(ranked) else order
-    found = np.cumsum(positives[order], dtype=np.float64)[last]
-    taken = found + np.cumsum(negatives[order], dtype=np.float64)[last]
-    precision = np.divide(found, taken, out=np.zeros_like(found), where=taken > 0)
-    return found, ranked[last], precision
+    hits = np.cumsum(positives[order], dtype=np.float64)[last]
+    taken = hits + np.cumsum(negatives[order], dtype=np.float64)[last]
+    precision = np.divide(hits, taken, out=np.zeros_like(hits), where=taken > 0)
+    return hits, ranked[last], precision
 
 
 def truth_scores(probability: Float[np.ndarray, "N N N"], truth: TrueOccupancy) -> TruthScores:
@@ -181,10 +181,10 @@ def truth_scores(probability: Float[np.ndarray, "N N N"], truth: TrueOccupancy) 
     learned = probability.reshape(-1).astype(np.float64)
     true = truth.probability.reshape(-1).astype(np.float64)
     region = truth.region.reshape(-1).astype(np.float64)
-    found, threshold, precision = _walk(learned, region, 1 - region)
-    # precision = found / taken, and a union is what was taken plus what was not found.
-    taken = np.divide(found, precision, out=np.zeros_like(found), where=precision > 0)
-    iou = np.divide(found, taken + region.sum() - found, out=np.zeros_like(found), where=found > 0)
+    hits, threshold, precision = _walk(learned, region, 1 - region)
+    # precision = hits / taken, and a union is what was taken plus what was not hit.
+    taken = np.divide(hits, precision, out=np.zeros_like(hits), where=precision > 0)
+    iou = np.divide(hits, taken + region.sum() - hits, out=np.zeros_like(hits), where=hits > 0)
     best = int(iou.argmax())
     # Voxels of equal truth enter one by one here: a ranking may be lucky within such a tie.
     one_by_one = np.empty_like(true)

@@ -82,8 +82,8 @@ def _checked(arrays: dict[str, np.ndarray], header: dict[str, Any], path: Path) 
             )
     values = arrays.get("values")
     if values is None or values.ndim != 3 or not np.issubdtype(values.dtype, np.number):
-        found = "none" if values is None else f"{values.dtype} {values.shape}"
-        raise BadInput(f"{path}: expected an array 'values' of numbers (X, Y, Z), found {found}.")
+        stored = "none" if values is None else f"{values.dtype} {values.shape}"
+        raise BadInput(f"{path}: expected an array 'values' of numbers (X, Y, Z), found {stored}.")
     if not ((values >= 0) & (values <= 1)).all():
         raise BadInput(
             f"{path}: values must be probabilities from 0 to 1, found NaN or others; divide the "
