@@ -33,9 +33,9 @@ def parallel_projection(
     flat = (joints3d @ rotation.mT)[..., :2]
     w = weights[..., None] / weights.sum(-1).clamp(min=1e-12)[:, None, None]
     middle, target = (w * flat).sum(1), (w * joints2d).sum(1)
-    off, wanted = flat - middle[:, None], joints2d - target[:, None]
-    spread = (w * off.square()).sum((1, 2)).clamp(min=1e-12)
-    scale = (w * off * wanted).sum((1, 2)) / spread
+    offset, pixel_offset = flat - middle[:, None], joints2d - target[:, None]
+    spread = (w * offset.square()).sum((1, 2)).clamp(min=1e-12)
+    scale = (w * offset * pixel_offset).sum((1, 2)) / spread
     return scale, target - scale[:, None] * middle
 
 

@@ -70,10 +70,10 @@ class State:
 
     def where(self, mask: Bool[Tensor, " B"], other: State) -> State:
         """This state for the persons in mask, the other one's for the rest."""
-        mine, others = vars(self), vars(other)
+        values, other_values = vars(self), vars(other)
         pick = {
-            name: torch.where(mask.view(-1, *[1] * (mine[name].ndim - 1)), mine[name], others[name])
-            for name in mine
+            name: torch.where(mask.view(-1, *[1] * (value.ndim - 1)), value, other_values[name])
+            for name, value in values.items()
         }
         return State(**pick)
 

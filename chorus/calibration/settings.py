@@ -1,4 +1,4 @@
-"""How cameras are calibrated; what the choices mean is said in weak_to_perspective.py.
+"""How cameras are calibrated; weak_to_perspective.py explains the choices.
 
 See method.md 6.
 """

@@ -22,7 +22,7 @@ on this curve is defined instead of left to the step count:
 f stays within a factor `focal_range` of the start; no step may take a joint behind the camera.
 
 Two presets (settings.py). PAPER is the above. Its weakness: tilting the body is one way to make a
-perspective picture look parallel, so R drifts by some degrees from what the regressor said,
+perspective picture look parallel, so R drifts by some degrees from what the regressor reported,
 although joints that are a projection of the regressor's own body hold no evidence against it.
 REGRESSOR therefore holds R near the regressor's rotation turned along the line of sight
 (`rotation_prior`) and f near the usual one, and lets the residual be what perspective makes it. On
@@ -115,7 +115,7 @@ def calibrate(
     given = (joints3d, joints2d, initial_rotation, image_size, weights)
     _check_shapes(*given)
     joints3d, joints2d, rotation, size, weights = (
-        one.to(joints2d.device, torch.float64) for one in given
+        tensor.to(joints2d.device, torch.float64) for tensor in given
     )
     failures = _unusable(joints3d, joints2d, rotation, size, weights)
     usable = ~torch.stack(list(failures.values())).any(0)
@@ -154,11 +154,11 @@ def _far(
     """The weak-perspective prediction itself, as far cameras; a mirrored one counts as behind."""
     dtype = joints2d.dtype
     joints3d, joints2d, rotation, size, weights = (
-        torch.where(usable.view(-1, *[1] * (one.ndim - 1)), one.double(), 1.0)
-        for one in (joints3d, joints2d, rotation, size, weights)
+        torch.where(usable.view(-1, *[1] * (tensor.ndim - 1)), tensor.double(), 1.0)
+        for tensor in (joints3d, joints2d, rotation, size, weights)
     )
     seen = weights[..., None] > 0
-    joints3d, joints2d = (torch.where(seen, one, 0.0) for one in (joints3d, joints2d))
+    joints3d, joints2d = (torch.where(seen, joints, 0.0) for joints in (joints3d, joints2d))
     scale, shift = parallel_projection(joints3d, joints2d, rotation, weights)
     solved = usable & (scale > 0)
     t, focal = far_camera(scale, shift, size)
@@ -328,13 +328,13 @@ def _back_to_stop(
         centre[:, 2] += middle - end.log_focal
         trial = replace(end, log_focal=middle, centre=centre).where(search, end)
         trial = refine(problem, trial, search, False, settings.max_iterations, settings.tolerance)
-        found = _residual(problem, trial)
-        below = search & (found <= settings.stop_residual)
+        trial_residual = _residual(problem, trial)
+        below = search & (trial_residual <= settings.stop_residual)
         above = search & ~below
-        log_found = found.clamp(min=1e-12).log()
+        log_trial_residual = trial_residual.clamp(min=1e-12).log()
         end = trial.where(below, end)
-        log_residual[1] = torch.where(below, log_found, log_residual[1])
+        log_residual[1] = torch.where(below, log_trial_residual, log_residual[1])
         focal = torch.where(above, middle, focal)
-        log_residual[0] = torch.where(above, log_found, log_residual[0])
-        search = search & ~(below & (found >= _SLACK * settings.stop_residual))
+        log_residual[0] = torch.where(above, log_trial_residual, log_residual[0])
+        search = search & ~(below & (trial_residual >= _SLACK * settings.stop_residual))
     return end
