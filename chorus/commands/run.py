@@ -1,7 +1,8 @@
 """`chorus run`: the whole method, step by step (`chorus.pipeline`), each going on where it stopped.
 
-It ends at the first step that makes nothing. Options of single steps keep their usual values; who
-wants others runs that step by itself, before or in place of `run`.
+It ends at the first step that goes wrong. Options that only single steps have keep their usual
+values; who wants others runs `run --to` the step before, that step by itself, and `run --from` the
+next one.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ def run(options: Options, progress: Progress = None) -> Iterator[CommandResult]:
             )
             return
     seconds = time.monotonic() - started
-    yield CommandResult(f"run: all steps in {seconds:.0f} s; {_where_to_look(options)}")
+    taken = " ".join(step.name for step in options.steps)
+    yield CommandResult(f"run: {taken} in {seconds:.0f} s; {_where_to_look(options)}")
 
 
 def _options_of(step: Step, kind: type, options: Options) -> object:
@@ -106,5 +108,7 @@ def _where_to_look(options: Options) -> str:
     """Where the last step left what people look at."""
     if options.last == "view":
         return f"open {options.save_dir}/index.html in a browser"
-    tables = options.steps[-1].writes or ("aggregations",)
-    return f"see {options.tree.folder(tables[0]) / options.models.model_key}"
+    if options.last == "prompts":
+        return f"see {options.prompt_dir}"
+    (folder, *_) = options.steps[-1].writes or ("aggregations",)
+    return f"see {options.tree.folder(folder) / options.models.model_key}"

@@ -54,13 +54,13 @@ class Options(CountingOptions, TreeOptions, SampleOptions):
     def kind(self) -> AggregationKind:
         """The kind of aggregation that is scored."""
         given = self.aggr_setting_name, self.filter_setting_num
-        names, rules = ((one,) if one is not None else () for one in given)
+        names, rules = ((choice,) if choice is not None else () for choice in given)
         key = self.models.model_key
         return chosen_kinds(self.tree, key, self.categories, names, rules)[0]
 
 
 def run(options: Options, progress: Progress = None) -> CommandResult:
-    """Scores per prompt and variant, as a table, and in <tree>/truth/<category>.json."""
+    """Scores per prompt and variant, as a table, in <tree>/truth/<key>/<category>.json too."""
     if options.profile != "synthetic":
         raise BadInput(
             f"only the synthetic world knows the 3D truth of its images; profile "
@@ -93,14 +93,14 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
 
 
 def _rows(scores: dict[str, dict]) -> Iterator[list[str]]:
-    for prompt, found in scores.items():
+    for prompt, record in scores.items():
         for variant in VARIANTS:
-            s = found["variants"][variant]
+            s = record["variants"][variant]
             yield [
                 prompt,
                 variant,
-                str(found["samples"]),
-                str(found["scenes"]),
+                str(record["samples"]),
+                str(record["scenes"]),
                 *(
                     f"{100 * s[name]:.1f}"
                     for name in ("soft_ap", "soft_ap_ceiling", "region_ap", "best_iou")

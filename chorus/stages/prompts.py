@@ -77,7 +77,7 @@ class Options(SeedOptions, RedoOptions, ProfileOptions, CategoryOptions):
 
 
 @dataclass(frozen=True)
-class Made:
+class ProvidedPrompts:
     """Prompts for a category; what is wrong with them; the error after which to ask no more."""
 
     prompts: list[str]
@@ -100,7 +100,7 @@ class LanguageModel:
         self._structured = options.profile != "paper" and model != PAPER_MODEL
         self._chat: ChatModel | None = None
 
-    def __call__(self, category: str) -> Made:
+    def __call__(self, category: str) -> ProvidedPrompts:
         """Ask for a category's prompts, or take them from the kept replies of the same request."""
         noun = resolve_category(category, "open").label
         task = language_model.draw_task(noun, self._options.seed, self._options.num_prompts)
@@ -117,7 +117,7 @@ class LanguageModel:
         end = answer.failure if not isinstance(answer.failure, RequestFailed) else None
         if shortfall := language_model.shortfall(task, answer):
             shortfall = f"{category}: {shortfall}"
-        return Made(answer.prompts, shortfall, end)
+        return ProvidedPrompts(answer.prompts, shortfall, end)
 
     def _ask(self, task: language_model.Task, replies: Replies) -> language_model.Answer:
         number = 0
@@ -155,7 +155,7 @@ class LanguageModel:
             return {"structured_refused": str(error)}
 
 
-def _provider(options: Options) -> Callable[[str], Made]:
+def _provider(options: Options) -> Callable[[str], ProvidedPrompts]:
     """A function from a category to its prompts."""
     if options.source == "openai":
         return LanguageModel(options)
@@ -164,11 +164,11 @@ def _provider(options: Options) -> Callable[[str], Made]:
     else:
         from chorus.synthetic.world.interactions import known_prompts as known
 
-    def offer(category: str) -> Made:
+    def offer(category: str) -> ProvidedPrompts:
         noun = strip_demo(category)
         if options.source == "template":
             noun = resolve_category(category, "open").label
-        return Made(template_prompts(noun, known(noun), options.num_prompts))
+        return ProvidedPrompts(template_prompts(noun, known(noun), options.num_prompts))
 
     return offer
 
@@ -180,8 +180,10 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     """
     if not options.categories:
         raise BadInput("prompts needs --categories, for instance --categories surfboard.")
-    provider = _provider(options)
     categories = list(dict.fromkeys(options.categories))
+    files = {category: existing_prompt_file(options.save_dir, category) for category in categories}
+    asked_for = [category for category in categories if options.fresh or files[category] is None]
+    provider = _provider(options) if asked_for else None
     written = kept = 0
     problems: list[str] = []
     with progress_bar(progress, len(categories), "prompts", "category") as advance:
@@ -189,26 +191,25 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
             advance(1)
             path = prompt_file(options.save_dir, category)
             try:
-                existing = existing_prompt_file(options.save_dir, category)
-                if existing is not None and not options.fresh:
-                    read_prompts(existing)  # a malformed file shall be heard of now
+                if category not in asked_for:
+                    read_prompts(files[category])  # a malformed file shall be heard of now
                     kept += 1
                     continue
-                made = provider(category)
+                provided = provider(category)
             except BadInput as error:
                 if len(categories) == 1:
                     raise
                 problems.append(str(error))
                 continue
-            if made.prompts:
-                write_prompts(path, made.prompts)
+            if provided.prompts:
+                write_prompts(path, provided.prompts)
                 written += 1
-            elif made.end and not (written or kept or problems):
-                raise made.end
-            if made.problem:
+            elif provided.end and not (written or kept or problems):
+                raise provided.end
+            if provided.problem:
                 kept_what = f" The good ones are in {path}; --overwrite asks anew."
-                problems.append(made.problem + (kept_what if made.prompts else ""))
-            if made.end:
+                problems.append(provided.problem + (kept_what if provided.prompts else ""))
+            if provided.end:
                 if left := categories[number:]:
                     problems.append(f"not asked for any more: {', '.join(left)}.")
                 break
