@@ -139,12 +139,12 @@ def mask(setting: Setting, masks: int = 1024) -> Job:
     counts = Samples.random(masks).counts
 
     def run(number: int):
-        return [of_counts([one], PIXELS, PIXELS) for one in counts[:number]]
+        return [of_counts([each], PIXELS, PIXELS) for each in counts[:number]]
 
     def check(found, expected) -> str:
-        for one, other in zip(found, expected, strict=False):
-            if not np.array_equal(one.dense(), other):
-                raise Disagreement("a mask decoded otherwise than by the plain decoder")
+        for bits, pixels in zip(found, expected, strict=False):
+            if not np.array_equal(bits.dense(), pixels):
+                raise Disagreement("a mask decoded otherwise than by COCO's own decoder")
         return "every pixel equal"
 
     moved = sum(map(len, counts)) + masks * PIXELS * PIXELS / 8
@@ -156,7 +156,7 @@ def mask(setting: Setting, masks: int = 1024) -> Job:
         check=check,
         unit="mask",
         units=masks,
-        reference=lambda: [decode(one, PIXELS, PIXELS) for one in counts[:64]],
+        reference=partial(references.masks, counts[:64], PIXELS, PIXELS),
         reference_units=min(64, masks),
         reference_size=f"{min(64, masks)} masks",
     )

@@ -118,6 +118,13 @@ def pose_body(body, poses):
     return posed
 
 
+def masks(counts, height, width):
+    """Masks (H, W) of 0 and 1 by COCO's own decoder."""
+    from pycocotools import mask
+
+    return [mask.decode({"size": [height, width], "counts": each}) for each in counts]
+
+
 def read_rows(path: Path) -> list[dict]:
     """A table's rows, value by value."""
     import pyarrow.parquet

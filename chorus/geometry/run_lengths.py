@@ -8,16 +8,58 @@ is the sign.
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterable
 
+import numpy as np
+from jaxtyping import UInt32
+
+from chorus.errors import BadInput
 from chorus.geometry.compiled import compiled
 
 _MOST_BITS = 40  # of a number: more than any image has pixels
 _TOO_MANY = 1 << 50  # pixels: adding more would only overflow
 
 
+def words_of(counts: Iterable[bytes], height: int, width: int) -> UInt32[np.ndarray, " W"]:
+    """The union of masks of one size (height, width) from their compressed counts, as bits.
+
+    ceil(height * width / 32) words, of which bits beyond the last pixel are 0. BadInput for counts
+    that do not fill that size.
+    """
+    size = height * width
+    words = np.zeros(max(0, -(-size // 32)), np.uint32)
+    for each in counts:
+        if not isinstance(each, bytes):
+            raise BadInput(
+                f"mask counts must be bytes, found {type(each).__name__}; COCO's text counts "
+                "become bytes by counts.encode()."
+            )
+        negative, total = _set_runs(np.frombuffer(each, np.uint8), size, words)
+        if negative or total != size:
+            raise BadInput(_fault(negative, total, height, width))
+    return words
+
+
+def _fault(negative: int, total: int, height: int, width: int) -> str:
+    """What is wrong with counts of which `_set_runs` says this."""
+    if negative:
+        return (
+            f"mask counts must be run lengths of at least 0, found {negative}: the mask is "
+            "damaged; rerun the segmentation of its sample."
+        )
+    if total < 0:
+        return (
+            "mask counts must be COCO's compressed run lengths, found other or truncated bytes; "
+            "rerun the segmentation of this sample."
+        )
+    return (
+        f"mask counts must cover {height} x {width} = {height * width} pixels, found {total}: "
+        "the mask is damaged or belongs to an image of another size; rerun its segmentation."
+    )
+
+
 @compiled
-def set_runs(text, size, words):
+def _set_runs(text, size, words):
     """Set the bits of the ones of counts `text` (B,) uint8 among the `size` bits of `words`.
 
     (0, sum of the runs), which is `size` if the counts are whole; (the first run below 0, 0); or

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, UInt32
 
 from chorus.geometry import masks
+from chorus.geometry.run_lengths import words_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,4 +41,4 @@ def of_counts(counts: Iterable[bytes], height: int, width: int) -> MaskBits:
 
     Raises BadInput, as `masks.decode` does, for counts that are damaged or fill another size.
     """
-    return MaskBits(height, width, masks.words_of(counts, height, width))
+    return MaskBits(height, width, words_of(counts, height, width))

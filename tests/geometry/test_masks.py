@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from chorus.errors import BadInput
-from chorus.geometry.masks import box_of, decode, dense, encode, packed, union, words_of
+from chorus.geometry.masks import box_of, decode, dense, encode, packed, union
+from chorus.geometry.run_lengths import words_of
 
 masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40))
 
@@ -82,6 +83,11 @@ def test_damaged_bytes_never_do_more_than_complain(counts):
 def test_damaged_masks(counts, said):
     with pytest.raises(BadInput, match=said):
         decode(counts, 2, 3)
+
+
+def test_a_damaged_size_is_refused():
+    with pytest.raises(BadInput, match="must cover -2 x 3"):
+        decode(b"6", -2, 3)
 
 
 def test_truncated_counts_of_a_real_mask():
