@@ -101,11 +101,11 @@ class BinCounts:
             "members": (BINS,),
         }
         for name, shape in shapes.items():
-            found = arrays.get(name)
-            if found is None or found.shape != shape or found.dtype.kind not in "iu":
+            array = arrays.get(name)
+            if array is None or array.shape != shape or array.dtype.kind not in "iu":
                 raise BadInput(
                     f"{where}: expected whole numbers of shape {shape} as {name!r}, found "
-                    f"{'nothing' if found is None else f'{found.dtype} {found.shape}'}; "
+                    f"{'nothing' if array is None else f'{array.dtype} {array.shape}'}; "
                     "aggregate again."
                 )
         return cls(

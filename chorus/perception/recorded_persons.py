@@ -65,15 +65,15 @@ def _projected(
 
 
 def match(
-    found: Float[np.ndarray, "P 4"], wanted: Float[np.ndarray, "Q 4"], least: float = MIN_IOU
+    recorded: Float[np.ndarray, "P 4"], detected: Float[np.ndarray, "Q 4"], least: float = MIN_IOU
 ) -> list[int | None]:
-    """For each of the boxes `wanted` (Q, 4) the box of `found` (P, 4) that is its own, or None.
+    """For each of the boxes `detected` (Q, 4) the number of its own among `recorded` (P, 4) or None.
 
     Pairs are made from the largest intersection over union downwards, each box once, down to
     `least`.
     """
-    overlap = box_geometry.iou(found[:, None], wanted[None])
-    pairs: list[int | None] = [None] * len(wanted)
+    overlap = box_geometry.iou(recorded[:, None], detected[None])
+    pairs: list[int | None] = [None] * len(detected)
     taken: set[int] = set()
     # Sequential by definition: a pair takes both its boxes out of the game.
     for flat in np.argsort(-overlap, axis=None, kind="stable"):

@@ -14,6 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
+from chorus.geometry.cameras import to_camera
 from chorus.viewing.displayed import DisplayedBody, DisplayedDistribution, spread_directions
 from chorus.viewing.surfaces import Surface, isosurface, refine
 
@@ -194,7 +195,7 @@ def body_colours(body: DisplayedBody, R: np.ndarray) -> np.ndarray:
 def shell_colours(shell: Shell, R: np.ndarray, t: np.ndarray) -> np.ndarray:
     """(V, 4) colours of a shell: glassy, denser where it is seen edge-on, with a soft highlight."""
     normals = shell.surface.normals @ R.T
-    towards = -_unit(shell.surface.vertices @ R.T + t)
+    towards = -_unit(to_camera(shell.surface.vertices, R, t))
     facing = np.clip((normals * towards).sum(1), 0, 1)
     key = np.clip(normals @ _unit(KEY_LIGHT), 0, 1)
     half = _unit(_unit(KEY_LIGHT) + towards)

@@ -229,7 +229,7 @@ def regress(
     )
     fitted = fit_weak_camera(points.astype(float), wanted, weights)
     camera = np.array(
-        [noisy_camera(one, noise, rng) for one, rng in zip(fitted, rngs, strict=True)], np.float32
+        [noisy_camera(best, noise, rng) for best, rng in zip(fitted, rngs, strict=True)], np.float32
     )
     joints = project_weak(torch.from_numpy(points), torch.from_numpy(camera), centre, side)
     return Regressed(pose, shape, camera, centre.numpy(), side.numpy(), joints.numpy())
