@@ -67,7 +67,7 @@ def _projected(
 def match(
     recorded: Float[np.ndarray, "P 4"], detected: Float[np.ndarray, "Q 4"], least: float = MIN_IOU
 ) -> list[int | None]:
-    """For each of the boxes `detected` (Q, 4) the number of its own among `recorded` (P, 4) or None.
+    """For each box of `detected` (Q, 4) the number of its own among `recorded` (P, 4), or None.
 
     Pairs are made from the largest intersection over union downwards, each box once, down to
     `least`.
