@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chorus.errors import unknown_name
+from chorus.errors import BadInput, unknown_name
 from chorus.files import content_digest
 from chorus.models.registry import MODELS, SYNTHETIC, Kind, Model
 
@@ -41,11 +41,20 @@ class ModelChoice:
         known = MODELS[self.kind]
         if self.name not in known:
             raise unknown_name(f"--{self.kind}", self.name, known)
-        return known[self.name]
+        model = known[self.name]
+        if self.source and not model.source:
+            raise BadInput(f"--{self.kind} {self.name} takes nothing after a colon.")
+        return model
 
     def check(self, imports_dir: Path) -> None:
-        """Raise at once if it is unknown (BadInput) or cannot be used (Unavailable)."""
-        module = importlib.import_module(self.entry.module)
+        """Raise at once if it is unknown (BadInput) or cannot be used (Unavailable).
+
+        The synthetic world's needs nothing, and is not imported to say so.
+        """
+        module_name = self.entry.module
+        if self.is_synthetic:
+            return
+        module = importlib.import_module(module_name)
         module.check(self.name, self.source, imports_dir)
 
     def load(self, imports_dir: Path, device: str, **more: Any) -> Any:

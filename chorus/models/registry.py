@@ -5,9 +5,10 @@ method of its kind's protocol and two functions, `check` and `load`) and one ent
 package that is not yet among setup.py's extras belongs there too. Options, `chorus doctor`,
 `chorus download` and the sentences about missing weights all take what they say from here.
 
-`check(name, source, imports_dir)` raises Unavailable at once if a package or weight is missing;
-`load(name, source, imports_dir, device, ...)` makes the adapter. `source` is what stands after the
-colon in NAME:SOURCE (a folder, a file, or a repository of the Hugging Face hub), or "".
+`load(name, source, imports_dir, device, ...)` makes the adapter, and `check(name, source,
+imports_dir)`, which the synthetic world's do without, raises Unavailable at once if a package or
+weight is missing. `source` is what stands after the colon in NAME:SOURCE (a folder, a file, or a
+repository of the Hugging Face hub), or "".
 
 Sizes and checksums of weights are those that the publishers' pages, file names or servers state;
 what is empty is not published. Files of the hub are checked by its own client.

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from chorus.errors import BadInput, StaleResults
+from chorus.errors import BadInput, StaleResults, unknown_name
 from chorus.files import atomic_write, display_name, portable_name
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
 from chorus.occupancy.presets import preset
@@ -83,6 +83,7 @@ def chosen_kinds(
     if not present and usual is not None:
         return [usual._replace(rules=rule_set) for rule_set in rule_sets] or [usual]
     if not present:
+        _check_categories(tree, model, categories)
         raise BadInput(nothing_aggregated(tree, model))
     raise BadInput(
         f"{tree.folder('aggregations') / portable_name(model)} has "
@@ -98,6 +99,16 @@ def _kind_of(folder: Path) -> AggregationKind | None:
         return AggregationKind(parts[1], parse_combination(parts[0])) if parts else None
     except BadInput:  # a folder of another name
         return None
+
+
+def _check_categories(tree: ResultsTree, model: str, categories: Collection[str]) -> None:
+    """BadInput for the first category without aggregations where others have some."""
+    names = (display_name(folder.parts[-3]) for folder in stored(tree, model))
+    aggregated = {name for name in names if name is not None}
+    for category in categories:
+        if aggregated and category not in aggregated:
+            where = tree.folder("aggregations") / portable_name(model)
+            raise unknown_name(f"category with aggregations in {where}:", category, aggregated)
 
 
 def nothing_aggregated(tree: ResultsTree, model: str) -> str:

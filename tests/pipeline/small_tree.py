@@ -33,7 +33,9 @@ def command(root: Path, stage: str, *extra: str) -> list[str]:
 
 
 def heeded(stage: str) -> set[str]:
-    """Names of the options of a command."""
+    """Names of the options of a command; all that there are for one that does not exist."""
+    if stage not in COMMANDS:
+        return {"results_dir", "imports_dir", "workers"}
     module = importlib.import_module(COMMANDS[stage][0])
     return {field.name for field in fields(module.Options)}
 

@@ -100,9 +100,9 @@ def test_more_test_images_keep_the_first(spoiled):
 
 
 @pytest.fixture
-def worker(base, tmp_path) -> testset.TestSetWorker:
+def worker(base, tmp_path) -> testset.TestImageWorker:
     """Draws test images of 64 pixels, which is quick, into a tree of its own."""
-    made = testset.TestSetWorker(
+    made = testset.TestImageWorker(
         testset.Options(imports_dir=base / "imports", results_dir=tmp_path)
     )
     made._settings = replace(made._settings, width=64, height=64)

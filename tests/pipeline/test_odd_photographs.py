@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_tree import heeded
 
 from chorus.cli import main
 from chorus.records.keys import ShardKey
@@ -81,8 +82,11 @@ class Run:
 
     def __call__(self, stage: str, *extra: str) -> int:
         """The exit status of a stage."""
-        common = ["--results_dir", str(self._tree.root), "--imports_dir", str(self._imports)]
-        return main([stage, *common, "--model_key", "mine", "--device", "cpu", *extra])
+        common = {"results_dir": self._tree.root, "imports_dir": self._imports, "device": "cpu"}
+        words = [stage, "--model_key", "mine"]
+        for name in common.keys() & heeded(stage):
+            words += [f"--{name}", str(common[name])]
+        return main([*words, *extra])
 
     def rows(self, name: str) -> dict[str, dict]:
         """The rows of a table by photograph."""

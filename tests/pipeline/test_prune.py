@@ -10,7 +10,6 @@ from small_tree import command, files
 
 from chorus.cli import main
 from chorus.commands import prune
-from chorus.engine.loop import Sample
 from chorus.records.image_files import read_what_is_kept
 from chorus.records.keys import SampleKey, ShardKey
 from chorus.records.results_tree import ResultsTree
@@ -45,7 +44,7 @@ def test_later_stages_and_checks_go_on(tree, capsys, keep):
 def kept(root):
     tree = ResultsTree(root / "results")
     rows = read_table(tree.table("images", SHARD), "images").rows
-    return read_what_is_kept(tree, Sample(SampleKey(*SHARD, 0), {"images": rows[0]}))
+    return read_what_is_kept(tree, SampleKey(*SHARD, 0), rows[0])
 
 
 def test_a_thumbnail_stands_for_its_image(tree):

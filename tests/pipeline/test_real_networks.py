@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from small_tree import heeded
 
 import chorus
 from chorus.cli import main
@@ -81,9 +82,11 @@ class Run:
 
     def __call__(self, stage: str, *extra: str, model: str = "") -> int:
         """The exit status of a stage."""
-        arguments = [stage, "--profile", self.profile, "--device", "cpu", "--workers", "1"]
-        arguments += ["--results_dir", str(self.root / "results")]
-        arguments += ["--imports_dir", str(self._imports)]
+        common = {"results_dir": self.root / "results", "imports_dir": self._imports}
+        common |= {"device": "cpu", "workers": 1}
+        arguments = [stage, "--profile", self.profile]
+        for name in common.keys() & heeded(stage):
+            arguments += [f"--{name}", str(common[name])]
         if stage in MODEL_OPTIONS:
             arguments += [f"--{MODEL_OPTIONS[stage]}", model or self.model(stage)]
         if stage == "images":

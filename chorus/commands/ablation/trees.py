@@ -192,12 +192,22 @@ def _unfiltered_humans(base: ResultsTree, shard: ShardKey) -> Table:
     rows = dict(humans.rows)
     for index, row in rows.items():
         if row["status"] == DONE and row["persons"]:
-            detected = [d for d in images[index]["detections"] if d["label"] == PERSON]
-            overlap = iou(boxes_of(row["persons"])[:, None], boxes_of(detected)[None])
-            scores = [detected[at]["score"] for at in overlap.argmax(axis=1)]
+            scores = _person_scores(row["persons"], images[index]["detections"])
             best = max(range(len(scores)), key=scores.__getitem__)
             rows[index] = {**row, "persons": [row["persons"][best]]}
     return Table(shard, {**humans.settings, "persons": "best-scored"}, rows)
+
+
+def _person_scores(persons: Sequence[dict], detections: Sequence[dict]) -> list[float]:
+    """The score of each person's detection, the one of the nearest box; each has its own."""
+    detected = [detection for detection in detections if detection["label"] == PERSON]
+    overlap = iou(boxes_of(persons)[:, None], boxes_of(detected)[None])
+    scores, free = [], list(range(len(detected)))
+    for at in range(len(persons)):
+        nearest = max(free, key=overlap[at].__getitem__)
+        free.remove(nearest)
+        scores.append(detected[nearest]["score"])
+    return scores
 
 
 def _unfiltered_verdicts(base: ResultsTree, shard: ShardKey) -> Table:

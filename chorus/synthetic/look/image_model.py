@@ -13,11 +13,6 @@ from chorus.synthetic.world.scenes import SceneSettings, sample_scene
 from chorus.vocabulary import strip_demo
 
 
-def check(name: str, source: str, imports_dir: Path) -> None:
-    """Nothing to check: the synthetic world needs no package or weight of others."""
-    del name, source, imports_dir
-
-
 def load(
     name: str, source: str, imports_dir: Path, device: str, *, body: BodyModel
 ) -> SyntheticImageModel:

@@ -13,9 +13,7 @@ from chorus.records.keys import SampleKey, sample_seed
 from chorus.records.rows import Image
 from chorus.synthetic.look.truth import on_mask
 from chorus.synthetic.perceive import noise as errors
-from chorus.synthetic.perceive.truth_rows import DegradedTruth, check, known_truth, matching_person
-
-__all__ = ["SyntheticKeypointDetector", "check", "load"]
+from chorus.synthetic.perceive.truth_rows import DegradedTruth, known_truth, matching_person
 
 
 def load(

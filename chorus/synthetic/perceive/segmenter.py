@@ -13,12 +13,10 @@ from chorus.records.keys import SampleKey, sample_seed
 from chorus.records.rows import Detection, Image
 from chorus.synthetic.perceive import noise as errors
 from chorus.synthetic.perceive.noise_settings import NoiseSettings
-from chorus.synthetic.perceive.truth_rows import DegradedTruth, check, known_truth
+from chorus.synthetic.perceive.truth_rows import DegradedTruth, known_truth
 from chorus.vocabulary import strip_demo
 
 _FALSE_SCORES = (0.5, 0.97)
-
-__all__ = ["SyntheticSegmenter", "check", "load"]
 
 
 def load(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
 import numpy as np
 
@@ -18,11 +17,6 @@ TruthOf = Callable[[SampleKey], Mapping | None]
 """The row of `synthetic_truth` of a sample, None if the synthetic world did not make it."""
 
 _SAME_PERSON = 0.3  # overlap (IoU) at which a box is taken for a true person's
-
-
-def check(name: str, source: str, imports_dir: Path) -> None:
-    """Nothing to check: the synthetic world needs no package or weight of others."""
-    del name, source, imports_dir
 
 
 class DegradedTruth:
