@@ -78,6 +78,3 @@ class CalibrationSettings:
 
 PAPER = CalibrationSettings()
 """As published: whatever brings the residual down to stop_residual."""
-
-REGRESSOR = CalibrationSettings(focal_prior=100.0, rotation_prior=1000.0)
-"""For joints that are the weak projection of the regressor's own body: trust its rotation."""

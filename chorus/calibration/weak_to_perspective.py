@@ -21,20 +21,21 @@ on this curve is defined instead of left to the step count:
 
 f stays within a factor `focal_range` of the start; no step may take a joint behind the camera.
 
-Two presets (settings.py). PAPER is the above. Its weakness: tilting the body is one way to make a
+The preset PAPER (settings.py) is the above. Its weakness: tilting the body is one way to make a
 perspective picture look parallel, so R drifts by some degrees from what the regressor reported,
 although joints that are a projection of the regressor's own body hold no evidence against it.
-REGRESSOR therefore holds R near the regressor's rotation turned along the line of sight
-(`rotation_prior`) and f near the usual one, and lets the residual be what perspective makes it. On
-random bodies seen by true perspective cameras of 30 to 60 degrees, 2 to 5 m away, the errors are
+A `focal_prior` of 100 and a `rotation_prior` of 1000, "held" below, instead keep R near the
+regressor's rotation turned along the line of sight and f near the usual one, and let the residual
+be what perspective makes it. On random bodies seen by true perspective cameras of 30 to 60 degrees,
+2 to 5 m away, the errors are
 (tests/calibration/test_accuracy.py; median, 90th percentile):
 
-| preset    | regressor's rotation | camera's direction | image of points 0.5 m from a joint |
+| settings  | regressor's rotation | camera's direction | image of points 0.5 m from a joint |
 |-----------|----------------------|--------------------|------------------------------------|
 | PAPER     | exact                | 2.5, 5.3 degrees   | 4.3, 20.7 px                       |
-| REGRESSOR | exact                | 0.2, 0.7 degrees   | 1.5, 8.1 px                        |
+| held      | exact                | 0.2, 0.7 degrees   | 1.5, 8.1 px                        |
 | PAPER     | 8 degrees off        | 5.7, 10.6 degrees  | 10.2, 31.4 px                      |
-| REGRESSOR | 8 degrees off        | 5.7, 9.9 degrees   | 9.0, 25.9 px                       |
+| held      | 8 degrees off        | 5.7, 9.9 degrees   | 9.0, 25.9 px                       |
 """
 
 from __future__ import annotations

@@ -171,14 +171,6 @@ def pack_volume(distribution: DisplayedDistribution, compress: bool) -> dict:
     }
 
 
-def unpack_volume(packed: dict) -> np.ndarray:
-    """Probabilities (n, m, l) of the cropped grid of `pack_volume`."""
-    raw = base64.b64decode(packed["bytes"])
-    raw = gzip.decompress(raw) if packed["packing"] == "gzip" else raw
-    steps = np.frombuffer(raw, dtype=np.uint8).reshape(packed["shape"])
-    return steps.astype(np.float32) / 255 * packed["top"]
-
-
 def pack_body(body: DisplayedBody) -> dict:
     """The body with vertices in 65,535 steps of its bounding box (a few hundredths of a mm)."""
     low = body.vertices.min(0)

@@ -13,7 +13,7 @@ import torch
 from coco_files import annotation, coco_file, eft_file, photograph, usual_annotations
 from pycocotools import mask as rasteriser
 
-from chorus.calibration.settings import REGRESSOR
+from chorus.calibration.settings import CalibrationSettings
 from chorus.errors import BadInput
 from chorus.evaluation import eft
 from chorus.evaluation.coco_eft import ExtensionSettings, extend
@@ -25,6 +25,8 @@ from chorus.occupancy.grid import VoxelGrid
 
 BOARD = (220, 100, 100, 60)
 HEIGHT, WIDTH = coco_files.HEIGHT, coco_files.WIDTH
+
+HELD = CalibrationSettings(focal_prior=100.0, rotation_prior=1000.0)
 
 
 def columns(row: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -81,7 +83,7 @@ def test_known_cameras_are_found_again(files, figure):
 
 
 def test_a_regressors_rotation_may_be_trusted_instead(files, figure):
-    settings = ExtensionSettings(reprojection_error_thresh=2.0, calibration=REGRESSOR)
+    settings = ExtensionSettings(reprojection_error_thresh=2.0, calibration=HELD)
     rows = extend(files[0], files[1], figure, ["surfboard"], settings).rows["surfboard"]
     turns = [
         coco_files.direction_error(*columns(row)[:2], camera)

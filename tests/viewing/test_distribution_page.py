@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import html
 import json
@@ -24,12 +25,19 @@ from chorus.viewing.distribution_page import (
     cluster_names,
     pack_body,
     pack_volume,
-    unpack_volume,
     write_page,
 )
 from chorus.viewing.scene import compose
 
 HOSTILE = '</script><script>document.title="taken"</script><img src=x onerror="alert(1)">@@data@@'
+
+
+def unpack_volume(packed: dict) -> np.ndarray:
+    """Probabilities (n, m, l) of the cropped grid of `pack_volume`."""
+    raw = base64.b64decode(packed["bytes"])
+    raw = gzip.decompress(raw) if packed["packing"] == "gzip" else raw
+    steps = np.frombuffer(raw, dtype=np.uint8).reshape(packed["shape"])
+    return steps.astype(np.float32) / 255 * packed["top"]
 
 
 class Tags(HTMLParser):
