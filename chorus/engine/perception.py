@@ -89,7 +89,8 @@ def run_perception_stage(
 
 
 def _not_drawn(kind: Kind, shards: Sequence[ShardKey], drawn: Sequence[ShardKey]) -> str:
-    others = [shard for shard in shards if shard not in set(drawn)]
+    known = set(drawn)
+    others = [shard for shard in shards if shard not in known]
     return (
         f"the synthetic {kind} only understands images that the synthetic world drew, which those "
         f"of {len(others)} tables are not (first: {others[0]}); choose networks with --profile "

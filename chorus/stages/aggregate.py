@@ -115,8 +115,12 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     if options.visualize and result.ok:
         from chorus.stages import view
 
-        names = {"aggr_setting_names": tuple(dict.fromkeys(kind.preset for kind in kinds))}
-        drawn = view.run(options.carried_to(view.Options, **names), progress)
+        rules = (",".join(map(str, kind.rules)) for kind in kinds)
+        same = {
+            "aggr_setting_names": tuple(dict.fromkeys(kind.preset for kind in kinds)),
+            "filter_setting_nums": tuple(dict.fromkeys(rules)),
+        }
+        drawn = view.run(options.carried_to(view.Options, **same), progress)
         result.problems += drawn.problems
         result.line += f"\n{drawn.line}"
     return result
