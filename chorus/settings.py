@@ -257,6 +257,11 @@ class ShardOptions(OptionGroup):
         ]
 
     @property
+    def part_count(self) -> int:
+        """The number of parts, 1 without --shard."""
+        return self._part[1]
+
+    @property
     def _part(self) -> tuple[int, int]:
         if self.shard is None:
             return 1, 1

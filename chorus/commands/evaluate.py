@@ -36,7 +36,7 @@ from chorus.evaluation.pap_settings import THRESHOLDS, VARIANTS, PapSettings
 from chorus.evaluation.result_files import RESULTS, VERSION, digest, read_scores
 from chorus.files import atomic_write, display_name, portable_name
 from chorus.occupancy.distribution import Distribution
-from chorus.records.aggregations import WHOLE, nothing_aggregated, read_record
+from chorus.records.aggregations import WHOLE, read_record
 from chorus.records.keys import TOTAL
 from chorus.records.results_tree import ResultsTree
 from chorus.records.staleness import difference
@@ -96,7 +96,8 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     evaluator = _Evaluator(options, settings, progress)
     report = CommandResult("")
     done = kept = 0
-    for category in options.my_part(_categories(options, names)):
+    categories = options.my_part(_categories(options, names))
+    for category in categories:
         try:
             scored, present = evaluator.category(category, names, report.problems)
             done, kept = done + scored, kept + present
@@ -104,7 +105,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
             raise
         except ChorusError as error:
             report.problems.append(str(error))
-    report.ok = done + kept > 0
+    report.ok = done + kept > 0 or not categories
     where = options.tree.folder(RESULTS) / options.models.model_key
     already = f", {kept} already there" if kept else ""
     many = "distribution" if done == 1 else "distributions"
@@ -125,8 +126,7 @@ def _categories(options: Options, names: Sequence[str]) -> list[str]:
     }
     if not present:
         raise BadInput(
-            f"{root} holds no total aggregation {' or '.join(names)}; run aggregate first. "
-            f"{nothing_aggregated(options.tree, options.models.model_key)}"
+            f"{root} holds no total aggregation {' or '.join(names)}; run aggregate first."
         )
     for category in options.categories:
         if category not in present:

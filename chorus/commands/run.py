@@ -18,13 +18,14 @@ import tyro
 
 from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Progress
-from chorus.errors import BadInput
+from chorus.errors import BadInput, ChorusError
 from chorus.pipeline import STEPS, Step
 from chorus.settings import (
     BodyOptions,
     DeviceOptions,
     EngineOptions,
     ImageTreeOptions,
+    OptionGroup,
     RedoOptions,
     SampleOptions,
     SeedOptions,
@@ -68,6 +69,12 @@ class Options(
             raise BadInput("run needs --categories, for instance --categories surfboard-demo.")
         if not self.steps:
             raise BadInput(f"--from {self.first} comes after --to {self.last}.")
+        whole = {"aggregate", "view"}.intersection(step.name for step in self.steps)
+        if self.part_count > 1 and whole:
+            raise BadInput(
+                "a part of the work (--shard, CHORUS_SHARD) ends with the cameras: give --to "
+                "calibrate, and once all parts are there, run --from aggregate without --shard."
+            )
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -79,36 +86,34 @@ class Options(
 def run(options: Options, progress: Progress = None) -> Iterator[CommandResult]:
     """The result of every step as it ends, then one that says where to look."""
     started = time.monotonic()
+    jobs = []  # all options first, so that a wrong one is heard of at once
     for step in options.steps:
         module = importlib.import_module(step.module)
-        result = module.run(_options_of(step, module.Options, options), progress)
+        jobs.append((step, module, _options_of(step, module.Options, options)))
+    for step, module, step_options in jobs:
+        try:
+            result = module.run(step_options, progress)
+        except ChorusError as error:
+            raise type(error)(f"{error} ({_by_itself(step)})") from error
         yield result
         if not result.ok:
-            yield CommandResult(
-                f"run: ended at {step.name}; run chorus {step.name} by itself, or the same command "
-                "again once what it says is mended.",
-                ok=False,
-            )
+            yield CommandResult(f"run: ended at {step.name}; {_by_itself(step)}.", ok=False)
             return
-    seconds = time.monotonic() - started
     taken = " ".join(step.name for step in options.steps)
-    yield CommandResult(f"run: {taken} in {seconds:.0f} s; {_where_to_look(options)}")
+    where = result.line.rpartition("→ ")[2].partition(";")[0]
+    look = f"open {where} in a browser" if options.last == "view" else f"see {where}"
+    yield CommandResult(f"run: {taken} in {time.monotonic() - started:.0f} s; {look}")
 
 
-def _options_of(step: Step, kind: type, options: Options) -> object:
+def _by_itself(step: Step) -> str:
+    return f"chorus {step.name} by itself has all options of this step; then run goes on"
+
+
+def _options_of(step: Step, group: type[OptionGroup], options: Options) -> OptionGroup:
     """The step's own options: those that `run` has too."""
-    if step.name == "prompts":
-        return options.carried_to(kind, save_dir=options.prompt_dir)
+    if step.name == "prompts":  # files that are there may be somebody's own
+        kept = {"overwrite": False, "skip_done": True}
+        return options.carried_to(group, save_dir=options.prompt_dir, **kept)
     if step.name == "images":
-        return options.carried_to(kind, save_dir=None)
-    return options.carried_to(kind)
-
-
-def _where_to_look(options: Options) -> str:
-    """Where the last step left what people look at."""
-    if options.last == "view":
-        return f"open {options.save_dir}/index.html in a browser"
-    if options.last == "prompts":
-        return f"see {options.prompt_dir}"
-    (folder, *_) = options.steps[-1].writes or ("aggregations",)
-    return f"see {options.tree.folder(folder) / options.models.model_key}"
+        return options.carried_to(group, save_dir=None)
+    return options.carried_to(group)

@@ -72,29 +72,33 @@ def run_perception_stage(
     """Run a step on the shards that its model can look at.
 
     The synthetic world's networks look up the truth of the images that it drew; shards of other
-    images are left out and named. BadInput if there are no others.
+    images, unless they have their table, are left out and named. BadInput if there are no others.
     """
     problems = []
     if options.model(kind).is_synthetic:
-        drawn = drawn_by_the_world(options.tree, shards)
-        if len(drawn) < len(shards):
-            problems.append(_not_drawn(kind, shards, drawn))
-        if not drawn:
+        blank = [
+            shard
+            for shard in shards
+            if options.fresh or not options.tree.table(stage.output, shard).is_file()
+        ]
+        unknown = set(blank) - set(drawn_by_the_world(options.tree, blank))
+        if unknown:
+            problems.append(_not_drawn(kind, sorted(unknown)))
+        shards = [shard for shard in shards if shard not in unknown]
+        if not shards:
             raise BadInput(problems[0])
-        shards = drawn
     result = run_table_stage(stage, options, shards, progress)
     result.problems[:0] = problems
     result.ok = result.ok and not problems
     return result
 
 
-def _not_drawn(kind: Kind, shards: Sequence[ShardKey], drawn: Sequence[ShardKey]) -> str:
-    known = set(drawn)
-    others = [shard for shard in shards if shard not in known]
+def _not_drawn(kind: Kind, shards: Sequence[ShardKey]) -> str:
     return (
-        f"the synthetic {kind} only understands images that the synthetic world drew, which those "
-        f"of {len(others)} tables are not (first: {others[0]}); choose networks with --profile "
-        f"modern (or paper) and --model_key {others[0].model}, or with --{kind}."
+        f"the synthetic {kind} looks up the truth of the images that the synthetic world drew, and "
+        f"{len(shards)} tables of images have none in synthetic_truth (first: {shards[0]}). Other "
+        f"images need a network: --profile modern (or paper) with --model_key {shards[0].model}, "
+        f"or --{kind}; images that the world drew are made again by images --overwrite."
     )
 
 

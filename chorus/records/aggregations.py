@@ -63,8 +63,8 @@ def chosen_kinds(
     """The kinds of aggregation that options name; without presets, what has been aggregated.
 
     presets and rules (such as "7,8") are combined; of presets alone rule 3 is meant. Without
-    presets the tree must have one kind, of these rules if they are given; if it has none, `usual`
-    is meant. BadInput that lists what is there if it has several, or none and nothing is usual.
+    presets the one that the tree has is meant, and without rules the one kind; if it has none,
+    `usual`. BadInput that lists what is there if it has several, or none and nothing is usual.
     """
     if presets:
         combinations = [parse_combination(text) for text in rules] or [(DEFAULT_RULE,)]
@@ -74,17 +74,21 @@ def chosen_kinds(
             if preset(name)
             for rule_set in combinations
         ]
-    rule_sets = {parse_combination(text) for text in rules}
+    rule_sets = list(dict.fromkeys(map(parse_combination, rules)))
     folders = stored(tree, model, set(categories) or None)
     present = {kind for folder in folders if (kind := _kind_of(folder)) is not None}
-    kinds = sorted(kind for kind in present if not rule_sets or kind.rules in rule_sets)
-    if len(kinds) == 1:
-        return kinds
     if not present and usual is not None:
         return [usual._replace(rules=rule_set) for rule_set in rule_sets] or [usual]
     if not present:
         _check_categories(tree, model, categories)
         raise BadInput(nothing_aggregated(tree, model))
+    if not rule_sets and len(present) == 1:
+        return list(present)
+    if rule_sets:
+        with_rules = {kind.preset for kind in present if kind.rules in rule_sets}
+        names = with_rules or {kind.preset for kind in present}
+        if len(names) == 1:
+            return [AggregationKind(*names, rule_set) for rule_set in rule_sets]
     raise BadInput(
         f"{tree.folder('aggregations') / portable_name(model)} has "
         f"{', '.join(kind.name for kind in sorted(present))}; say which is meant with "
@@ -113,7 +117,7 @@ def _check_categories(tree: ResultsTree, model: str, categories: Collection[str]
 
 def nothing_aggregated(tree: ResultsTree, model: str) -> str:
     """The sentence that says that nothing is aggregated under a model key, and where there is."""
-    keys = tree.model_keys("aggregations")
+    keys = [key for key in tree.model_keys("aggregations") if key != model]
     others = f" There are some of --model_key {' or '.join(keys)}." if keys else ""
     where = tree.folder("aggregations") / portable_name(model)
     return f"no aggregation in {where}; run aggregate first.{others}"

@@ -145,7 +145,7 @@ class ResultsTree:
     def nothing_of(self, name: str, model: str) -> str:
         """The sentence that says that there is nothing of this kind under a model key, and under
         which keys there is."""
-        keys = self.model_keys(name)
+        keys = [key for key in self.model_keys(name) if key != model]
         others = f"it has those of --model_key {' or '.join(keys)}; else " if keys else ""
         return (
             f"no {name} in {self.folder(name) / portable_name(model)}: {others}run chorus "

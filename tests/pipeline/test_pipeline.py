@@ -451,7 +451,7 @@ def test_networks_of_the_synthetic_world_refuse_other_images(tree, capsys):
     for stage in ("segment", "humans", "keypoints"):
         assert main(command(tree, stage, "--overwrite")) == 2
         error = capsys.readouterr().err
-        assert "only understands images that the synthetic world drew" in error
+        assert "looks up the truth of the images that the synthetic world drew" in error
         assert "--profile modern" in error
     assert files(tree) == before
 
@@ -460,7 +460,8 @@ def test_networks_of_the_synthetic_world_go_on_with_the_images_it_drew(tree, cap
     table(tree, "synthetic_truth").unlink()
     assert main(command(tree, "segment", "--overwrite")) == 1
     shown = capsys.readouterr()
-    assert "those of 1 tables are not" in shown.err and "15 done" in shown.out
+    assert "and 1 tables of images have none" in shown.err and "15 done" in shown.out
+    assert main(command(tree, "segment")) == 0, "what is there is not asked for again"
     assert main(command(tree, "verify")) == 0
 
 
@@ -485,3 +486,19 @@ def test_run_ends_at_the_first_step_that_goes_wrong(tree, capsys):
     assert main(arguments) == 2
     shown = capsys.readouterr()
     assert "run chorus images first" in shown.err and "humans" not in shown.out
+    assert "chorus segment by itself has all options of this step" in shown.err
+
+
+def test_run_of_a_part_ends_with_the_cameras(tree, capsys):
+    whole = command(tree, "run", "--categories", "surfboard", "--shard", "1/2")
+    assert main(whole) == 2
+    assert "give --to calibrate" in capsys.readouterr().err
+    assert main([*whole, "--from", "segment", "--to", "calibrate"]) == 0
+
+
+def test_run_keeps_prompt_files(tree, capsys):
+    before = (tree / "prompts" / "surfboard.txt").read_bytes()
+    arguments = command(tree, "run", "--categories", "surfboard", "--to", "prompts", "--overwrite")
+    assert main([*arguments, "--prompt_dir", str(tree / "prompts")]) == 0
+    assert (tree / "prompts" / "surfboard.txt").read_bytes() == before
+    assert f"see {tree / 'prompts'}" in capsys.readouterr().out

@@ -53,6 +53,13 @@ def test_several_kinds_are_listed(tree):
     assert kinds(tree, categories=("table",)) == [USUAL]
     aggregated(tree, AggregationKind("quant:full", (5,)), "table")
     assert kinds(tree, rules=["5"]) == [AggregationKind("quant:full", (5,))]
+    with pytest.raises(BadInput, match="say which is meant"):
+        kinds(tree, rules=["11"])
+
+
+def test_other_rules_of_the_one_preset(tree):
+    aggregated(tree, USUAL)
+    assert kinds(tree, rules=["5", "3"]) == [AggregationKind("quant:full", (5,)), USUAL]
 
 
 def test_nothing_is_there(tree):

@@ -192,7 +192,7 @@ def _unfiltered_humans(base: ResultsTree, shard: ShardKey) -> Table:
     rows = dict(humans.rows)
     for index, row in rows.items():
         if row["status"] == DONE and row["persons"]:
-            scores = _person_scores(row["persons"], images[index]["detections"])
+            scores = _person_scores(row["persons"], _detections(images.get(index)))
             best = max(range(len(scores)), key=scores.__getitem__)
             rows[index] = {**row, "persons": [row["persons"][best]]}
     return Table(shard, {**humans.settings, "persons": "best-scored"}, rows)
@@ -201,6 +201,11 @@ def _unfiltered_humans(base: ResultsTree, shard: ShardKey) -> Table:
 def _person_scores(persons: Sequence[dict], detections: Sequence[dict]) -> list[float]:
     """The score of each person's detection, the one of the nearest box; each has its own."""
     detected = [detection for detection in detections if detection["label"] == PERSON]
+    if len(persons) > len(detected):
+        raise StaleResults(
+            f"humans has {len(persons)} persons where segmentations has {len(detected)}; run "
+            "chorus humans --overwrite."
+        )
     overlap = iou(boxes_of(persons)[:, None], boxes_of(detected)[None])
     scores, free = [], list(range(len(detected)))
     for at in range(len(persons)):
@@ -208,6 +213,10 @@ def _person_scores(persons: Sequence[dict], detections: Sequence[dict]) -> list[
         free.remove(nearest)
         scores.append(detected[nearest]["score"])
     return scores
+
+
+def _detections(row: dict | None) -> list[dict]:
+    return row["detections"] if row is not None and row["status"] == DONE else []
 
 
 def _unfiltered_verdicts(base: ResultsTree, shard: ShardKey) -> Table:
