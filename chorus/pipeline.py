@@ -10,7 +10,8 @@
     aggregate    all views in the body's canonical space: the object's probability per voxel
     view         pictures of it
 
-Every arrow between two steps is a table on disk (docs/results-format.md),
+Prompts are text files and distributions folders; every other arrow between two steps is a table on
+disk (docs/results-format.md),
 
     <results>/<table>/<model key>/<category>/<prompt>/<augprompt>.parquet
 

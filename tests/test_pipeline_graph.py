@@ -58,3 +58,14 @@ def test_run_takes_a_part_of_the_steps():
     assert set(StepName.__args__) == {each.name for each in STEPS}
     options = Options(categories=("surfboard",), first="humans", last="filter")
     assert [each.name for each in options.steps] == ["humans", "keypoints", "filter"]
+
+
+def test_what_run_means_where_nothing_is_said():
+    demo = Options(categories=("surfboard-demo",))
+    assert (demo.prompt_dir, demo.save_dir) == (Path("prompts/demo"), Path("results_demo"))
+    assert demo.aggr_setting_names == ("qual:demo",)
+    other = Options(categories=("surfboard-demo", "tie"), results_dir=Path("r"), profile="paper")
+    assert (other.prompt_dir, other.save_dir) == (Path("r/prompts/paper"), None)
+    assert other.aggr_setting_names == ()
+    given = Options(categories=("surfboard-demo",), prompt_dir=Path("mine"), save_dir=Path("here"))
+    assert (given.prompt_dir, given.save_dir) == (Path("mine"), Path("here"))

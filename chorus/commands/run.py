@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -31,6 +31,7 @@ from chorus.settings import (
     SeedOptions,
     ShardOptions,
 )
+from chorus.vocabulary import strip_demo
 
 StepName = Literal[tuple(step.name for step in STEPS)]
 
@@ -52,19 +53,31 @@ class Options(
     """The step to begin with; those before it must have been taken."""
     last: Annotated[StepName, tyro.conf.arg(name="to")] = "view"
     """The step to end with."""
-    prompt_dir: Path = Path("prompts/demo")
-    """Folder of the prompt files, <category>.txt; those that are there are kept."""
+    categories: tuple[str, ...] = ()
+    """Categories to take through the steps, one or more."""
+    prompt_dir: Path | None = None
+    """Folder of the prompt files, <category>.txt; those that are there are kept. If left out
+    prompts/demo for the demo, else <results_dir>/prompts/<profile>."""
     num_batch_per_augprompt: int = 20
     """Batches of images for each prompt and augprompt."""
     batch_size: int = 6
     """Images in a batch."""
-    aggr_setting_names: tuple[str, ...] = ("qual:demo",)
-    """Aggregation presets to make and to draw."""
-    save_dir: Path = Path("results_demo")
-    """Folder for the page and the pictures; a folder per category if there are several."""
+    aggr_setting_names: tuple[str, ...] = ()
+    """Aggregation presets to make and to draw; if left out qual:demo for the demo, else what has
+    been aggregated, and quant:full if that is nothing."""
+    save_dir: Path | None = None
+    """Folder for the page and the pictures, a folder per category if there are several. If left
+    out results_demo for the demo, else beside the distributions."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.categories and all(name != strip_demo(name) for name in self.categories):
+            self._fill(
+                prompt_dir=Path("prompts/demo"),
+                aggr_setting_names=("qual:demo",),
+                save_dir=Path("results_demo"),
+            )
+        self._fill(prompt_dir=self.results_dir / "prompts" / self.profile)
         if not self.categories:
             raise BadInput("run needs --categories, for instance --categories surfboard-demo.")
         if not self.steps:
@@ -75,6 +88,12 @@ class Options(
                 "a part of the work (--shard, CHORUS_SHARD) ends with the cameras: give --to "
                 "calibrate, and once all parts are there, run --from aggregate without --shard."
             )
+
+    def _fill(self, **usual: Any) -> None:
+        """Set options that were left out to what is usual."""
+        for name, value in usual.items():
+            if not getattr(self, name):
+                object.__setattr__(self, name, value)
 
     @property
     def steps(self) -> tuple[Step, ...]:

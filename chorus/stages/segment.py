@@ -27,8 +27,8 @@ class Options(PerceptionOptions):
     mode: Literal["coco", "lvis"] = "coco"
     """The vocabulary of the objects."""
     threshold: float | None = None
-    """Instances below this score are dropped; if left out the model's usual one: 0.8, with
-    mask2former 0.5, with open-vocabulary 0.35."""
+    """Instances below this score are dropped; if left out the threshold that the segmenter's
+    authors use (docs/perception.md), 0.8 for the synthetic world's and the paper's."""
     segmenter: str | None = None
     """NAME or NAME:SOURCE (chorus doctor lists them); the profile's if left out."""
 
