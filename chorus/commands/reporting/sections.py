@@ -100,7 +100,10 @@ def sections_of(options: Options) -> list[Section]:
     root = options.tree.folder(RESULTS) / portable_name(options.models.model_key)
     records = [read_scores(path) for path in score_files(options.tree, options.models.model_key)]
     if not records:
-        raise BadInput(f"{root} holds no results; run evaluate first.")
+        model = options.models.model_key
+        keys = [key for key in options.tree.model_keys(RESULTS) if key != model]
+        others = f" There are some of --model_key {' or '.join(keys)}." if keys else ""
+        raise BadInput(f"{root} holds no results; run evaluate first.{others}")
     for kind, name, known in (
         *(("category", name, {r["category"] for r in records}) for name in options.categories),
         *([("metric", options.metric, {r["metric"] for r in records})] if options.metric else []),
