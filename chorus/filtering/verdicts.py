@@ -77,9 +77,9 @@ def judge(
 ) -> Verdict:
     """Verdict on one sample under all rules.
 
-    labels: N class names and boxes (N, 4) xyxy in pixels, the detections after clean-up (method.md
-    3). keypoints (P, 17, 3): x, y, confidence of each detection labelled "person", in the order of
-    the detections; a confidence that is NaN counts as not seen. category: the object's label.
+    labels: N class names and boxes (N, 4) xyxy in pixels, the cleaned-up detections (method.md 3).
+    keypoints (P, 17, 3): x, y, confidence of each detection labelled "person", in the order of the
+    detections; a confidence that is NaN counts as not seen. category: the object's label.
     Raises BadInput where the three inputs do not describe the same detections.
     """
     settings = settings or FilterSettings()

@@ -58,8 +58,7 @@ def focal_of_view(field_of_view: float) -> float:
 def intrinsics(
     focal: Float[Tensor, "*batch"], width: Float[Tensor, "*batch"], height: Float[Tensor, "*batch"]
 ) -> Intrinsics:
-    """K (..., 3, 3) in pixels from a focal length (...) in units of the image *width* (method.md
-    6).
+    """K (..., 3, 3), pixels, from a focal length (...) in units of the image *width* (method.md 6).
 
     fx = fy = focal * width, the principal point is (width / 2, height / 2). width and height (...)
     in pixels, tensors or numbers; takes focal's type and device.
@@ -78,8 +77,7 @@ def camera_centre(R: Rotation, t: Translation) -> Float[Tensor, "*batch 3"]:
 
 
 def azimuth_degrees(R: Rotation, t: Translation) -> Float[Tensor, "*batch"]:
-    """Direction (...) of the camera seen from the world's origin, degrees in [0, 360) (method.md
-    8).
+    """Direction (...) of the camera from the world's origin, degrees in [0, 360) (method.md 8).
 
     atan2(z, x) of the camera's centre: in the body frame 0 is the person's left, 90 the front,
     180 the right, 270 behind. Coordinates under 0.1 mm count as 0, so that rounding does not push
