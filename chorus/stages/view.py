@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _RECORD = "pictures.json"
 _RECORD_VERSION = 4
 """Of the pictures of one distribution."""
-_PAGE_VERSION = 5
+_PAGE_VERSION = 6
 """Of a page and its contact sheet."""
 
 

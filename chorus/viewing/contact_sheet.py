@@ -116,7 +116,8 @@ def _heading(
     room = width - 2 * MARGIN
     write(draw, (MARGIN, 28), title or "Samples", 34, width=room, bold=True)
     kept = sum(tile.retained for tile in tiles)
-    line = "  ·  ".join(part for part in (subtitle, f"{kept} of {len(tiles)} retained") if part)
+    counted = f"{kept} of the {len(tiles)} shown are retained"
+    line = "  ·  ".join(filter(None, (subtitle, counted)))
     legend = [("object", OBJECT_TINT), ("person", PERSON_TINT), ("fitted body", (126, 190, 235))]
     needed = 170 * len(legend)
     beside = room >= 2 * needed

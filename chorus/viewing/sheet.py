@@ -56,12 +56,12 @@ def write_sheet(
         mine = [shard for shard in shards if shard.prompt == prompt]
         samples = [sample for shard in mine for sample in _judged(about.tree, shard)]
         for sample in _completed(about.tree, choose(samples, about.rules)):
-            tiles.append(_tile(about, sample, _caption(sample, shared), body))
+            tiles.append(_tile(about, sample, caption(sample.key, shared), body))
     write_contact_sheet(
         path,
         tiles,
         title=category,
-        subtitle="images and verdicts",
+        subtitle="images and verdicts" if len(prompts) > 1 else prompts[0],
         columns=COLUMNS,
         kind=renderer,
     )
@@ -117,10 +117,8 @@ def _completed(tree: ResultsTree, samples: Sequence[JudgedSample]) -> list[Judge
 
 
 def _shared_words(prompts: Sequence[str]) -> tuple[int, int]:
-    """How many words all prompts have in common at their beginning and end."""
+    """How many words all prompts have in common at their beginning and end; all of a single one."""
     words = [prompt.split() for prompt in prompts]
-    if len(words) < 2:
-        return 0, 0
 
     def common(lists: Iterable[Sequence[str]]) -> int:
         return next(
@@ -133,14 +131,15 @@ def _shared_words(prompts: Sequence[str]) -> tuple[int, int]:
     return first, min(last, min(map(len, words)) - first)
 
 
-def _caption(sample: JudgedSample, shared: tuple[int, int]) -> str:
-    """The prompt's own words, and the augprompt: `carries, side view`."""
-    words = sample.key.prompt.split()
+def caption(key: SampleKey, shared: tuple[int, int]) -> str:
+    """The prompt's own words and the augprompt, `carries, side view`; the augprompt alone where
+    other prompts, if there are any, have all its words too."""
+    words = key.prompt.split()
     own = " ".join(words[shared[0] : len(words) - shared[1]])
-    return full_text(own or sample.key.prompt, sample.key.augprompt)
+    return full_text(own, key.augprompt).lstrip(", ") or key.augprompt
 
 
-def _tile(about: SheetSettings, sample: JudgedSample, caption: str, body: BodyModel) -> Tile:
+def _tile(about: SheetSettings, sample: JudgedSample, text: str, body: BodyModel) -> Tile:
     from chorus.viewing.contact_sheet import Tile
 
     person_mask = object_mask = None
@@ -150,7 +149,7 @@ def _tile(about: SheetSettings, sample: JudgedSample, caption: str, body: BodyMo
     judged = sample.rows["filtered"]
     return Tile(
         image=_pixels(about.tree, sample),
-        caption=caption,
+        caption=text,
         verdict=verdict(judged, about.rules),
         retained=retained(judged, about.rules),
         object_mask=object_mask,
