@@ -6,6 +6,7 @@ result.figures.mean[0]     # mPAP, 0..1, in the version result.metric
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ class FieldScore:
     """The version of the metric, without which the figures mean nothing."""
     figures: CategoryFigures
     """Means over the images with their intervals, in the order of `pap.VARIANTS`."""
-    images: tuple[ImageScore, ...]
+    images: tuple[ImageScore, ...] = dataclasses.field(repr=False)
     """Every image's result, in the order of the test set."""
 
 
