@@ -68,7 +68,7 @@ def test_a_missing_weight_and_how_to_get_it(doctor_says, tmp_path):
     assert not humans["ok"]
     assert "sh scripts/download_off_the_shelf.sh frankmocap-eft" in humans["message"]
     keypoints = found["chosen"]["stages"]["keypoint_model"]
-    assert keypoints["ok"]
+    assert keypoints["ok"] and keypoints["fetches"] == ["vitpose"]  # marked "get", not "ok"
     assert keypoints["message"].endswith("sh scripts/download_off_the_shelf.sh vitpose")
     assert "OPENAI_API_KEY" in found["prompts"]["message"]
     weight = tmp_path / "imports" / WEIGHTS["frankmocap-eft"].destination
