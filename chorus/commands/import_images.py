@@ -1,4 +1,4 @@
-"""`chorus import`: photographs, instance annotations and poses of one's own → tables .
+"""`chorus import`: photographs, instance annotations and poses of one's own → tables.
 
 What `images`, `segment`, `keypoints` and `humans` would make is taken from files instead, so that
 `filter`, `calibrate` and `aggregate` go on from there. Formats: docs/bring-your-own.md.

@@ -117,8 +117,7 @@ def _check_categories(tree: ResultsTree, model: str, categories: Collection[str]
 
 def nothing_aggregated(tree: ResultsTree, model: str) -> str:
     """The sentence that says that nothing is aggregated under a model key, and where there is."""
-    keys = [key for key in tree.model_keys("aggregations") if key != model]
-    others = f" There are some of --model_key {' or '.join(keys)}." if keys else ""
+    others = tree.other_keys("aggregations", model, " There are some of --model_key {}.")
     where = tree.folder("aggregations") / portable_name(model)
     return f"no aggregation in {where}; run aggregate first.{others}"
 

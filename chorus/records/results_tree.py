@@ -142,11 +142,16 @@ class ResultsTree:
         keys = (display_name(path.name) for path in folders if path.is_dir())
         return sorted(key for key in keys if key is not None)
 
+    def other_keys(self, name: str, model: str, sentence: str) -> str:
+        """`sentence` with the other model keys that have something of this kind in its braces, or
+        nothing where there are none."""
+        keys = [key for key in self.model_keys(name) if key != model]
+        return sentence.format(" or ".join(keys)) if keys else ""
+
     def nothing_of(self, name: str, model: str) -> str:
         """The sentence that says that there is nothing of this kind under a model key, and under
         which keys there is."""
-        keys = [key for key in self.model_keys(name) if key != model]
-        others = f"it has those of --model_key {' or '.join(keys)}; else " if keys else ""
+        others = self.other_keys(name, model, "it has those of --model_key {}; else ")
         return (
             f"no {name} in {self.folder(name) / portable_name(model)}: {others}run chorus "
             f"{maker(name).name} first, or give the --results_dir and --profile they were made "

@@ -91,7 +91,7 @@ SAVERS: dict[str, Callable[[Path, int], Path]] = {
     "hmr2": _in_folder(save_tiny_hmr2, "hmr2.ckpt"),
     "vitpose": save_seeing_vitpose,
 }
-"""Makers of checkpoints: (folder, seed) to the path to give after NAME: ."""
+"""Makers of checkpoints: (folder, seed) to the path to give after NAME:."""
 
 
 class Checkpoints:

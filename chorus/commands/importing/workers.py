@@ -1,4 +1,4 @@
-"""The workers of `chorus import`: files of other programs → rows of our tables ."""
+"""The workers of `chorus import`: files of other programs → rows of our tables."""
 
 from __future__ import annotations
 

@@ -101,8 +101,7 @@ def sections_of(options: Options) -> list[Section]:
     records = [read_scores(path) for path in score_files(options.tree, options.models.model_key)]
     if not records:
         model = options.models.model_key
-        keys = [key for key in options.tree.model_keys(RESULTS) if key != model]
-        others = f" There are some of --model_key {' or '.join(keys)}." if keys else ""
+        others = options.tree.other_keys(RESULTS, model, " There are some of --model_key {}.")
         raise BadInput(f"{root} holds no results; run evaluate first.{others}")
     for kind, name, known in (
         *(("category", name, {r["category"] for r in records}) for name in options.categories),
