@@ -6,7 +6,7 @@ depend on how many there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
+from chorus.errors import BadInput
 from chorus.geometry.cameras import azimuth_bin
+from chorus.occupancy.body_depth import body_depths
 from chorus.occupancy.canonical import CanonicalSpace
 from chorus.occupancy.counts import BINS, BinCounts
 from chorus.occupancy.plain import PlainBatch
@@ -43,7 +45,8 @@ class Accumulation(NamedTuple):
 
 def empty_counts(space: CanonicalSpace) -> dict[str, BinCounts]:
     """Counts of no sample for every part of the space."""
-    return {part.name: BinCounts.empty(space.grid) for part in space.parts}
+    hidden = space.settings.hidden
+    return {part.name: BinCounts.empty(space.grid, hidden) for part in space.parts}
 
 
 def accumulate(
@@ -61,9 +64,11 @@ def accumulate(
     "plain" tensor operations, which are there to be compared with and run on any device. A sample
     with NaN or infinity in its pose or camera or without a proper mask is refused with a reason
     and leaves no trace. With symmetric settings each sample is also counted mirrored, as one more
-    sample; `members` then tells of the sample as it is.
+    sample; `members` then tells of the sample as it is. BadInput if `into` counts hidden voxels and
+    the settings do not, or the other way round.
     """
     counts = empty_counts(space) if into is None else into
+    _check_hidden(space, counts)
     device = torch.device(device)
     path = path or ("fused" if device.type == "cpu" else "device")
     collect = None
@@ -78,14 +83,21 @@ def accumulate(
         from chorus.occupancy.fused import FusedBatch
 
         make = partial(FusedBatch, space, threads=threads)
+
+    def add(batch: Views) -> Bool[np.ndarray, "parts B"]:
+        masks = [packed(mask) for mask in batch.masks]
+        depths = body_depths(space, batch, masks, threads) if space.settings.hidden else None
+        images = make(joint_cameras(space, batch).to(device), masks, depths)
+        return _add(space, batch, images, counts)
+
     refused = unusable(views)
     usable = [index for index, fault in enumerate(refused) if not fault]
     members = np.zeros((len(space.parts), len(refused)), bool)
     for index in _batches(views, usable):
         batch = views.select(index)
-        members[:, index] = _add(space, batch, counts, device, make)
+        members[:, index] = add(batch)
         if space.settings.symmetric:
-            _add(space, mirrored(batch), counts, device, make)
+            add(mirrored(batch))
     if collect is not None:
         collect([counts[part.name] for part in space.parts])
     return Accumulation(counts, members, refused)
@@ -106,23 +118,28 @@ def _batches(views: Views, usable: list[int]) -> Iterator[list[int]]:
 
 
 def _add(
-    space: CanonicalSpace,
-    views: Views,
-    counts: dict[str, BinCounts],
-    device: torch.device,
-    make: Callable[..., Any],
+    space: CanonicalSpace, views: Views, images: Any, counts: dict[str, BinCounts]
 ) -> Bool[np.ndarray, "parts B"]:
     """Count one batch of usable samples; returns who joined which cluster."""
-    cameras = joint_cameras(space, views).to(device)
-    masks = [packed(mask) for mask in views.masks]
-    batch = make(cameras, masks)
     bins = azimuth_bin(views.R.double(), views.t.double()).numpy()
-    regions = [batch.touched(region) for region in space.regions]
+    regions = [images.touched(region) for region in space.regions]
     touched = np.stack(regions) if regions else np.zeros((0, len(bins)), bool)
     members = space.members(touched)
     targets = [counts[part.name] for part in space.parts]
-    batch.count(members, bins, targets)
+    images.count(members, bins, targets)
     for cluster, mine in zip(targets, members, strict=True):
         np.add(cluster.samples, np.bincount(bins, minlength=BINS), out=cluster.samples)
         np.add(cluster.members, np.bincount(bins[mine], minlength=BINS), out=cluster.members)
     return members
+
+
+def _check_hidden(space: CanonicalSpace, counts: dict[str, BinCounts]) -> None:
+    """BadInput unless the counts have hidden voxels if and only if the settings ask for them."""
+    wanted = space.settings.hidden
+    wrong = [name for name, one in counts.items() if (one.hidden is not None) != wanted]
+    if wrong:
+        raise BadInput(
+            f"the counts of {', '.join(wrong)} were begun {'without' if wanted else 'with'} hidden "
+            f"voxels and cannot be continued {'with' if wanted else 'without'} them; begin anew, "
+            "or use the same setting `hidden`."
+        )

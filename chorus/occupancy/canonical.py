@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from chorus.body.model import BodyModel, star_body
+from chorus.occupancy.body_proxy import BodyProxy, body_proxy, check_faces
 from chorus.occupancy.grid import VoxelGrid
 from chorus.occupancy.presets import AggregationSettings
 from chorus.occupancy.regions import Part, interaction_region, joins, parts
@@ -47,9 +49,18 @@ class CanonicalSpace:
         A_pose A_star^-1 at the zero shape; the global rotation (joint 0) counts as zero. A voxel's
         posed place is the blend of these by its skinning weights (method.md 7).
         """
+        return self.body.skinning_transforms(self.unturned(pose)).double() @ self.star_inverse
+
+    def unturned(self, pose: Float[Tensor, "B 24 3"]) -> Float[Tensor, "B 24 3"]:
+        """The poses in the body's number type and without their global rotation (joint 0)."""
         pose = pose.to(self.body.v_template.dtype).clone()
         pose[:, 0] = 0
-        return self.body.skinning_transforms(pose).double() @ self.star_inverse
+        return pose
+
+    @cached_property
+    def proxy(self) -> BodyProxy:
+        """The body's coarse surface, which hides voxels; BadInput if the body has no triangles."""
+        return body_proxy(self.body)
 
     def members(self, touched: Bool[np.ndarray, "sets B"]) -> Bool[np.ndarray, "parts B"]:
         """(parts, B) bool: who joins which cluster, from who touches which region (in order)."""
@@ -75,9 +86,12 @@ def canonical_space(
     """The canonical space of a body (method.md 7, 9).
 
     The clusters are those of the settings' preset, or the `clusters` given. `cache_dir` keeps the
-    skinning field. BadInput for an unknown preset or segment or a damaged body.
+    skinning field. BadInput for an unknown preset or segment, a damaged body, or one without
+    triangles where hidden voxels are to be counted.
     """
     settings = settings or AggregationSettings()
+    if settings.hidden:
+        check_faces(body)
     clusters = parts(settings.parts) if clusters is None else clusters
     grid = VoxelGrid(settings.resolution, settings.side)
     body = body.to("cpu")

@@ -34,31 +34,36 @@ class BinCounts:
     """Samples per bin of the whole aggregation, in or out of this cluster: they set the weights."""
     members: Int[np.ndarray, 12]
     """Samples per bin that joined this cluster."""
+    hidden: UInt32[np.ndarray, "12 N N N"] | None = None
+    """In how many of `image` it is outside the mask and behind the person's body, so that nobody
+    could have seen whether the object is there; None if that was not counted."""
 
     @classmethod
-    def empty(cls, grid: VoxelGrid) -> BinCounts:
-        """Counts of no sample."""
-        shape = (BINS, *grid.shape)
-        none = np.zeros(BINS, np.int64)
-        return cls(grid, np.zeros(shape, np.uint32), np.zeros(shape, np.uint32), none, none.copy())
+    def empty(cls, grid: VoxelGrid, hidden: bool = False) -> BinCounts:
+        """Counts of no sample, with or without those of hidden voxels."""
+        image, mask, behind = (np.zeros((BINS, *grid.shape), np.uint32) for _ in range(3))
+        samples, members = np.zeros((2, BINS), np.int64)
+        return cls(grid, image, mask, samples, members, behind if hidden else None)
 
     def __add__(self, other: BinCounts) -> BinCounts:
-        """Both together; BadInput if they lie on different grids."""
-        self._same_grid(other)
+        """Both together; BadInput if they lie on different grids or one lacks hidden voxels."""
+        self._check_fits(other)
         return BinCounts(
-            self.grid,
-            self.image + other.image,
-            self.mask + other.mask,
-            self.samples + other.samples,
-            self.members + other.members,
+            self.grid, **{name: getattr(self, name) + getattr(other, name) for name in self._names}
         )
 
     def merge(self, other: BinCounts) -> BinCounts:
         """Add the other's counts to these in place and return these; BadInput as for +."""
-        self._same_grid(other)
-        for name in ("image", "mask", "samples", "members"):
+        self._check_fits(other)
+        for name in self._names:
             np.add(getattr(self, name), getattr(other, name), out=getattr(self, name))
         return self
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """The arrays that are here."""
+        names = ("image", "mask", "samples", "members")
+        return names if self.hidden is None else (*names, "hidden")
 
     def probability(
         self, weighting: Weighting = "azimuth-uniform-fine"
@@ -82,12 +87,13 @@ class BinCounts:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The counts as arrays for a file, in the smallest whole-number types that hold them."""
-        return {
+        arrays = {
             "image_count": _compact(self.image),
             "mask_count": _compact(self.mask),
             "samples": self.samples,
             "members": self.members,
         }
+        return arrays if self.hidden is None else arrays | {"hidden_count": _compact(self.hidden)}
 
     @classmethod
     def from_arrays(
@@ -100,6 +106,9 @@ class BinCounts:
             "samples": (BINS,),
             "members": (BINS,),
         }
+        hidden = "hidden_count" in arrays
+        if hidden:
+            shapes["hidden_count"] = shapes["image_count"]
         for name, shape in shapes.items():
             array = arrays.get(name)
             if array is None or array.shape != shape or array.dtype.kind not in "iu":
@@ -114,13 +123,19 @@ class BinCounts:
             arrays["mask_count"].astype(np.uint32),
             arrays["samples"].astype(np.int64),
             arrays["members"].astype(np.int64),
+            arrays["hidden_count"].astype(np.uint32) if hidden else None,
         )
 
-    def _same_grid(self, other: BinCounts) -> None:
+    def _check_fits(self, other: BinCounts) -> None:
         if self.grid != other.grid:
             raise BadInput(
                 f"counts over different grids cannot be added: {self.grid} and {other.grid}; "
                 "aggregate all samples with the same resolution and side."
+            )
+        if (self.hidden is None) != (other.hidden is None):
+            raise BadInput(
+                "counts with and without hidden voxels cannot be added; aggregate all samples with "
+                "the same setting `hidden`."
             )
 
 

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt64
 from torch import Tensor
 
 from chorus.occupancy import kernels
+from chorus.occupancy.body_depth import CELLS, BodyDepths
 from chorus.occupancy.canonical import CanonicalSpace
 from chorus.occupancy.counts import BINS, BinCounts, target_words
 from chorus.occupancy.mask_bits import MaskBits
@@ -30,14 +31,16 @@ class FusedBatch:
         space: CanonicalSpace,
         cameras: Float[Tensor, "B 24 3 4"],
         masks: Sequence[MaskBits],
+        depths: BodyDepths | None = None,
         threads: int = 1,
     ) -> None:
-        """cameras: see `views.joint_cameras`."""
+        """cameras: see `views.joint_cameras`; depths: where hidden voxels are counted, too."""
         self._space = space
         lanes = -(-len(masks) // kernels.LANES) * kernels.LANES
         self._cameras = np.zeros((cameras.shape[1], 3, 4, lanes), np.float32)
         self._cameras[..., : len(masks)] = cameras.permute(1, 2, 3, 0).numpy()
         self._images = _pack(masks, lanes, space.settings.projection == "release")
+        self._maps = None if depths is None else _pack_maps(depths, lanes)
         self._bits = np.uint64(1) << np.arange(len(masks), dtype=np.uint64)
         self._threads = threads
 
@@ -55,11 +58,11 @@ class FusedBatch:
         counts: Sequence[BinCounts],
     ) -> None:
         """Add the images to the voxel counts of the clusters they are members of, in place."""
+        names = ("image", "mask") if self._maps is None else ("image", "mask", "hidden")
         targets = []
         for row, word in zip(*target_words(members, bins, self._bits), strict=True):
-            cluster, azimuth = counts[row // BINS], row % BINS
-            image_row, mask_row = cluster.image[azimuth], cluster.mask[azimuth]
-            targets.append((word, image_row.reshape(-1), mask_row.reshape(-1)))
+            volumes = (getattr(counts[row // BINS], name) for name in names)
+            targets.append((word, [volume[row % BINS].reshape(-1) for volume in volumes]))
         if not targets:
             return
         rows = _in_fours(self._space.weights), _in_fours(self._space.centres)
@@ -67,14 +70,28 @@ class FusedBatch:
 
         def run(start: int) -> None:
             stop = min(start + _BLOCK, total)
-            seen, hit = np.empty((2, stop - start), np.uint64)
-            kernels.verdicts(start, stop, rows, self._cameras, self._images, seen, hit)
-            for word, image_row, mask_row in targets:
-                kernels.add_ones(seen, word, image_row[start:stop])
-                kernels.add_ones(hit, word, mask_row[start:stop])
+            words = np.empty((len(names), stop - start), np.uint64)
+            self._verdicts(start, stop, rows, words)
+            for word, counted in targets:
+                for verdict, row in zip(words, counted, strict=True):
+                    kernels.add_ones(verdict, word, row[start:stop])
 
         with ThreadPoolExecutor(self._threads) as pool:
             list(pool.map(run, range(0, total, _BLOCK)))
+
+    def _verdicts(
+        self,
+        start: int,
+        stop: int,
+        rows: tuple[np.ndarray, np.ndarray],
+        words: UInt64[np.ndarray, "names P"],
+    ) -> None:
+        """Write the words of the places start..stop-1: seen, hit and, with maps, hidden."""
+        given = start, stop, rows, self._cameras, self._images
+        if self._maps is None:
+            kernels.verdicts(*given, *words)
+        else:
+            kernels.verdicts_and_hidden(*given, self._maps, *words)
 
 
 def _pack(masks: Sequence[MaskBits], lanes: int, release: bool) -> tuple:
@@ -92,6 +109,17 @@ def _pack(masks: Sequence[MaskBits], lanes: int, release: bool) -> tuple:
     lowest = np.nextafter(np.float32(-1), np.float32(0)) if release else np.float32(0)
     behind = np.float32(-np.inf if release else 0)
     return width, height, stride, offset, np.concatenate(words), lowest, behind
+
+
+def _pack_maps(depths: BodyDepths, lanes: int) -> tuple:
+    """The kernels' `maps`."""
+    left, top, reach, scale = np.zeros((4, lanes), np.float32)
+    count = len(depths.side)
+    left[:count], top[:count] = depths.left, depths.top
+    reach[:count] = CELLS * depths.side
+    scale[:count] = 1 / depths.side
+    limits = np.concatenate([np.full(1, np.inf, np.float32), depths.limit.reshape(-1)])
+    return left, top, reach, scale, limits
 
 
 def _in_fours(rows: np.ndarray) -> np.ndarray:

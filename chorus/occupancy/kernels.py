@@ -12,6 +12,9 @@ rows: (weights (P, J), centres (P, 3)) float32, the skinning field at places in 
 cameras: (J, 3, 4, L) float32, for each joint and image the map from a place to homogeneous pixels.
 images: (width, height (L) float32, stride, offset (L) int32 in bits, words uint32, lowest pixel
 coordinate, greatest depth that counts as behind). Word 0 is blank: a place outside looks there.
+maps: (left, top, reach, scale (L) float32, limits float32), the depths beyond which the body hides
+places (`body_depth`): first pixel and number of pixels of a map's square, cells per pixel, and the
+cells of all maps, CELLS^2 each. Limit 0 is infinite: a place outside the square looks there.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from __future__ import annotations
 import numpy as np
 
 from chorus.geometry.compiled import compiled
+from chorus.occupancy.body_depth import CELLS
 
 LANES = 16
 """Images are padded to whole multiples of this, so that all take the same vector instructions."""
@@ -107,6 +111,44 @@ def verdicts(start, stop, rows, cameras, images, seen, hit):
             seen[row - start + k], hit[row - start + k] = _look_up(
                 pixels[0, k], pixels[1, k], pixels[2, k], images, place
             )
+
+
+@compiled
+def _beyond(across, down, depth, maps, cell):
+    """The word of the images in which a place lies beyond the body's limit at its pixel.
+
+    Like `_look_up`, which divides alike and therefore means the same pixel.
+    """
+    left, top, reach, scale, limits = maps
+    lanes = left.size
+    for image in range(lanes):
+        column = np.trunc(across[image] / depth[image]) - left[image]
+        row = np.trunc(down[image] / depth[image]) - top[image]
+        within = (column >= 0) & (column < reach[image]) & (row >= 0) & (row < reach[image])
+        # Half a pixel keeps the product clear of whole numbers: the quotient is exact.
+        half = np.float32(0.5)
+        at = np.int32((row + half) * scale[image]) * np.int32(CELLS)
+        at += np.int32((column + half) * scale[image]) + np.int32(image * CELLS * CELLS + 1)
+        cell[image] = at if within else np.int32(0)
+    beyond = np.uint64(0)
+    for image in range(lanes):
+        beyond |= np.uint64(depth[image] > limits[cell[image]]) << np.uint64(image)
+    return beyond
+
+
+@compiled
+def verdicts_and_hidden(start, stop, rows, cameras, images, maps, seen, hit, hidden):
+    """`verdicts`, and the words of the images in which the body hides the places, to hidden."""
+    lanes = cameras.shape[3]
+    pixels = np.empty((3, ABREAST, lanes), np.float32)
+    place = np.empty(lanes, np.int32)
+    for row in range(start, stop, ABREAST):
+        _project_four(row, rows, cameras, pixels)
+        for k in range(ABREAST):
+            at = row - start + k
+            across, down, depth = pixels[0, k], pixels[1, k], pixels[2, k]
+            seen[at], hit[at] = _look_up(across, down, depth, images, place)
+            hidden[at] = seen[at] & ~hit[at] & _beyond(across, down, depth, maps, place)
 
 
 @compiled

@@ -5,6 +5,7 @@ See method.md 7-9.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -67,6 +68,10 @@ class AggregationSettings:
     """A part's interaction region: voxels closer than this to its template vertices, metres."""
     field: FieldSettings = field(default_factory=FieldSettings)
     """The skinning field around the canonical body."""
+    hidden: bool = False
+    """Also count where the person's body hides a voxel."""
+    hidden_margin: float = 0.03
+    """How far behind the body's first surface a voxel counts as hidden, metres."""
 
     def __post_init__(self) -> None:
         for kind, value, known in (
@@ -80,15 +85,25 @@ class AggregationSettings:
                 f"an aggregation's share of the data must be above 0 and at most 1, "
                 f"found {self.share}."
             )
+        if not 0 <= self.hidden_margin < math.inf:
+            raise BadInput(
+                "a voxel counts as hidden from a finite distance of 0 m or more behind the body; "
+                f"found a hidden_margin of {self.hidden_margin} m, the usual is 0.03."
+            )
 
     def recorded(self) -> dict[str, Any]:
         """The settings as results record them.
 
-        `share` is left out where it is 1, as in results that are older than this setting.
+        Left out are, as in results that are older than these settings: `share` where it is 1,
+        `hidden` where nothing hidden is counted, and `hidden_margin` where it says nothing new.
         """
         settings = asdict(self)
         if self.share == 1:
             del settings["share"]
+        if not self.hidden or self.hidden_margin == type(self).hidden_margin:
+            del settings["hidden_margin"]
+        if not self.hidden:
+            del settings["hidden"]
         return settings
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from roma import rotvec_to_rotmat
 from torch import Tensor
 
 from chorus.body.model import mirror_pose
@@ -107,7 +108,28 @@ def joint_cameras(space: CanonicalSpace, views: Views) -> Float[Tensor, "B 24 3 
     where the settings do not canonicalise. A place's pixel is the blend of these by its skinning
     weights.
     """
-    camera = views.K.double() @ torch.cat([views.R, views.t[..., None]], dim=-1).double()
+    camera = _cameras(views)
     if not space.settings.canonicalise:
         return camera[:, None].expand(-1, 24, 3, 4).float()
     return (camera[:, None] @ space.transforms(views.pose)).float()
+
+
+def body_cameras(
+    space: CanonicalSpace, views: Views
+) -> tuple[Float[Tensor, "B 24 3 4"], Float[Tensor, "B 207"]]:
+    """Per sample and joint the map from the rest pose to homogeneous pixels, float64, and what the
+    pose blend shapes are multiplied by, float32.
+
+    K [R | t] A with zero shape and zero global rotation, whether the settings canonicalise or not:
+    the person is in the pose either way.
+    """
+    pose = space.unturned(views.pose)
+    rotations = rotvec_to_rotmat(pose)
+    feature = (rotations[:, 1:] - torch.eye(3, dtype=pose.dtype)).flatten(1)
+    transforms = space.body.skinning_transforms(rotations).double()
+    return _cameras(views)[:, None] @ transforms, feature.float()
+
+
+def _cameras(views: Views) -> Float[Tensor, "B 3 4"]:
+    """K [R | t], float64."""
+    return views.K.double() @ torch.cat([views.R, views.t[..., None]], dim=-1).double()
