@@ -31,6 +31,7 @@ NAMES = (
     "calibration",
     "aggregation-quant-64",
     "aggregation-quant-1024",
+    "aggregation-hidden-64",
     "aggregation-qual-64",
     "aggregation-qual-1024",
     "pap",

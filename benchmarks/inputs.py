@@ -52,9 +52,9 @@ class Setting:
         """Resolution at which slow references are run."""
         return 24 if self.quick else 48
 
-    def space(self, name: str, resolution: int = 48):
-        """The canonical space of a preset as `chorus aggregate` makes it."""
-        settings = replace(preset(name), resolution=resolution)
+    def space(self, name: str, resolution: int = 48, hidden: bool = False):
+        """The canonical space of a preset as `chorus aggregate` makes it, or with hidden voxels."""
+        settings = replace(preset(name), resolution=resolution, hidden=hidden)
         clusters = (Part("all"), *parts(settings.parts))
         cache = Path(self.imports) / "cache"
         return canonical_space(self.body, settings, cache, clusters, self.threads)

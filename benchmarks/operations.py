@@ -202,6 +202,9 @@ ROWS: dict[str, Callable[[Setting], Job]] = {
     "calibration": per_sample.calibration,
     "aggregation-quant-64": partial(per_sample.aggregation, name="quant:full", images=64),
     "aggregation-quant-1024": partial(per_sample.aggregation, name="quant:full", images=1024),
+    "aggregation-hidden-64": partial(
+        per_sample.aggregation, name="quant:full", images=64, hidden=True
+    ),
     "aggregation-qual-64": partial(per_sample.aggregation, name="qual:demo", images=64),
     "aggregation-qual-1024": partial(per_sample.aggregation, name="qual:demo", images=1024),
     "pap": pap,

@@ -79,10 +79,16 @@ def calibration(setting: Setting, persons: int = 256) -> Job:
 
 
 def aggregation(
-    setting: Setting, name: str, images: int, resolution: int = 48, compare: bool = True
+    setting: Setting,
+    name: str,
+    images: int,
+    resolution: int = 48,
+    compare: bool = True,
+    hidden: bool = False,
 ) -> Job:
     """Counting samples from run-length masks, `images` a call, at most POOL held at a time."""
-    space = setting.space(name, resolution)
+    space = setting.space(name, resolution, hidden)
+    counted = ("image", "mask", "hidden") if hidden else ("image", "mask")
     samples = Samples.random(min(images, POOL))
     compared = 2 if setting.quick else 8
     path = "device" if setting.device == "cuda" else None
@@ -108,20 +114,20 @@ def aggregation(
             total = int(found[0]["all"].samples.sum())
             return within("samples not counted", float(images - total), 0)
         counts, members = run(compared)
-        if not np.array_equal(members, expected[2]):
+        if not np.array_equal(members, expected[-1]):
             raise Disagreement("the samples joined other clusters than in the plain reference")
         differing = 0
         for number, part in enumerate(space.parts):
-            for which, name in enumerate(("image", "mask")):
+            for which, name in enumerate(counted):
                 mine = getattr(counts[part.name], name).reshape(12, -1).astype(np.int64)
                 differing += int(np.abs(mine - expected[which][number]).sum())
-        share = differing / (2 * compared * len(space.parts) * space.grid.count)
+        share = differing / (len(counted) * compared * len(space.parts) * space.grid.count)
         return within("share of voxels counted otherwise (rounding)", share, 1e-4)
 
     # A blend of 12 numbers by the non-zero weights, then place, division, bounds and look-up.
     flops = 24 * np.count_nonzero(space.weights) + 30 * space.grid.count
     return Job(
-        size=f"{name}, {images:,} images of {PIXELS}^2, {resolution}^3 voxels",
+        size=f"{name}{', hidden' * hidden}, {images:,} images of {PIXELS}^2, {resolution}^3 voxels",
         fast=partial(run, images),
         warm=partial(run, 2),
         work=lambda _: Work(float(images * flops), "flop"),

@@ -54,7 +54,8 @@ def region(vertices, part_of_vertex, numbers, grid, distance):
 
 
 def aggregate(space, poses, R, t, K, masks):
-    """(image, mask, members): counts (parts, 12, N^3) and members (parts, B); masks (H, W) bool."""
+    """(image, mask, hidden, members): counts (parts, 12, N^3), members (parts, B); masks (H, W)
+    bool."""
     plain = from_tests("references/aggregation.py").plain_counts
     return plain(space, Views.of(poses, R, t, K, masks))
 

@@ -96,14 +96,13 @@ def _draw(rest, weights, faces, cameras, size, margin, limit):
     """
     points = _project(rest, weights, cameras)
     left, top, side = _square(points, size)
-    for vertex in range(points.shape[0]):  # from here on in cells, whose centres are whole numbers
+    # From here on in cells, whose centres are whole numbers, and with inverse depths.
+    for vertex in range(points.shape[0]):
         points[vertex, 0] = (points[vertex, 0] - left) / side - 0.5
         points[vertex, 1] = (points[vertex, 1] - top) / side - 0.5
+        points[vertex, 2] = 1 / points[vertex, 2] if points[vertex, 2] > _NEAREST else 0.0
     nearness = np.zeros((CELLS, CELLS))
-    for face in range(faces.shape[0]):
-        a, b, c = points[faces[face, 0]], points[faces[face, 1]], points[faces[face, 2]]
-        if a[2] > _NEAREST and b[2] > _NEAREST and c[2] > _NEAREST:
-            _fill(a, b, c, nearness)
+    _fill(points, faces, nearness)
     for row in range(CELLS):
         for column in range(CELLS):
             limit[row, column] = 1 / nearness[row, column] + margin
@@ -147,25 +146,34 @@ def _square(points, size):
 
 
 @compiled
-def _fill(a, b, c, nearness):
-    """Raise the inverse depths of the cells whose centres a triangle covers to the triangle's.
+def _fill(points, faces, nearness):
+    """Raise the inverse depths of the cells whose centres triangles cover to the triangles'.
 
-    a, b, c: corners (column, row, depth) in cells; inverse depth is linear over the image.
+    points (V, 3): column and row in cells, inverse depth, which is linear over the image; 0 for a
+    point that is not in front of the camera.
     """
-    area = (b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1])
-    if area == 0:
-        return
-    first_row, last_row = _whole(min(a[1], b[1], c[1]), max(a[1], b[1], c[1]))
-    first_column, last_column = _whole(min(a[0], b[0], c[0]), max(a[0], b[0], c[0]))
-    for row in range(first_row, last_row + 1):
-        for column in range(first_column, last_column + 1):
-            x, y = column - a[0], row - a[1]
-            of_b = (x * (c[1] - a[1]) - (c[0] - a[0]) * y) / area
-            of_c = ((b[0] - a[0]) * y - x * (b[1] - a[1])) / area
-            of_a = 1 - of_b - of_c
-            if of_a >= -_ROUNDING and of_b >= -_ROUNDING and of_c >= -_ROUNDING:
-                near = of_a / a[2] + of_b / b[2] + of_c / c[2]
-                nearness[row, column] = max(nearness[row, column], near)
+    for face in range(faces.shape[0]):
+        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+        ax, ay, az = points[a, 0], points[a, 1], points[a, 2]
+        bx, by, bz = points[b, 0], points[b, 1], points[b, 2]
+        cx, cy, cz = points[c, 0], points[c, 1], points[c, 2]
+        if min(az, bz, cz) == 0:
+            continue
+        first_column, last_column = _whole(min(ax, bx, cx), max(ax, bx, cx))
+        first_row, last_row = _whole(min(ay, by, cy), max(ay, by, cy))
+        area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
+        if first_column > last_column or first_row > last_row or area == 0:
+            continue
+        share = 1 / area
+        for row in range(first_row, last_row + 1):
+            for column in range(first_column, last_column + 1):
+                x, y = column - ax, row - ay
+                of_b = share * (x * (cy - ay) - (cx - ax) * y)
+                of_c = share * ((bx - ax) * y - x * (by - ay))
+                of_a = 1 - of_b - of_c
+                if min(of_a, of_b, of_c) >= -_ROUNDING:
+                    near = of_a * az + of_b * bz + of_c * cz
+                    nearness[row, column] = max(nearness[row, column], near)
 
 
 @compiled

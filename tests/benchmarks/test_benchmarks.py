@@ -153,7 +153,7 @@ def setting(tmp_path_factory):
         posedirs=None,
         weights=torch.tensor(np.repeat(np.eye(24), 8, axis=0), dtype=torch.float32),
         joint_regressor=torch.tensor(np.repeat(np.eye(24), 8, axis=1) / 8, dtype=torch.float32),
-        faces=torch.zeros(0, 3, dtype=torch.int64),
+        faces=torch.arange(192).reshape(-1, 3),
         parents=PARENTS,
     )
     found = Setting(str(tmp_path_factory.mktemp("imports")), quick=True, threads=1)
@@ -166,6 +166,9 @@ SMALL = {
     "calibration": partial(per_sample.calibration, persons=3),
     "aggregation-quant-64": partial(
         per_sample.aggregation, name="quant:full", images=3, resolution=12
+    ),
+    "aggregation-hidden-64": partial(
+        per_sample.aggregation, name="quant:full", images=3, resolution=12, hidden=True
     ),
     "aggregation-qual-64": partial(
         per_sample.aggregation, name="qual:demo", images=3, resolution=12

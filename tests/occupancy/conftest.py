@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+import trimesh
+from scipy.spatial import cKDTree
 
 from chorus.body.model import BodyModel
 from chorus.body.skeleton import PARENTS
@@ -62,6 +66,18 @@ def stick_body() -> BodyModel:
         faces=torch.zeros(0, 3, dtype=torch.int64),
         parents=PARENTS,
     )
+
+
+@pytest.fixture(scope="session")
+def clad_body(stick_body) -> BodyModel:
+    """The stick figure with the hull of every joint's cloud as its surface."""
+    clouds = stick_body.v_template.numpy().reshape(24, -1, 3)
+    hulls = [trimesh.convex.convex_hull(cloud) for cloud in clouds]
+    faces = []
+    for number, (cloud, hull) in enumerate(zip(clouds, hulls, strict=True)):
+        _, vertex = cKDTree(cloud).query(hull.vertices)
+        faces.append(vertex[hull.faces] + number * len(cloud))
+    return replace(stick_body, faces=torch.from_numpy(np.concatenate(faces)))
 
 
 @pytest.fixture(scope="session")

@@ -14,12 +14,13 @@ from chorus.occupancy.grid import VoxelGrid
 GRID = VoxelGrid(3, 1.5)
 
 
-def random_counts(seed: int, top: int = 300) -> BinCounts:
+def random_counts(seed: int, top: int = 300, hidden: bool = False) -> BinCounts:
     rng = np.random.default_rng(seed)
     image = rng.integers(0, top, (12, 3, 3, 3)).astype(np.uint32)
     mask = rng.integers(0, image + 1).astype(np.uint32)
     members = rng.integers(0, top, 12)
-    return BinCounts(GRID, image, mask, members + rng.integers(0, 9, 12), members)
+    behind = rng.integers(0, image - mask + 1).astype(np.uint32) if hidden else None
+    return BinCounts(GRID, image, mask, members + rng.integers(0, 9, 12), members, behind)
 
 
 def test_weights_by_hand():
@@ -49,14 +50,17 @@ def test_probability_by_hand_with_an_empty_bin_and_an_unseen_voxel():
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.lists(st.integers(0, 1000), min_size=1, max_size=5), st.integers(2, 100_000))
-def test_arrays_and_sums_are_exact(seeds, top):
-    shards = [random_counts(seed, top) for seed in seeds]
+@given(
+    st.lists(st.integers(0, 1000), min_size=1, max_size=5), st.integers(2, 100_000), st.booleans()
+)
+def test_arrays_and_sums_are_exact(seeds, top, hidden):
+    shards = [random_counts(seed, top, hidden) for seed in seeds]
     total = sum(shards[1:], start=shards[0])
-    again = BinCounts.empty(GRID)
+    again = BinCounts.empty(GRID, hidden)
     for shard in reversed(shards):
         again.merge(BinCounts.from_arrays(GRID, shard.arrays(), "a file"))
-    for name in ("image", "mask", "samples", "members"):
+    assert (total.hidden is not None) == (again.hidden is not None) == hidden
+    for name in ("image", "mask", "samples", "members") + ("hidden",) * hidden:
         assert np.array_equal(getattr(again, name), getattr(total, name))
         assert getattr(again, name).dtype == getattr(total, name).dtype
     assert (total.probability() <= 1).all() and (total.probability() >= 0).all()
@@ -69,10 +73,18 @@ def test_other_grids_and_arrays_are_refused():
             counts + BinCounts.empty(other)
         with pytest.raises(BadInput, match="different grids"):
             counts.merge(BinCounts.empty(other))
-    whole = counts.arrays()
+    both = random_counts(0, hidden=True)
+    for one, other in ((counts, both), (both, counts)):
+        with pytest.raises(BadInput, match="with and without hidden voxels"):
+            one + other
+        with pytest.raises(BadInput, match="with and without hidden voxels"):
+            one.merge(other)
+    whole = both.arrays()
+    assert set(whole) - set(counts.arrays()) == {"hidden_count"}
     for arrays in (
         {**whole, "image_count": counts.image.astype(float)},
         {**whole, "mask_count": counts.mask[:11]},
+        {**whole, "hidden_count": counts.mask.astype(float)},
         {name: array for name, array in whole.items() if name != "samples"},
     ):
         with pytest.raises(BadInput, match=r"counts\.npz: expected whole numbers"):

@@ -37,6 +37,17 @@ def test_counts(stick_body, make_views):
             assert np.abs(one.astype(int) - other.astype(int)).sum() <= 2e-5 * 70 * 16**3
 
 
+def test_hidden_counts(clad_body, make_views):
+    settings = AggregationSettings(resolution=16, hidden=True)
+    space = canonical_space(clad_body, settings, clusters=(Part("all"),))
+    views = make_views(70)
+    expected, found = accumulate(space, views), accumulate(space, views, device="cuda")
+    for name in ("image", "mask", "hidden"):
+        one, other = (getattr(each.counts["all"], name).astype(int) for each in (expected, found))
+        assert np.abs(one - other).sum() <= 2e-5 * 70 * 16**3
+    assert found.counts["all"].hidden.any()
+
+
 def test_posing(stick_body):
     pose = torch.from_numpy(np.random.default_rng(0).normal(0, 0.2, (24, 3))).float()
     expected = canonical_points(stick_body, pose, VoxelGrid(12, 2.0))

@@ -21,3 +21,18 @@ def test_unknown_names_are_refused_with_suggestions():
         AggregationSettings(weighting="total-unifrm")
     with pytest.raises(BadInput, match="known: exact, release"):
         AggregationSettings(projection="???")
+
+
+def test_hidden_is_recorded_only_where_it_says_something():
+    before = AggregationSettings().recorded()
+    assert not {"hidden", "hidden_margin", "share"} & set(before)
+    assert AggregationSettings(hidden_margin=0.1).recorded() == before
+    assert AggregationSettings(hidden=True).recorded() == {**before, "hidden": True}
+    both = AggregationSettings(hidden=True, hidden_margin=0.1).recorded()
+    assert both == {**before, "hidden": True, "hidden_margin": 0.1}
+
+
+@pytest.mark.parametrize("margin", [-0.01, float("nan"), float("inf")])
+def test_a_margin_is_a_distance(margin):
+    with pytest.raises(BadInput, match="finite distance of 0 m or more"):
+        AggregationSettings(hidden_margin=margin)
