@@ -9,7 +9,7 @@ import torch
 
 from chorus.geometry import masks
 from chorus.records.tables import SCHEMAS
-from chorus.synthetic.look.truth import body_to_world, face_vertices, world_to_body
+from chorus.synthetic.look.truth import body_to_world, world_to_body
 from chorus.synthetic.world import objects
 
 
