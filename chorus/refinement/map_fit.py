@@ -34,6 +34,8 @@ FAILURES = (NOT_FINITE, NO_KEYPOINTS, NOT_CONVERGED)
 """What can be said against a fit. The first leaves none, the second the start, the third the best
 that was found."""
 
+_HEAD = JOINT_NAMES.index("head")
+_FACE = len(KEYPOINT_NAMES) - len(BODY_KEYPOINTS)
 _SPINE = ("spine1", "spine2", "spine3", "left_collar", "right_collar")
 _STIFF = 0.5  # their standard deviation, as a share of other joints'
 _CONFIDENT, _MIDDLING = 0.9, 0.75  # confidences from which, and below which, the deviation is fixed
@@ -131,11 +133,17 @@ def keypoint_sd(
 def keypoint_skeleton(body: BodyModel) -> Skeleton:
     """The zero-shape body's joints with COCO's 17 keypoints, in float64."""
     rest = body.rest()[1].double()
-    head = JOINT_NAMES.index("head")
-    face = body.v_template.double()[torch.from_numpy(face_vertices(body))] - rest[head]
-    carrier = torch.tensor([head] * len(face) + BODY_KEYPOINTS, device=rest.device)
-    offset = torch.cat([face, torch.zeros(len(BODY_KEYPOINTS), 3).to(face)])
+    carrier = torch.tensor([_HEAD] * _FACE + BODY_KEYPOINTS, device=rest.device)
+    offset = torch.zeros(len(carrier), 3).to(rest)
+    if _has_face(body):
+        face = body.v_template[torch.from_numpy(face_vertices(body))]
+        offset[:_FACE] = face.double() - rest[_HEAD]
     return Skeleton(rest, body.parents, carrier, offset)
+
+
+def _has_face(body: BodyModel) -> bool:
+    """Whether any of the body's vertices belong to its head."""
+    return bool((body.part_of_vertex == _HEAD).any())
 
 
 class Refiner:
@@ -145,11 +153,13 @@ class Refiner:
         self.settings = settings or RefinementSettings()
         self._skeleton = keypoint_skeleton(body)
         self._fit = ArticulatedFit(self._skeleton)
+        self._first = 0 if _has_face(body) else _FACE  # keypoint that there is on the body
 
-    def __call__(self, evidence: Evidence) -> Refinement:
+    def __call__(self, evidence: Evidence, steps: int | None = None) -> Refinement:
         """Fit every person; computes in float64 and answers in the type of joints2d.
 
-        A person that cannot be fitted fails alone; none ends worse than it began.
+        At most `steps` steps, the settings' if None; 0 gives the start. A person that cannot be
+        fitted fails alone; none ends worse than it began.
         """
         dtype = evidence.joints2d.dtype
         given, finite = evidence.usable()
@@ -157,9 +167,9 @@ class Refiner:
         start = self._start(given, problem)
         seen = problem.sd.isfinite()
         keypoints = seen.sum(-1) >= _FEWEST
-        settings = self.settings
+        steps = self.settings.max_iterations if steps is None else steps
         solution = self._fit.solve(
-            problem, start, finite & keypoints, settings.max_iterations, settings.tolerance
+            problem, start, finite & keypoints, steps, self.settings.tolerance
         )
         before, view = (self._fit.view(problem, x) for x in (start, solution.x))
         finite &= solution.cost.isfinite()
@@ -202,6 +212,7 @@ class Refiner:
         """The least-squares problem, around the regressor's answer."""
         settings = self.settings
         sd = keypoint_sd(given.keypoints, given.extent, settings)
+        sd[:, : self._first] = torch.inf
         centre = given.image_size / 2
         seen = sd.isfinite()[..., None]
         keypoints = torch.where(seen, given.keypoints[..., :2] - centre[:, None], 0.0)

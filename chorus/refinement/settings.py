@@ -52,15 +52,24 @@ class RefinementSettings:
     tolerance: float = 1e-4
     """A person has converged when the next step would lower its cost by less than this part."""
 
+    doubt_residual: float = 0.06
+    """Root mean squared error of the keypoints, as a share of the person's extent, above which
+    they are not explained."""
+
+    doubt_agreement: float = 0.4
+    """Intersection over union of body and mask below which they disagree."""
+
     def __post_init__(self) -> None:
         positive = (
-            "joint_sd", "rotation_sd", "focal_sd", "place_sd", "keypoint_sd", "outlier", "tolerance"
-        )  # fmt: skip
+            *("joint_sd", "rotation_sd", "focal_sd", "place_sd", "keypoint_sd", "outlier"),
+            *("tolerance", "doubt_residual"),
+        )
         valid = {
             **{name: 0 < getattr(self, name) < float("inf") for name in positive},
             "field_of_view": 0 < self.field_of_view < 180,
             "doubtful_factor": 1 <= self.doubtful_factor < float("inf"),
             "least_confidence": 0 <= self.least_confidence <= 1,
+            "doubt_agreement": 0 <= self.doubt_agreement <= 1,
             "max_iterations": self.max_iterations >= 1,
         }
         for name, ok in valid.items():
