@@ -6,6 +6,7 @@
     humans       the SMPL body of every person, under weak perspective
     keypoints    the 2D keypoints of every person
     filter       which images show one person who uses one object
+    refine       pose and camera of every retained person, fitted to its keypoints
     calibrate    a perspective camera in the body frame of every retained person
     aggregate    all views in the body's canonical space: the object's probability per voxel
     view         pictures of it
@@ -95,6 +96,13 @@ STEPS = (
         script="aggregation/filter_dataset.py",
     ),
     Step(
+        "refine",
+        "fit pose and camera of every retained person to its keypoints",
+        "chorus.stages.refine",
+        reads=("filtered", "humans", "human_kps", "segmentations", "images"),
+        writes=("refined",),
+    ),
+    Step(
         "calibrate",
         "anchor a perspective camera to every retained person",
         "chorus.stages.calibrate",
@@ -137,6 +145,15 @@ def maker(table: str) -> Step:
 def sources(table: str, among: Collection[str] | None = None) -> tuple[str, ...]:
     """The tables that a table is made from, or those `among` some."""
     return tuple(name for name in maker(table).reads if among is None or name in among)
+
+
+def ingredients(name: str) -> tuple[str, ...]:
+    """The main tables that a step is made from, directly or through others, in order."""
+    needed = set(step(name).reads)
+    for table in reversed(main_tables()):
+        if table in needed:
+            needed |= set(sources(table))
+    return tuple(table for table in main_tables() if table in needed)
 
 
 def main_tables() -> tuple[str, ...]:

@@ -17,28 +17,6 @@ DISTANCE = 10_000.0
 """Metres. A point 1 m nearer or farther than the joints moves by 1e-4 of its pixels from theirs."""
 
 
-def parallel_projection(
-    joints3d: Float[Tensor, "B J 3"],
-    joints2d: Float[Tensor, "B J 2"],
-    rotation: Float[Tensor, "B 3 3"],
-    weights: Float[Tensor, "B J"],
-) -> tuple[Float[Tensor, " B"], Float[Tensor, "B 2"]]:
-    """The parallel projection scale * (R X)_xy + shift that brings joints closest to their pixels.
-
-    joints3d (B, J, 3) metres in the body frame, joints2d (B, J, 2) pixels, rotation (B, 3, 3) body
-    to camera orientation, weights (B, J) of the squared errors. Returns scale (B,), pixels per
-    metre, and shift (B, 2), pixels. Joints that are a weak projection of this very body give back
-    that projection; for a body of another shape it is the zero-shape body's best one.
-    """
-    flat = (joints3d @ rotation.mT)[..., :2]
-    w = weights[..., None] / weights.sum(-1).clamp(min=1e-12)[:, None, None]
-    middle, target = (w * flat).sum(1), (w * joints2d).sum(1)
-    offset, pixel_offset = flat - middle[:, None], joints2d - target[:, None]
-    spread = (w * offset.square()).sum((1, 2)).clamp(min=1e-12)
-    scale = (w * offset * pixel_offset).sum((1, 2)) / spread
-    return scale, target - scale[:, None] * middle
-
-
 def far_camera(
     scale: Float[Tensor, " B"], shift: Float[Tensor, "B 2"], image_size: Float[Tensor, "B 2"]
 ) -> tuple[Float[Tensor, "B 3"], Float[Tensor, " B"]]:

@@ -47,7 +47,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from chorus.calibration.far_camera import far_camera, parallel_projection
+from chorus.calibration.far_camera import far_camera
 from chorus.calibration.levenberg_marquardt import (
     NEAR,
     Problem,
@@ -61,6 +61,7 @@ from chorus.calibration.settings import CalibrationSettings
 from chorus.errors import BadInput
 from chorus.geometry import cameras
 from chorus.geometry.rotations import turn_to_ray
+from chorus.geometry.weak_perspective import parallel_projection
 
 BEHIND = "behind the camera"
 NOT_FINITE = "not finite"

@@ -28,7 +28,7 @@ from chorus.errors import BadInput, ChorusError, StaleResults, unknown_name
 from chorus.evaluation.labelled_sets import table_of, usual_set
 from chorus.files import atomic_write, portable_name
 from chorus.occupancy.presets import preset
-from chorus.pipeline import main_tables
+from chorus.pipeline import ingredients
 from chorus.records.aggregations import read_record
 from chorus.records.keys import TOTAL, ShardKey
 from chorus.records.results_tree import ResultsTree
@@ -128,7 +128,7 @@ class _Work:
 
     def _fingerprint(self, category: str) -> str:
         """Of all that a category's measurements depend on besides the ablation itself."""
-        tables = [*main_tables()]
+        tables = [*ingredients("aggregate")]
         if self._options.profile == "synthetic":
             tables.append("synthetic_truth")
         paths = [self._tree.table(name, s) for s in self._shards[category] for name in tables]

@@ -94,6 +94,22 @@ SCHEMAS: dict[str, Schema] = {
         Schema("human_kps", 1, {"persons": [{"box": "float32[4]", "keypoints": "float32[51]"}]}),
         Schema("filtered", 1, {"verdicts": ["string"], "person": "int32", "objects": ["int32"]}),
         Schema(
+            "refined",
+            1,
+            {
+                "pose": "float32[72]",
+                "R": "float32[9]",
+                "t": "float32[3]",
+                "K": "float32[9]",
+                "residual_before": "float32",
+                "residual": "float32",
+                "agreement": "float32",
+                "iterations": "int32",
+                "converged": "bool",
+                "doubt": "string",
+            },
+        ),
+        Schema(
             "filtered_cameras",
             1,
             {

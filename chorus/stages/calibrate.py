@@ -5,11 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chorus.body.skeleton import KINEMATIC
 from chorus.calibration.settings import CalibrationSettings
 from chorus.engine.command_result import CommandResult
 from chorus.engine.loop import Outcome, Sample, Stage
@@ -17,9 +15,7 @@ from chorus.engine.progress import Progress
 from chorus.engine.table_stage import run_table_stage
 from chorus.engine.torch_threads import one_torch_thread
 from chorus.pipeline import step
-from chorus.records.keys import ShardKey
 from chorus.records.rows import ANY_RULE, only_person, person_array, retained
-from chorus.records.tables import read_settings
 from chorus.settings import (
     BodyOptions,
     DeviceOptions,
@@ -28,9 +24,6 @@ from chorus.settings import (
     TableOptions,
     resolve_device,
 )
-
-if TYPE_CHECKING:
-    from chorus.body.joint_sets import JointSource
 
 
 @dataclass(frozen=True)
@@ -45,12 +38,12 @@ class CalibrationWorker:
 
     def __init__(self, options: Options):
         from chorus.body.loading import load_body
+        from chorus.engine.joint_sources import JointSources
 
         self._settings = options.calibration
         self._device = resolve_device(options.device)
-        self._tree, self._imports = options.tree, options.imports_dir
-        self._body = load_body(options.body, options.imports_dir)
-        self._sources: dict[str, JointSource] = {}
+        body = load_body(options.body, options.imports_dir)
+        self._joints = JointSources(options.tree, body, options.imports_dir, self._device)
 
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
         """Calibrate one batch; a person that cannot be calibrated is skipped with the reason."""
@@ -68,16 +61,6 @@ class CalibrationWorker:
                 outcomes[at] = outcome
         return outcomes
 
-    def _source(self, shard: ShardKey) -> JointSource:
-        """The joints of the body that the shard's humans have in the image."""
-        from chorus.body.joint_sets import joint_source
-
-        name = read_settings(self._tree.table("humans", shard)).get("joints", KINEMATIC)
-        if name not in self._sources:
-            source = joint_source(name, self._body, self._imports)
-            self._sources[name] = source.to(self._device)
-        return self._sources[name]
-
     def _calibrate(self, samples: Sequence[Sample]) -> list[Outcome]:
         import roma
         import torch
@@ -86,7 +69,7 @@ class CalibrationWorker:
 
         persons = [only_person(sample.inputs["humans"]) for sample in samples]
         images = [sample.inputs["images"] for sample in samples]
-        source = self._source(samples[0].key.shard)
+        source = self._joints.of(samples[0].key.shard)
 
         def tensor(values: Sequence) -> torch.Tensor:
             return torch.as_tensor(np.array(values, np.float32), device=self._device)

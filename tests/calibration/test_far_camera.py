@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from chorus.calibration.far_camera import DISTANCE, far_camera, parallel_projection
+from chorus.calibration.far_camera import DISTANCE, far_camera
 from chorus.calibration.settings import PAPER, CalibrationSettings
 from chorus.calibration.weak_to_perspective import calibrate
 from chorus.errors import BadInput
 from chorus.geometry import cameras
-from chorus.geometry.weak_perspective import project_weak
+from chorus.geometry.weak_perspective import parallel_projection, project_weak
 from references.people import photograph, random_joints
 
 WEAK = replace(PAPER, anchoring="weak-perspective")

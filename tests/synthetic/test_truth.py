@@ -7,9 +7,10 @@ import json
 import numpy as np
 import torch
 
+from chorus.body.keypoints import face_vertices
 from chorus.geometry import masks
 from chorus.records.tables import SCHEMAS
-from chorus.synthetic.look.truth import body_to_world, face_vertices, world_to_body
+from chorus.synthetic.look.truth import body_to_world, world_to_body
 from chorus.synthetic.world import objects
 
 

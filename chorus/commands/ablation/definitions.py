@@ -7,14 +7,14 @@ from typing import Any
 
 from chorus.calibration.settings import Anchoring
 from chorus.filtering.rules import DEFAULT_RULE
-from chorus.pipeline import main_tables, sources
+from chorus.pipeline import ingredients, sources
 from chorus.records.aggregations import aggregation_name
 from chorus.synthetic.perceive.noise_settings import NoiseSettings
 
 FULL = "full-method"
 """The ablation that changes nothing; the others are compared with it."""
 
-CHANGEABLE = tuple(table for table in main_tables() if table != "images")
+CHANGEABLE = tuple(table for table in ingredients("aggregate") if table != "images")
 """Tables that an ablation may make itself, in order."""
 
 NOISE_OF = {

@@ -20,7 +20,7 @@ from chorus.errors import BadInput, StaleResults
 from chorus.filtering.rules import RULES
 from chorus.filtering.verdicts import RETAINED, FilterSettings
 from chorus.geometry.boxes import iou
-from chorus.pipeline import main_tables, maker, sources
+from chorus.pipeline import ingredients, maker, sources
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.rows import ANY_RULE, boxes_of, retained
@@ -66,7 +66,7 @@ def settings_of(tree: ResultsTree, shards: Iterable[ShardKey]) -> dict[str, dict
     """
     by_table: dict[str, dict[str, Any]] = {}
     for shard in shards:
-        for name in main_tables():
+        for name in ingredients("aggregate"):
             command = maker(name).name
             path = tree.table(name, shard)
             if not path.is_file():

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 import torch
 
+from chorus.body.keypoints import BODY_KEYPOINTS, face_vertices
 from chorus.body.model import BodyModel
 from chorus.body.skeleton import JOINT_NAMES
 from chorus.geometry import masks
@@ -24,23 +24,6 @@ from chorus.synthetic.world.arranging import rigid
 from chorus.synthetic.world.posing import Skeleton
 from chorus.synthetic.world.scene import Scene, SceneCamera, ScenePerson
 
-KEYPOINT_NAMES: tuple[str, ...] = (
-    "nose",
-    "left_eye",
-    "right_eye",
-    "left_ear",
-    "right_ear",
-    *(
-        f"{side}_{name}"
-        for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-        for side in ("left", "right")
-    ),
-)
-"""The 17 keypoints in COCO's order."""
-
-BODY_KEYPOINTS = [JOINT_NAMES.index(name) for name in KEYPOINT_NAMES[5:]]
-# Eyes relative to the tip of the nose: sideways and up, in heights of the head.
-_EYE_ASIDE, _EYE_UP = 0.125, 0.14
 # How deep under the skin a joint lies at most, metres: skin farther in front of it than that is
 # another part of the body that hides it.
 _DEPTH = {
@@ -116,24 +99,6 @@ def project_points(camera: SceneCamera, points: np.ndarray) -> tuple[np.ndarray,
     points = np.asarray(points, float)
     pixels, depth = project(points, camera.R, camera.t, camera.K, nearest=_NEAREST)
     return np.clip(pixels, -_FAR_PIXEL, _FAR_PIXEL), depth
-
-
-@lru_cache(maxsize=4)
-def face_vertices(body: BodyModel) -> np.ndarray:
-    """(5,) vertex numbers of nose, left eye, right eye, left ear, right ear on any body."""
-    points = body.v_template.cpu().numpy()
-    head = np.flatnonzero(body.part_of_vertex.cpu().numpy() == JOINT_NAMES.index("head"))
-    place = points[head]
-    height = np.ptp(place[:, 1])
-    nose = np.argmax(place[:, 2] - np.abs(place[:, 0]))
-    front = place[:, 2] > np.median(place[:, 2])
-    picks = [nose]
-    for side in (1, -1):
-        eye = place[nose, :2] + height * np.array([side * _EYE_ASIDE, _EYE_UP])
-        away = np.linalg.norm(place[:, :2] - eye, axis=1)
-        picks.append(np.argmin(np.where(front, away, np.inf)))
-    picks += [np.argmax(place[:, 0]), np.argmin(place[:, 0])]
-    return head[picks]
 
 
 def keypoints_3d(person: ScenePerson, body: BodyModel) -> np.ndarray:

@@ -1,0 +1,221 @@
+"""`chorus refine`: retained persons → pose and camera fitted to their keypoints (method.md 5b)."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from chorus.engine.command_result import CommandResult
+from chorus.engine.loop import Outcome, Sample, Stage
+from chorus.engine.progress import Progress
+from chorus.engine.table_stage import run_table_stage
+from chorus.engine.torch_threads import one_torch_thread
+from chorus.geometry import masks
+from chorus.geometry.boxes import iou
+from chorus.pipeline import step
+from chorus.records.keys import ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.rows import (
+    ANY_RULE,
+    boxes_of,
+    keypoints_of,
+    only_person,
+    person_array,
+    retained,
+)
+from chorus.records.tables import DONE, read_table
+from chorus.refinement.settings import RefinementSettings
+from chorus.settings import (
+    BodyOptions,
+    DeviceOptions,
+    ImageTreeOptions,
+    SampleOptions,
+    TableOptions,
+    resolve_device,
+)
+
+if TYPE_CHECKING:
+    from chorus.refinement.map_fit import Refinement
+
+_NUMBERS = ("pose", "R", "t", "K")
+_SAME_PERSON = 0.3  # overlap (IoU) from which keypoints are those of a body
+
+
+@dataclass(frozen=True)
+class Options(DeviceOptions, BodyOptions, TableOptions, ImageTreeOptions, SampleOptions):
+    """Fit pose and camera of every person that some filter rule retains to its 2D keypoints."""
+
+    refinement: Literal["map", "none"] = "map"
+    """`map`: the most probable pose and camera, given the regressor's body and the keypoints;
+    `none`: the regressor's pose, placed where the keypoints are."""
+
+    fit: RefinementSettings = field(default_factory=RefinementSettings)
+
+
+class RefinementWorker:
+    """Refines all persons of a batch at once."""
+
+    def __init__(self, options: Options):
+        from chorus.body.loading import load_body
+        from chorus.engine.joint_sources import JointSources
+        from chorus.refinement.agreement import body_surface
+        from chorus.refinement.map_fit import Refiner
+
+        self._settings = options.fit
+        self._steps = 0 if options.refinement == "none" else None
+        self._device = resolve_device(options.device)
+        body = load_body(options.body, options.imports_dir)
+        self._joints = JointSources(options.tree, body, options.imports_dir, self._device)
+        self._body = body.to(self._device)
+        self._refiner = Refiner(self._body, options.fit)
+        self._surface = body_surface(self._body)
+
+    def process(self, samples: Sequence[Sample]) -> list[Outcome]:
+        """Refine one batch; a person that cannot be refined is skipped with the reason."""
+        outcomes: list[Outcome | None] = [None] * len(samples)
+        to_refine: list[tuple[int, Mapping[str, Any]]] = []
+        for at, sample in enumerate(samples):
+            row = sample.inputs["filtered"]
+            if not retained(row, ANY_RULE):
+                outcomes[at] = Outcome(skipped=row["verdicts"][ANY_RULE[-1] - 1])
+                continue
+            detected = _keypoints_of_person(sample)
+            if detected is None:
+                outcomes[at] = Outcome(skipped="no keypoints of this person")
+            else:
+                to_refine.append((at, detected))
+        if to_refine:
+            chosen, detected = zip(*to_refine, strict=True)
+            refined = self._refine([samples[at] for at in chosen], detected)
+            for at, outcome in zip(chosen, refined, strict=True):
+                outcomes[at] = outcome
+        return outcomes
+
+    def _refine(
+        self, samples: Sequence[Sample], detected: Sequence[Mapping[str, Any]]
+    ) -> list[Outcome]:
+        import torch
+
+        from chorus.refinement.map_fit import NOT_FINITE, Evidence
+
+        persons = [only_person(sample.inputs["humans"]) for sample in samples]
+        images = [sample.inputs["images"] for sample in samples]
+        boxes = boxes_of(detected)
+
+        def tensor(values: Sequence | np.ndarray) -> torch.Tensor:
+            return torch.as_tensor(np.array(values, np.float32), device=self._device)
+
+        pose = tensor([person_array(person, "pose") for person in persons])
+        upright = pose.clone()
+        upright[:, 0] = 0
+        with one_torch_thread():
+            evidence = Evidence(
+                pose=pose,
+                joints3d=self._joints.of(samples[0].key.shard).posed_joints(upright),
+                joints2d=tensor([person_array(person, "joints") for person in persons]),
+                keypoints=tensor(keypoints_of(detected)),
+                extent=tensor((boxes[:, 2:] - boxes[:, :2]).max(1)),
+                image_size=tensor([[image["width"], image["height"]] for image in images]),
+            )
+            fitted = self._refiner(evidence, self._steps)
+            agreements = self._agreements(samples, fitted)
+        return [
+            Outcome(skipped=f"refinement: {failure}")
+            if failure == NOT_FINITE
+            else Outcome(self._values(fitted, at, agreements[at]))
+            for at, failure in enumerate(fitted.failure)
+        ]
+
+    def _values(self, fitted: Refinement, at: int, agreement: float) -> dict[str, Any]:
+        from chorus.refinement.agreement import doubt
+
+        residual = float(fitted.residual[at])
+        return {
+            **{name: getattr(fitted, name)[at].flatten().tolist() for name in _NUMBERS},
+            "residual_before": float(fitted.residual_before[at]),
+            "residual": residual,
+            "agreement": agreement,
+            "iterations": int(fitted.iterations[at]),
+            "converged": bool(fitted.converged[at]),
+            "doubt": doubt(residual, agreement, self._settings),
+        }
+
+    def _agreements(self, samples: Sequence[Sample], fitted: Refinement) -> list[float]:
+        """Of every person with its mask; NaN for a body without triangles."""
+        from chorus.refinement.agreement import agreement, surface_pixels
+
+        if self._surface is None:
+            return [float("nan")] * len(samples)
+        pose = fitted.pose.clone()
+        pose[:, 0] = 0
+        found = []
+        for at, sample in enumerate(samples):
+            transforms = self._body.skinning_transforms(pose[at : at + 1])
+            camera = (getattr(fitted, name)[at : at + 1] for name in ("R", "t", "K"))
+            pixels = surface_pixels(self._surface, transforms, *camera)[0].cpu().numpy()
+            found.append(agreement(pixels, *_masks(sample)))
+        return found
+
+
+def _keypoints_of_person(sample: Sample) -> Mapping[str, Any] | None:
+    """The row of the keypoints whose box is that of the sample's body; None if there is none."""
+    detected = sample.inputs["human_kps"]["persons"]
+    if not detected:
+        return None
+    box = person_array(only_person(sample.inputs["humans"]), "box")
+    overlap = iou(box[None], boxes_of(detected))
+    return detected[overlap.argmax()] if overlap.max() >= _SAME_PERSON else None
+
+
+def _masks(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """Masks (H, W) bool of the verdict's person and of its objects."""
+    verdict, image = sample.inputs["filtered"], sample.inputs["segmentations"]
+    size = image["height"], image["width"]
+    detections = image["detections"]
+    person = [detections[verdict["person"]]["mask"]] if verdict["person"] >= 0 else []
+    objects = [detections[at]["mask"] for at in verdict["objects"]]
+    return masks.union(person, *size), masks.union(objects, *size)
+
+
+def run(options: Options, progress: Progress = None) -> CommandResult:
+    """Refine what is missing; the summary counts the doubts."""
+    shards = options.tree.shards(
+        "filtered", options.models.model_key, options.categories, options.prompts
+    )
+    stage = Stage(
+        step("refine"),
+        settings={
+            "body": options.body_name,
+            "refinement": options.refinement,
+            **options.fit.recorded(),
+        },
+        make_worker=functools.partial(RefinementWorker, options),
+        columns={
+            "filtered": ("verdicts", "person", "objects"),
+            "humans": ("persons.box", "persons.pose", "persons.joints"),
+            "human_kps": ("persons.box", "persons.keypoints"),
+            "segmentations": ("width", "height", "detections.mask"),
+            "images": ("width", "height"),
+        },
+        batch_size=256,
+        processes=False,
+    )
+    result = run_table_stage(stage, options, shards, progress)
+    result.line += _doubts(options.tree, shards)
+    return result
+
+
+def _doubts(tree: ResultsTree, shards: Sequence[ShardKey]) -> str:
+    """How many of the refined persons are doubtful, in words."""
+    counted: Counter[str] = Counter()
+    for path in (tree.table("refined", shard) for shard in shards):
+        if path.is_file():
+            rows = read_table(path, "refined", columns=("doubt",)).rows.values()
+            counted.update(row["doubt"] for row in rows if row["status"] == DONE)
+    said = [f"{number} {doubt}" for doubt, number in sorted(counted.items()) if doubt]
+    return f"; doubtful: {', '.join(said)}" if said else ""
