@@ -13,16 +13,27 @@ from chorus.cli import COMMANDS, main
 # accept it silently.
 ONLY = {
     "shard": {
-        *("images", "segment", "humans", "keypoints", "filter", "calibrate", "aggregate", "run"),
+        *(
+            "images",
+            "segment",
+            "humans",
+            "keypoints",
+            "filter",
+            "refine",
+            "calibrate",
+            "aggregate",
+            "run",
+        ),
         *("testset", "prune", "evaluate"),
     },
     "seed": {"prompts", "images", "segment", "humans", "keypoints", "testset", "ablate", "run"},
     "device": {
-        *("images", "segment", "humans", "keypoints", "calibrate", "aggregate", "truth"),
+        *("images", "segment", "humans", "keypoints", "refine", "calibrate"),
+        *("aggregate", "truth"),
         *("ablate", "run"),
     },
     "engine": {
-        *("images", "segment", "humans", "keypoints", "filter", "calibrate", "aggregate"),
+        *("images", "segment", "humans", "keypoints", "filter", "refine", "calibrate", "aggregate"),
         *("testset", "truth", "ablate", "run"),
     },
 }

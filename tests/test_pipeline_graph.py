@@ -10,7 +10,7 @@ import pytest
 
 from chorus import cli
 from chorus.commands.run import Options, StepName
-from chorus.pipeline import STEPS, main_tables, maker, sources, step, tables
+from chorus.pipeline import STEPS, ingredients, main_tables, maker, sources, step, tables
 from chorus.records.schemas import SCHEMAS
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -34,6 +34,9 @@ def test_the_graph_by_table():
     assert sources("filtered_cameras") == ("filtered", "humans", "images")
     assert sources("filtered_cameras", among=("humans", "filtered")) == ("filtered", "humans")
     assert sources("images") == ()
+    assert ingredients("segment") == ("images",) and ingredients("prompts") == ()
+    assert ingredients("calibrate")[-2:] == ("human_kps", "filtered")
+    assert set(ingredients("aggregate")) == set(main_tables()) - {"refined"}
     assert "synthetic_truth" in tables() and "synthetic_truth" not in main_tables()
     with pytest.raises(KeyError):
         step("keypoint")

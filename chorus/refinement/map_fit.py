@@ -107,7 +107,7 @@ class Evidence:
         good = (values["extent"] > 0) & (values["image_size"] > 0).all(-1)
         for name, value in values.items():
             if name != "keypoints":
-                good &= value.isfinite().reshape(len(good), -1).all(-1)
+                good &= value.isfinite().view(len(good), math.prod(value.shape[1:])).all(-1)
         kept = {
             name: torch.where(good.view(-1, *[1] * (value.ndim - 1)), value, torch.ones_like(value))
             for name, value in values.items()
@@ -115,18 +115,19 @@ class Evidence:
         return Evidence(**kept), good
 
 
-def keypoint_sd(
-    keypoints: Float[Tensor, "B 17 3"], extent: Float[Tensor, " B"], settings: RefinementSettings
-) -> Float[Tensor, "B 17"]:
+def keypoint_sd(given: Evidence, settings: RefinementSettings) -> Float[Tensor, "B 17"]:
     """Standard deviations (B, 17) of keypoints in pixels, infinite for those that are not used.
 
     settings.keypoint_sd of the extent for confident ones, doubtful_factor as much for those of
-    middling confidence, between them the same ratio for equal steps of confidence.
+    middling confidence, between them the same ratio for equal steps of confidence. Not used are
+    keypoints without confidence, and those farther outside the image than the person is large.
     """
-    confidence = keypoints[..., 2]
+    place, confidence = given.keypoints[..., :2], given.keypoints[..., 2]
     doubt = ((_CONFIDENT - confidence) / (_CONFIDENT - _MIDDLING)).clamp(0, 1)
-    sd = settings.keypoint_sd * settings.doubtful_factor**doubt * extent[:, None]
-    used = keypoints.isfinite().all(-1) & (confidence >= settings.least_confidence)
+    extent = given.extent[:, None]
+    sd = settings.keypoint_sd * settings.doubtful_factor**doubt * extent
+    around = (place >= -extent[..., None]) & (place <= (given.image_size + extent)[:, None])
+    used = around.all(-1) & (confidence >= settings.least_confidence)  # False for NaN
     return torch.where(used, sd, torch.inf)
 
 
@@ -173,10 +174,11 @@ class Refiner:
         )
         before, view = (self._fit.view(problem, x) for x in (start, solution.x))
         finite &= solution.cost.isfinite()
+        converged = solution.converged if steps else finite & keypoints
         failures = {
             NOT_FINITE: ~finite,
             NO_KEYPOINTS: ~keypoints,
-            NOT_CONVERGED: ~solution.converged,
+            NOT_CONVERGED: ~converged,
         }
         nan = torch.where(finite, 1.0, torch.nan).to(start)
         values = self._values(problem, given, solution, before, view)
@@ -186,7 +188,7 @@ class Refiner:
                 for name, value in values.items()
             },
             iterations=solution.iterations,
-            converged=solution.converged,
+            converged=converged,
             failure=_first_reasons(failures),
         )
 
@@ -211,7 +213,7 @@ class Refiner:
     def _problem(self, given: Evidence) -> Problem:
         """The least-squares problem, around the regressor's answer."""
         settings = self.settings
-        sd = keypoint_sd(given.keypoints, given.extent, settings)
+        sd = keypoint_sd(given, settings)
         sd[:, : self._first] = torch.inf
         centre = given.image_size / 2
         seen = sd.isfinite()[..., None]
