@@ -114,7 +114,7 @@ STEPS = (
         "aggregate",
         "accumulate the 3D distributions",
         "chorus.stages.aggregate",
-        reads=("filtered", "filtered_cameras", "humans", "segmentations"),
+        reads=("filtered", "filtered_cameras", "humans", "refined", "segmentations"),
         script="aggregation/aggregate.py",
     ),
     Step(
@@ -147,9 +147,10 @@ def sources(table: str, among: Collection[str] | None = None) -> tuple[str, ...]
     return tuple(name for name in maker(table).reads if among is None or name in among)
 
 
-def ingredients(name: str) -> tuple[str, ...]:
-    """The main tables that a step is made from, directly or through others, in order."""
-    needed = set(step(name).reads)
+def ingredients(name: str, among: Collection[str] | None = None) -> tuple[str, ...]:
+    """The main tables that a step is made from, directly or through others, in order; if it does
+    without some of the tables that it may read, `among` are the ones it reads."""
+    needed = {table for table in step(name).reads if among is None or table in among}
     for table in reversed(main_tables()):
         if table in needed:
             needed |= set(sources(table))

@@ -18,6 +18,7 @@ from chorus.occupancy.grid import VoxelGrid
 from chorus.occupancy.presets import AggregationSettings
 from chorus.occupancy.regions import Part, interaction_region, joins, parts
 from chorus.occupancy.skinning_field import skinning_field
+from chorus.rendering.inside import body_depth_inside
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,14 @@ class CanonicalSpace:
     def proxy(self) -> BodyProxy:
         """The body's coarse surface, which hides voxels; BadInput if the body has no triangles."""
         return body_proxy(self.body)
+
+    @cached_property
+    def depth_inside(self) -> Float[np.ndarray, "N N N"]:
+        """(N, N, N) float64: how deep voxel centres lie below the canonical body's skin, metres, 0
+        outside of it and for a body without triangles."""
+        vertices = star_body(self.body).vertices.numpy()
+        depth = body_depth_inside(vertices, self.body.faces.numpy(), self.centres)
+        return depth.reshape(self.grid.shape)
 
     def members(self, touched: Bool[np.ndarray, "sets B"]) -> Bool[np.ndarray, "parts B"]:
         """(parts, B) bool: who joins which cluster, from who touches which region (in order)."""

@@ -13,6 +13,8 @@ from chorus.errors import BadInput, unknown_name
 
 Weighting = Literal["azimuth-uniform-fine", "azimuth-uniform", "total-uniform"]
 Projection = Literal["exact", "release"]
+Anchor = Literal["calibrated", "refined"]
+Estimator = Literal["quotient", "evidence"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,46 @@ class FieldSettings:
 
 
 @dataclass(frozen=True)
+class EvidenceSettings:
+    """How the evidence estimator makes probabilities of counts (`evidence.py`)."""
+
+    hidden: bool = True
+    """Leave out the visits in which the body hid the voxel; else they count as seen empty."""
+    widths: tuple[float, ...] = (0.15, 0.06)
+    """Standard deviations of the kernels that pooled rates are smoothed with, metres, wide ones
+    first; none: every voxel's own rate, shrunk towards the mean of all."""
+    own_width: float = 0.03
+    """That of the kernel for each azimuth bin's own rate, metres."""
+    bound: bool = True
+    """Combine the bins as bounds from above (their geometric mean); else all visits are pooled."""
+    inside: float = 0.04
+    """How deep below the skin nothing can be, metres; inf: anything may be inside the body."""
+    slope: float = 1.0
+    """Of the logistic calibration: log odds are multiplied by this,"""
+    offset: float = 0.0
+    """and this is added."""
+
+    def __post_init__(self) -> None:
+        widths = (*self.widths, self.own_width)
+        if not all(0 <= width < math.inf for width in widths):
+            raise BadInput(f"the evidence estimator's widths must be 0 m or more, found {widths}.")
+        if list(self.widths) != sorted(self.widths, reverse=True):
+            raise BadInput(
+                f"the evidence estimator's widths must fall, wide ones first; found {self.widths}."
+            )
+        if not self.inside >= 0:
+            raise BadInput(
+                f"nothing can be inside the body from 0 m or more below the skin; found an inside "
+                f"of {self.inside} m."
+            )
+        if not (0 < self.slope < math.inf and math.isfinite(self.offset)):
+            raise BadInput(
+                "the calibration of probabilities needs a slope above 0 and a finite offset, found "
+                f"{self.slope} and {self.offset}."
+            )
+
+
+@dataclass(frozen=True)
 class AggregationSettings:
     """How samples become a distribution (method.md 7-9)."""
 
@@ -66,17 +108,27 @@ class AggregationSettings:
     smaller part lies within a larger one, and at least one sample is taken."""
     region_distance: float = 0.13
     """A part's interaction region: voxels closer than this to its template vertices, metres."""
-    field: FieldSettings = field(default_factory=FieldSettings)
-    """The skinning field around the canonical body."""
+    anchor: Anchor = "calibrated"
+    """Whose poses and cameras: `calibrated` are the regressor's poses with the cameras of
+    `chorus calibrate`, `refined` those of `chorus refine`."""
+    estimator: Estimator = "quotient"
+    """How counts become probabilities: `quotient` is the paper's weighted quotient, `evidence` the
+    estimator whose settings are the next."""
+    evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
+    """Of the evidence estimator."""
     hidden: bool = False
     """Also count where the person's body hides a voxel."""
     hidden_margin: float = 0.03
     """How far behind the body's first surface a voxel counts as hidden, metres."""
+    field: FieldSettings = field(default_factory=FieldSettings)
+    """The skinning field around the canonical body."""
 
     def __post_init__(self) -> None:
         for kind, value, known in (
             ("weighting", self.weighting, get_args(Weighting)),
             ("projection", self.projection, get_args(Projection)),
+            ("anchor", self.anchor, get_args(Anchor)),
+            ("estimator", self.estimator, get_args(Estimator)),
         ):
             if value not in known:
                 raise unknown_name(kind, value, known)
@@ -95,9 +147,16 @@ class AggregationSettings:
         """The settings as results record them.
 
         Left out are, as in results that are older than these settings: `share` where it is 1,
-        `hidden` where nothing hidden is counted, and `hidden_margin` where it says nothing new.
+        `hidden` where nothing hidden is counted, and `hidden_margin` where it says nothing new;
+        `anchor` and `estimator` where they are the paper's, and `evidence` of another estimator.
         """
         settings = asdict(self)
+        if self.anchor == type(self).anchor:
+            del settings["anchor"]
+        if self.estimator == type(self).estimator:
+            del settings["estimator"], settings["evidence"]
+        else:
+            settings["evidence"] |= {"widths": list(self.evidence.widths)}
         if self.share == 1:
             del settings["share"]
         if not self.hidden or self.hidden_margin == type(self).hidden_margin:
@@ -108,9 +167,40 @@ class AggregationSettings:
 
 
 _FULL = AggregationSettings(parts="quant")
+_EVIDENCE = replace(_FULL, anchor="refined", estimator="evidence", hidden=True)
+
+
+def _without(**changes: Any) -> AggregationSettings:
+    """The evidence preset with some settings of its estimator changed."""
+    return replace(_EVIDENCE, evidence=replace(_EVIDENCE.evidence, **changes))
+
+
+_WITHOUT: dict[str, tuple[str, AggregationSettings]] = {
+    "no-refinement": (
+        "the regressor's poses and the calibrated cameras",
+        replace(_EVIDENCE, anchor="calibrated"),
+    ),
+    "no-estimator": (
+        "the paper's weighted quotient over refined persons",
+        replace(_FULL, anchor="refined"),
+    ),
+    "no-hidden": (
+        "what the body hides counts as seen empty",
+        _without(hidden=False),
+    ),
+    "no-bound": ("all visits pooled, whatever their view", _without(bound=False)),
+    "no-smoothing": ("no kernel smoothing", _without(widths=(0.0,), own_width=0.0)),
+    "no-inside": ("objects may be inside the body", _without(inside=math.inf)),
+    "no-calibration": ("rates as they are", _without(slope=1.0, offset=0.0)),
+}
+WITHOUT = {name: about for name, (about, _) in _WITHOUT.items()}
+"""What each `quant:evidence-<name>` does otherwise than `quant:evidence`."""
+
 PRESETS: dict[str, AggregationSettings] = {
     "quant:full": _FULL,
     "qual:demo": AggregationSettings(parts="qual:demo"),
+    "quant:evidence": _EVIDENCE,
+    "qual:evidence-demo": replace(_EVIDENCE, parts="qual:demo"),
     "quant:no-canonicalisation": replace(_FULL, canonicalise=False),
     "quant:no-view-weighting": replace(_FULL, weighting="total-uniform"),
     "quant:coarse-view-weighting": replace(_FULL, weighting="azimuth-uniform"),
@@ -119,6 +209,9 @@ PRESETS: dict[str, AggregationSettings] = {
     "quant:resolution-96": replace(_FULL, resolution=96),
     "quant:data-10-percent": replace(_FULL, share=0.1),
     "quant:data-1-percent": replace(_FULL, share=0.01),
+    **{f"quant:evidence-{name}": settings for name, (_, settings) in _WITHOUT.items()},
+    "quant:evidence-data-50-percent": replace(_EVIDENCE, share=0.5),
+    "quant:evidence-data-15-percent": replace(_EVIDENCE, share=0.15),
 }
 """Aggregation settings by the names that the commands and the results tree use."""
 

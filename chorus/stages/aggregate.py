@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from chorus.occupancy.views import Views
 
 _BATCH = 1024  # samples whose masks, as bits, are held at a time: 32 MB at 512 x 512
+_OF_ESTIMATES = ("weighting", "estimator", "evidence")  # settings that counts do not depend on
 _REASONS = 5  # a network's failures may name each sample, so there may be very many
 
 
@@ -273,19 +274,20 @@ class Aggregator(SampleCounter):
 
     def _gather(self, shards: Sequence[ShardKey]) -> Retained:
         """The retained samples of a prompt, or the settings' share of them."""
-        return gather(self._options.tree, shards, self._kind.rules).share(self._settings.share)
+        gathered = gather(self._options.tree, shards, self._kind.rules, self._settings.anchor)
+        return gathered.share(self._settings.share)
 
     def _counted_before(
         self, category: str, prompt: str, digest: str
     ) -> dict[str, BinCounts] | None:
-        """Counts of another aggregation of the same samples that differs in its view weights."""
+        """Counts of another aggregation of the same samples that estimates otherwise from them."""
         if self._options.fresh:
             return None
         settings = self._recorded_settings()
         tree, model = self._options.tree, self._options.models.model_key
         for folder in same_samples(tree, model, category, prompt, digest):
             changes = difference(read_record(folder)["settings"], settings)
-            if all(change.startswith("weighting: ") for change in changes):
+            if all(change.startswith(_OF_ESTIMATES) for change in changes):
                 return _counts(folder)
         return None
 
@@ -307,10 +309,11 @@ class Aggregator(SampleCounter):
         digest: str,
     ) -> None:
         from chorus.occupancy.distribution import Distribution
+        from chorus.occupancy.evidence import estimate
 
         samples = int(counts[WHOLE].samples.sum())
         record = self._record(digest, samples)
-        body = self.space().body.fingerprint
+        space = self.space()
         distributions = {
             part: Distribution.from_counts(
                 counted,
@@ -318,7 +321,8 @@ class Aggregator(SampleCounter):
                 category=category,
                 prompt=prompt,
                 part=part,
-                body=body,
+                body=space.body.fingerprint,
+                probability=estimate(counted, space),
                 metadata={
                     "name": self._kind.name,
                     "settings": record["settings"],

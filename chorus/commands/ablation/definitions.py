@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from chorus.calibration.settings import Anchoring
 from chorus.filtering.rules import DEFAULT_RULE
+from chorus.occupancy.presets import WITHOUT, preset
 from chorus.pipeline import ingredients, sources
 from chorus.records.aggregations import aggregation_name
+from chorus.records.gathering import gathered
 from chorus.synthetic.perceive.noise_settings import NoiseSettings
 
 FULL = "full-method"
-"""The ablation that changes nothing; the others are compared with it."""
+"""The published method, which the others are compared with unless another is named."""
 
 CHANGEABLE = tuple(table for table in ingredients("aggregate") if table != "images")
 """Tables that an ablation may make itself, in order."""
@@ -40,8 +42,8 @@ class Ablation:
 
     about: str
     """What it is, in one line."""
-    preset: str = "quant:full"
-    """Aggregation preset (`occupancy.presets`)."""
+    preset: str = ""
+    """Aggregation preset (`occupancy.presets`); "" for that of the reference."""
     rules: tuple[int, ...] = (DEFAULT_RULE,)
     """Filter rules."""
     filtering: bool = True
@@ -58,9 +60,14 @@ class Ablation:
         """The name of its aggregation in its own tree."""
         return aggregation_name(self.rules, self.preset)
 
+    def against(self, reference: str) -> Ablation:
+        """The same with the reference's preset where it names none."""
+        return replace(self, preset=self.preset or ABLATIONS[reference].preset)
+
     @property
     def makes(self) -> tuple[str, ...]:
-        """Tables that it makes itself, in the order of making: what it changes, what follows."""
+        """Tables that it makes itself, in the order of making: what it changes, what follows and
+        is aggregated."""
         changed = {NOISE_OF[self.knob]} if self.knob else set()
         if not self.filtering:
             changed |= {"humans", "filtered"}
@@ -69,7 +76,8 @@ class Ablation:
         for table in CHANGEABLE:
             if changed.intersection(sources(table)):
                 changed.add(table)
-        return tuple(table for table in CHANGEABLE if table in changed)
+        wanted = ingredients("aggregate", gathered(preset(self.preset).anchor))
+        return tuple(table for table in CHANGEABLE if table in changed and table in wanted)
 
     def recorded(self) -> dict[str, Any]:
         """All that its results depend on, as they record it."""
@@ -87,7 +95,15 @@ def _noise() -> dict[str, Ablation]:
 
 
 ABLATIONS: dict[str, Ablation] = {
-    FULL: Ablation("rule 3, 12 azimuth bins, 48 voxels a side, perspective cameras, all data"),
+    FULL: Ablation(
+        "rule 3, 12 azimuth bins, 48 voxels a side, perspective cameras, all data",
+        preset="quant:full",
+    ),
+    "evidence": Ablation("refined persons and the evidence estimator", preset="quant:evidence"),
+    **{
+        f"evidence-{name}": Ablation(f"evidence, {about}", preset=f"quant:evidence-{name}")
+        for name, about in WITHOUT.items()
+    },
     "no-canonicalisation": Ablation(
         "poses are not undone: space stays around the pelvis", preset="quant:no-canonicalisation"
     ),

@@ -20,12 +20,13 @@ from chorus.errors import BadInput, StaleResults
 from chorus.filtering.rules import RULES
 from chorus.filtering.verdicts import RETAINED, FilterSettings
 from chorus.geometry.boxes import iou
-from chorus.pipeline import ingredients, maker, sources
+from chorus.pipeline import maker, sources
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.rows import ANY_RULE, boxes_of, retained
 from chorus.records.staleness import difference
 from chorus.records.tables import DONE, FAILED, Table, read_settings, read_table, write_table
+from chorus.refinement.settings import RefinementSettings
 from chorus.settings import (
     BodyOptions,
     CategoryOptions,
@@ -59,14 +60,16 @@ def ablation_tree(base: ResultsTree, name: str, ablation: Ablation) -> ResultsTr
     return ResultsTree.on(base, base.root / "ablations" / name, own)
 
 
-def settings_of(tree: ResultsTree, shards: Iterable[ShardKey]) -> dict[str, dict[str, Any]]:
-    """The settings that every table of the shards was made with, by the table's name.
+def settings_of(
+    tree: ResultsTree, shards: Iterable[ShardKey], tables: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """The settings that each of the tables of the shards was made with, by the table's name.
 
     BadInput, naming the command, if a table is missing; StaleResults if shards differ.
     """
     by_table: dict[str, dict[str, Any]] = {}
     for shard in shards:
-        for name in ingredients("aggregate"):
+        for name in tables:
             command = maker(name).name
             path = tree.table(name, shard)
             if not path.is_file():
@@ -175,6 +178,10 @@ def _stage_options(
     elif table == "filtered_cameras":
         own.pop("body")
         more["calibration"] = CalibrationSettings(**own)
+    elif table == "refined":
+        own.pop("body")
+        more["refinement"] = own.pop("refinement")
+        more["fit"] = RefinementSettings(**own)
     else:
         more["noise"] = NoiseSettings(**own["noise"])
         more |= {name: own[name] for name in ("mode", "threshold", "seed") if name in own}
