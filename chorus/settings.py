@@ -21,6 +21,8 @@ from chorus.models.registry import PROFILES, Kind, Profile
 from chorus.records.aggregations import AggregationKind, chosen_kinds
 from chorus.records.keys import GLOBAL_SEED, ShardKey
 from chorus.records.results_tree import ResultsTree
+from chorus.synthetic.perceive.noise_settings import ErrorModelName
+from chorus.synthetic.world.scene_settings import WorldName
 
 Work = TypeVar("Work")
 Group = TypeVar("Group", bound="OptionGroup")
@@ -293,6 +295,24 @@ class SeedOptions(OptionGroup):
 
     seed: int = GLOBAL_SEED
     """The global seed, from which every sample's own seed is derived."""
+
+
+@dataclass(frozen=True)
+class WorldOptions(OptionGroup):
+    """Which synthetic world."""
+
+    world: WorldName = "default"
+    """What the synthetic world draws: harsh has lenses from 25 to 75 degrees, small and large
+    people, and wide clothes. Other image models have no world."""
+
+
+@dataclass(frozen=True)
+class ErrorModelOptions(OptionGroup):
+    """Which errors."""
+
+    error_model: ErrorModelName = "default"
+    """How far the synthetic world's networks are off, all knobs at once; --noise.… changes single
+    ones of the default."""
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,14 @@ from chorus.settings import (
     BodyOptions,
     DeviceOptions,
     EngineOptions,
+    ErrorModelOptions,
     ImageTreeOptions,
     OptionGroup,
     RedoOptions,
     SampleOptions,
     SeedOptions,
     ShardOptions,
+    WorldOptions,
 )
 from chorus.vocabulary import strip_demo
 
@@ -44,6 +46,8 @@ class Options(
     ShardOptions,
     EngineOptions,
     RedoOptions,
+    WorldOptions,
+    ErrorModelOptions,
     ImageTreeOptions,
     SampleOptions,
 ):

@@ -23,15 +23,24 @@ NOISE_OF = {
     **dict.fromkeys(
         (
             *("box_jitter", "mask_boundary", "miss_rate", "small_area"),
-            *("false_positive_rate", "duplicate_rate", "score_spread"),
+            *("false_positive_rate", "duplicate_rate", "score_spread", "mask_swallows_hands"),
         ),
         "segmentations",
     ),
     **dict.fromkeys(
-        ("pose_error", "hidden_pose_error", "rotation_error", "betas_error", "camera_error"),
+        (
+            *("pose_error", "hidden_pose_error", "occlusion_pose_error"),
+            *("rotation_error", "betas_error", "camera_error"),
+        ),
         "humans",
     ),
-    **dict.fromkeys(("keypoint_jitter", "confidence_spread"), "human_kps"),
+    **dict.fromkeys(
+        (
+            *("keypoint_jitter", "confidence_spread"),
+            *("keypoint_swap", "keypoint_confident_miss", "shared_error"),
+        ),
+        "human_kps",
+    ),
 }
 """The table whose making each noise knob of the synthetic world disturbs."""
 
@@ -87,6 +96,8 @@ class Ablation:
 def _noise() -> dict[str, Ablation]:
     ablations = {}
     for field in fields(NoiseSettings):
+        if not field.default:  # off by default: neither 0 nor twice that is a change
+            continue
         dashed = field.name.replace("_", "-")
         for end, words, factor in (("0", "at 0", 0.0), ("doubled", "doubled", 2.0)):
             about = f"synthetic world: {field.name} {words} (default {field.default:g})"
