@@ -244,9 +244,7 @@ class Refiner:
     ) -> Float[Tensor, "B 3"]:
         """u, v and log(depth / focal length) of the root under a parallel projection."""
         root = (rotation @ self._skeleton.rest[0])[:, :2]
-        scale = torch.maximum(
-            scale, 1e-3 * given.extent
-        )  # one that is mirrored: far away
+        scale = torch.maximum(scale, 1e-3 * given.extent)  # one that is mirrored: far away
         return torch.cat([scale[:, None] * root + shift, -scale.log()[:, None]], -1)
 
     def _prior_sd(self, extent: Float[Tensor, " B"]) -> Float[Tensor, "B D"]:
