@@ -51,6 +51,8 @@ def test_every_ablation_changes_something_else():
 )
 def test_an_ablation_makes_what_it_changes_and_what_follows(name, makes):
     assert ABLATIONS[name].makes == makes
+    refined = {"humans", "human_kps", "segmentations", "filtered"}.intersection(makes)
+    assert ABLATIONS[name].leaves_out == (("refined",) if refined else ())
 
 
 def samples(count: int) -> Retained:

@@ -134,7 +134,7 @@ def test_the_fit_ends_where_a_plain_minimiser_does(scene):
         return float(value.detach()), torch.autograd.grad(value, x)[0].numpy()
 
     begin = ((start - problem.mean) / problem.prior_sd)[0].numpy()
-    plain = minimize(cost, begin, jac=True, method="L-BFGS-B")
+    plain = minimize(cost, begin, jac=True, method="L-BFGS-B", options={"ftol": 1e-6})
     assert float(solution.cost[0]) == pytest.approx(plain.fun, rel=1e-3)
 
 

@@ -211,4 +211,6 @@ def _whole(name: str, rows: dict[int, dict]) -> dict[int, dict]:
         if name == "humans":
             extra = {**person, "crop_centre": [0.0, 0.0]}
             row["persons"] = [{**extra, **each} for each in row["persons"]]
+        if name == "images":
+            row |= {"file": "000000.jpg", "seed": 0, "text": ""}
     return {at: {**empty, **row} for at, row in rows.items()}

@@ -8,7 +8,7 @@ from typing import Any
 from chorus.calibration.settings import Anchoring
 from chorus.filtering.rules import DEFAULT_RULE
 from chorus.occupancy.presets import WITHOUT, preset
-from chorus.pipeline import ingredients, sources
+from chorus.pipeline import ingredients, main_tables, sources
 from chorus.records.aggregations import aggregation_name
 from chorus.records.gathering import gathered
 from chorus.synthetic.perceive.noise_settings import NoiseSettings
@@ -87,6 +87,15 @@ class Ablation:
                 changed.add(table)
         wanted = ingredients("aggregate", gathered(preset(self.preset).anchor))
         return tuple(table for table in CHANGEABLE if table in changed and table in wanted)
+
+    @property
+    def leaves_out(self) -> tuple[str, ...]:
+        """Tables that follow from what it makes, but of which nothing is aggregated."""
+        changed = set(self.makes)
+        for table in main_tables():
+            if changed.intersection(sources(table)):
+                changed.add(table)
+        return tuple(table for table in main_tables() if table in changed - set(self.makes))
 
     def recorded(self) -> dict[str, Any]:
         """All that its results depend on, as they record it."""

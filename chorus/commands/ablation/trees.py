@@ -56,7 +56,8 @@ class AblationOptions(
 
 def ablation_tree(base: ResultsTree, name: str, ablation: Ablation) -> ResultsTree:
     """The tree of an ablation on the main tree; made where it is missing."""
-    own = (*ablation.makes, "aggregations", "quant_results", "truth")
+    # Tables left out are not there at all: the main tree's were made from something else.
+    own = (*ablation.makes, *ablation.leaves_out, "aggregations", "quant_results", "truth")
     return ResultsTree.on(base, base.root / "ablations" / name, own)
 
 
