@@ -51,14 +51,14 @@ class EvidenceSettings:
 
     hidden: bool = True
     """Leave out the visits in which the body hid the voxel; else they count as seen empty."""
-    widths: tuple[float, ...] = (0.15, 0.06)
+    widths: tuple[float, ...] = (0.06, 0.0)
     """Standard deviations of the kernels that pooled rates are smoothed with, metres, wide ones
     first; none: every voxel's own rate, shrunk towards the mean of all."""
     own_width: float = 0.03
     """That of the kernel for each azimuth bin's own rate, metres."""
     bound: bool = True
     """Combine the bins as bounds from above (their geometric mean); else all visits are pooled."""
-    inside: float = 0.04
+    inside: float = 0.02
     """How deep below the skin nothing can be, metres; inf: anything may be inside the body."""
     slope: float = 1.0
     """Of the logistic calibration: log odds are multiplied by this,"""
