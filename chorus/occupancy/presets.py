@@ -13,6 +13,8 @@ from chorus.errors import BadInput, unknown_name
 
 Weighting = Literal["azimuth-uniform-fine", "azimuth-uniform", "total-uniform"]
 Projection = Literal["exact", "release"]
+AUTO = "auto"
+"""The body-part preset whose parts are found in the samples."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,53 @@ class FieldSettings:
 
 
 @dataclass(frozen=True)
+class DiscoverySettings:
+    """How body parts are found (method.md 9)."""
+
+    min_share: float = 0.1
+    """Segments touched in fewer of the samples are in no set."""
+    max_share: float = 0.95
+    """Segments touched in more of the samples are one set: with what goes along tells nothing."""
+    max_sets: int = 5
+    """The most sets that the other segments are divided into."""
+    min_silhouette: float = 0.25
+    """Division into several sets needs this mean silhouette, or segments that avoid each other;
+    Kaufman and Rousseeuw (1990) call less than 0.25 no structure."""
+    resamples: int = 200
+    """Bootstrap resamples of the samples that stability is measured on."""
+    min_stability: float = 0.75
+    """Sets less stable are told to be so; Hennig (2007) trusts clusters from 0.75."""
+    significance: float = 0.05
+    """Prompts are joined if chance makes as large a difference more often than this."""
+    max_difference: float = 0.2
+    """And if the root mean square difference of their touched shares is at most this."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_share <= self.max_share <= 1:
+            raise BadInput(
+                "discovery needs 0 < min_share <= max_share <= 1; found a min_share of "
+                f"{self.min_share} and a max_share of {self.max_share}, the usual are 0.1 and 0.95."
+            )
+        if self.max_sets < 1 or self.resamples < 1:
+            raise BadInput(
+                "discovery needs at least 1 set and 1 resample; found a max_sets of "
+                f"{self.max_sets} and {self.resamples} resamples, the usual are 5 and 200."
+            )
+        for name in ("min_silhouette", "min_stability", "significance", "max_difference"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise BadInput(
+                    f"discovery needs a {name} from 0 to 1, found {getattr(self, name)}; "
+                    f"the usual is {getattr(type(self), name)}."
+                )
+
+
+@dataclass(frozen=True)
 class AggregationSettings:
     """How samples become a distribution (method.md 7-9)."""
 
     parts: str = "quant"
-    """Body-part preset: `quant` (the whole body as one part) or `qual:demo` (arm, foot, torso)."""
+    """Body-part preset: `quant` (the whole body as one part), `qual:demo` (arm, foot, torso) or
+    `auto` (found from what the object touches in a category's samples)."""
     resolution: int = 48
     """Voxels along each axis of the canonical grid."""
     side: float = 3.0
@@ -66,6 +110,8 @@ class AggregationSettings:
     smaller part lies within a larger one, and at least one sample is taken."""
     region_distance: float = 0.13
     """A part's interaction region: voxels closer than this to its template vertices, metres."""
+    discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
+    """How the body parts `auto` are found."""
     field: FieldSettings = field(default_factory=FieldSettings)
     """The skinning field around the canonical body."""
     hidden: bool = False
@@ -95,7 +141,8 @@ class AggregationSettings:
         """The settings as results record them.
 
         Left out are, as in results that are older than these settings: `share` where it is 1,
-        `hidden` where nothing hidden is counted, and `hidden_margin` where it says nothing new.
+        `hidden` where nothing hidden is counted, `hidden_margin` where it says nothing new, and
+        `discovery` where parts are listed by hand.
         """
         settings = asdict(self)
         if self.share == 1:
@@ -104,6 +151,8 @@ class AggregationSettings:
             del settings["hidden_margin"]
         if not self.hidden:
             del settings["hidden"]
+        if self.parts != AUTO:
+            del settings["discovery"]
         return settings
 
 
@@ -111,6 +160,7 @@ _FULL = AggregationSettings(parts="quant")
 PRESETS: dict[str, AggregationSettings] = {
     "quant:full": _FULL,
     "qual:demo": AggregationSettings(parts="qual:demo"),
+    "qual:auto": AggregationSettings(parts=AUTO),
     "quant:no-canonicalisation": replace(_FULL, canonicalise=False),
     "quant:no-view-weighting": replace(_FULL, weighting="total-uniform"),
     "quant:coarse-view-weighting": replace(_FULL, weighting="azimuth-uniform"),
