@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.cluster.hierarchy import cut_tree, fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from chorus.body.skeleton import SEGMENT_NAMES
@@ -203,15 +203,20 @@ def _division(
         return np.ones(1, int)
     tree = linkage(squareform(distance, checks=False), "average")
     if count is not None:
-        return fcluster(tree, min(count, size), "maxclust")
+        return _cut(tree, min(count, size))
     most = min(settings.max_sets, size)
     fewest = min(most, int((tree[:, 2] >= 1 - 1e-9).sum()) + 1)
-    labels = [fcluster(tree, number, "maxclust") for number in range(fewest, most + 1)]
+    labels = [_cut(tree, number) for number in range(fewest, most + 1)]
     scores = [_silhouette(distance, label) for label in labels]
     best = int(np.argmax(np.round(scores, 9)))
     if fewest == 1 and scores[best] < settings.min_silhouette:
         return np.ones(size, int)
     return labels[best]
+
+
+def _cut(tree: Float[np.ndarray, "m 4"], count: int) -> Int[np.ndarray, " n"]:
+    """Exactly `count` sets of a linkage tree, also where several joins are equally high."""
+    return cut_tree(tree, count)[:, 0] + 1
 
 
 def _silhouette(distance: Float[np.ndarray, "n n"], label: Int[np.ndarray, " n"]) -> float:

@@ -156,9 +156,10 @@ def store(
     """Write an aggregation's distributions by part, and its record last."""
     with tree.lock(folder):
         (folder / _RECORD).unlink(missing_ok=True)
-        for former in folder.glob("*.npz"):
-            if former.stem not in distributions:  # a cluster that is no longer found
-                former.unlink()
+        former = {path.stem for path in folder.glob("*.npz")} - distributions.keys()
+        for path in list(folder.iterdir()) if former else []:
+            if path.stem in former:  # a cluster that is no longer found, and its pictures
+                path.unlink()
         for part, distribution in distributions.items():
             distribution.save(folder / f"{part}.npz")
         _write_record(folder, {**record, "parts": list(distributions)})

@@ -40,7 +40,7 @@ def discovered(
             record = read_record(folder)
         except BadInput:  # not aggregated yet, or damaged: no reason not to begin anew
             continue
-        said = record.get("discovery", {})
+        said = record.get("discovery") or {}
         if said.get("made_from") == made_from and not difference(record["settings"], settings):
             return said
     from chorus.occupancy.part_discovery import discover, joined_prompts
