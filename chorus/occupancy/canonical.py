@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -58,6 +58,13 @@ class CanonicalSpace:
         pose[:, 0] = 0
         return pose
 
+    def with_parts(self, clusters: tuple[Part, ...]) -> CanonicalSpace:
+        """The same space with other clusters. BadInput for an unknown segment."""
+        vertices = star_body(self.body).vertices.numpy()
+        distance = self.settings.region_distance
+        regions = _regions(self.body, vertices, self.grid, distance, clusters)
+        return replace(self, parts=clusters, regions=regions)
+
     @cached_property
     def proxy(self) -> BodyProxy:
         """The body's coarse surface, which hides voxels; BadInput if the body has no triangles."""
@@ -105,26 +112,9 @@ def canonical_space(
     grid = VoxelGrid(settings.resolution, settings.side)
     body = body.to("cpu")
     star = star_body(body)
-    vertices = star.vertices.numpy()
     field = skinning_field(
         star.vertices, body.weights, grid, settings.field, cache_dir=cache_dir, threads=threads
     )
-    groups = {group for part in clusters for group in part.pass_sets + part.block_sets}
-    segment_of_vertex = body.part_of_vertex.numpy()
-    regions = {
-        group: interaction_region(
-            vertices, segment_of_vertex, group, grid, settings.region_distance
-        )
-        for group in sorted(groups)
-    }
-    for group, region in regions.items():
-        if not len(region):
-            log.warning(
-                "no voxel of %s lies within %g m of %s: no sample can touch it; use a finer grid",
-                grid,
-                settings.region_distance,
-                ", ".join(group),
-            )
     return CanonicalSpace(
         body=body,
         settings=settings,
@@ -133,5 +123,30 @@ def canonical_space(
         weights=field.numpy(),
         star_inverse=torch.linalg.inv(star.transforms.double()),
         parts=clusters,
-        regions=regions,
+        regions=_regions(body, star.vertices.numpy(), grid, settings.region_distance, clusters),
     )
+
+
+def _regions(
+    body: BodyModel,
+    vertices: Float[np.ndarray, "V 3"],
+    grid: VoxelGrid,
+    distance: float,
+    clusters: tuple[Part, ...],
+) -> dict[tuple[str, ...], Int[np.ndarray, " R"]]:
+    """The region of every segment set that some cluster names, in order."""
+    groups = {group for part in clusters for group in part.pass_sets + part.block_sets}
+    segment_of_vertex = body.part_of_vertex.numpy()
+    regions = {
+        group: interaction_region(vertices, segment_of_vertex, group, grid, distance)
+        for group in sorted(groups)
+    }
+    for group, region in regions.items():
+        if not len(region):
+            log.warning(
+                "no voxel of %s lies within %g m of %s: no sample can touch it; use a finer grid",
+                grid,
+                distance,
+                ", ".join(group),
+            )
+    return regions

@@ -15,6 +15,8 @@ Weighting = Literal["azimuth-uniform-fine", "azimuth-uniform", "total-uniform"]
 Projection = Literal["exact", "release"]
 Anchor = Literal["calibrated", "refined"]
 Estimator = Literal["quotient", "evidence"]
+AUTO = "auto"
+"""The body-part preset whose parts are found in the samples."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,53 @@ class EvidenceSettings:
 
 
 @dataclass(frozen=True)
+class DiscoverySettings:
+    """How body parts are found (method.md 9)."""
+
+    min_share: float = 0.1
+    """Segments touched in fewer of the samples are in no set."""
+    max_share: float = 0.95
+    """Segments touched in more of the samples are one set: with what goes along tells nothing."""
+    max_sets: int = 5
+    """The most sets that the other segments are divided into."""
+    min_silhouette: float = 0.25
+    """Division into several sets needs this mean silhouette, or segments that avoid each other;
+    Kaufman and Rousseeuw (1990) call less than 0.25 no structure."""
+    resamples: int = 200
+    """Bootstrap resamples of the samples that stability is measured on."""
+    min_stability: float = 0.75
+    """Sets less stable are told to be so; Hennig (2007) trusts clusters from 0.75."""
+    significance: float = 0.05
+    """Prompts are joined if chance makes as large a difference more often than this."""
+    max_difference: float = 0.2
+    """And if the root mean square difference of their touched shares is at most this."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_share <= self.max_share <= 1:
+            raise BadInput(
+                "discovery needs 0 < min_share <= max_share <= 1; found a min_share of "
+                f"{self.min_share} and a max_share of {self.max_share}, the usual are 0.1 and 0.95."
+            )
+        if self.max_sets < 1 or self.resamples < 1:
+            raise BadInput(
+                "discovery needs at least 1 set and 1 resample; found a max_sets of "
+                f"{self.max_sets} and {self.resamples} resamples, the usual are 5 and 200."
+            )
+        for name in ("min_silhouette", "min_stability", "significance", "max_difference"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise BadInput(
+                    f"discovery needs a {name} from 0 to 1, found {getattr(self, name)}; "
+                    f"the usual is {getattr(type(self), name)}."
+                )
+
+
+@dataclass(frozen=True)
 class AggregationSettings:
     """How samples become a distribution (method.md 7-9)."""
 
     parts: str = "quant"
-    """Body-part preset: `quant` (the whole body as one part) or `qual:demo` (arm, foot, torso)."""
+    """Body-part preset: `quant` (the whole body as one part), `qual:demo` (arm, foot, torso) or
+    `auto` (found from what the object touches in a category's samples)."""
     resolution: int = 48
     """Voxels along each axis of the canonical grid."""
     side: float = 3.0
@@ -116,6 +160,8 @@ class AggregationSettings:
     estimator whose settings are the next."""
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     """Of the evidence estimator."""
+    discovery: DiscoverySettings = field(default_factory=DiscoverySettings)
+    """How the body parts `auto` are found."""
     hidden: bool = False
     """Also count where the person's body hides a voxel."""
     hidden_margin: float = 0.03
@@ -147,8 +193,9 @@ class AggregationSettings:
         """The settings as results record them.
 
         Left out are, as in results that are older than these settings: `share` where it is 1,
-        `hidden` where nothing hidden is counted, and `hidden_margin` where it says nothing new;
-        `anchor` and `estimator` where they are the paper's, and `evidence` of another estimator.
+        `hidden` where nothing hidden is counted, `hidden_margin` where it says nothing new,
+        `discovery` where parts are listed by hand, `anchor` and `estimator` where they are the
+        paper's, and `evidence` of another estimator.
         """
         settings = asdict(self)
         if self.anchor == type(self).anchor:
@@ -163,6 +210,8 @@ class AggregationSettings:
             del settings["hidden_margin"]
         if not self.hidden:
             del settings["hidden"]
+        if self.parts != AUTO:
+            del settings["discovery"]
         return settings
 
 
@@ -201,6 +250,7 @@ PRESETS: dict[str, AggregationSettings] = {
     "qual:demo": AggregationSettings(parts="qual:demo"),
     "quant:evidence": _EVIDENCE,
     "qual:evidence-demo": replace(_EVIDENCE, parts="qual:demo"),
+    "qual:auto": replace(_EVIDENCE, parts=AUTO),
     "quant:no-canonicalisation": replace(_FULL, canonicalise=False),
     "quant:no-view-weighting": replace(_FULL, weighting="total-uniform"),
     "quant:coarse-view-weighting": replace(_FULL, weighting="azimuth-uniform"),
