@@ -36,7 +36,9 @@ def test_the_graph_by_table():
     assert sources("images") == ()
     assert ingredients("segment") == ("images",) and ingredients("prompts") == ()
     assert ingredients("calibrate")[-2:] == ("human_kps", "filtered")
-    assert set(ingredients("aggregate")) == set(main_tables()) - {"refined"}
+    assert set(ingredients("aggregate")) == set(main_tables())
+    calibrated = ("filtered", "filtered_cameras", "humans", "segmentations")
+    assert set(ingredients("aggregate", calibrated)) == set(main_tables()) - {"refined"}
     assert "synthetic_truth" in tables() and "synthetic_truth" not in main_tables()
     with pytest.raises(KeyError):
         step("keypoint")
