@@ -321,7 +321,7 @@ class AggregationOptions(CategoryOptions, TreeOptions):
 
     aggr_setting_names: tuple[str, ...] = ()
     """Aggregation presets; if left out, what has been aggregated, if that is of one kind (if there
-    is nothing, `aggregate` makes quant:full)."""
+    is nothing, `aggregate` makes the profile's usual one)."""
     filter_setting_nums: tuple[str, ...] = ()
     """Filter rules, one aggregation each, such as 3; "7,8" is what rule 7 or rule 8 retains. If
     left out those of what has been aggregated, rule 3 if presets are named."""

@@ -92,7 +92,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     """Aggregate what is missing or was made from other samples."""
     started = time.monotonic()
     tree, model = options.tree, options.models.model_key
-    kinds = options.kinds(usual=AggregationKind("quant:full", (DEFAULT_RULE,)))
+    kinds = options.kinds(usual=AggregationKind(options.models.quantitative, (DEFAULT_RULE,)))
     for kind in kinds:
         _check_mode(options, kind.preset)
     shards = tree.shards("filtered", model, options.categories, options.prompts)
