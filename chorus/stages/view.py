@@ -1,7 +1,8 @@
 """`chorus view`: distributions → stills, turntables, one interactive page, and a contact sheet.
 
 Stills and turntables lie beside their distribution and are drawn once; `--save_dir` collects all of
-a category's pictures in one folder together with the page and the sheet.
+a category's pictures in one folder together with the page and the sheet. Aggregations of a category
+by the same filter rules share a page, which switches between their estimates.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import functools
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -20,8 +23,9 @@ from chorus.engine.processes import in_processes
 from chorus.engine.progress import Progress, progress_bar
 from chorus.errors import BadInput
 from chorus.files import atomic_write, display_name, portable_name, replacing
-from chorus.filtering.rules import parse_combination
+from chorus.occupancy.presets import AggregationSettings
 from chorus.records import aggregations
+from chorus.records.aggregations import AggregationKind
 from chorus.records.keys import TOTAL, ShardKey
 from chorus.settings import (
     AggregationOptions,
@@ -39,10 +43,12 @@ if TYPE_CHECKING:
     from chorus.viewing.displayed import DisplayedBody, DisplayedDistribution
 
 _RECORD = "pictures.json"
-_RECORD_VERSION = 4
+_RECORD_VERSION = 5
 """Of the pictures of one distribution."""
-_PAGE_VERSION = 6
+_PAGE_VERSION = 7
 """Of a page and its contact sheet."""
+_RECIPE = ("anchor", "weighting", "canonicalise", "symmetric")
+"""Settings without whose usual values the quotient is not the paper's recipe."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Options(
     """Draw distributions and the images they were learned from."""
 
     save_dir: Path | None = None
-    """Collect everything here; a folder per category if there are several."""
+    """Collect everything here; a folder per category and filter rules if there are several."""
     renderer: Literal["cpu", "gl"] = "cpu"
     """Draw on the CPU, or with OpenGL off screen (VTK, pyrender) where that works."""
 
@@ -68,63 +74,106 @@ class Drawing(NamedTuple):
         return self.folder / f"{self.part}{suffix}"
 
 
+class Page(NamedTuple):
+    """One category's aggregations by the same filter rules."""
+
+    category: str
+    rules: tuple[int, ...]
+    groups: dict[str, list[Drawing]]
+    """Drawings by preset: prompts in order and the total last."""
+
+    @property
+    def drawings(self) -> list[Drawing]:
+        """What the page shows, in its order."""
+        return [drawing for group in self.groups.values() for drawing in group]
+
+    @property
+    def names(self) -> list[str]:
+        """Of its aggregations, in its order."""
+        return [AggregationKind(preset, self.rules).name for preset in self.groups]
+
+
 def run(options: Options, progress: Progress = None) -> CommandResult:
     """Draw what is missing or older than its distribution, then write the pages."""
     started = time.monotonic()
     report = CommandResult("")
-    names = [kind.name for kind in options.kinds()]
-    groups = _collect(options, names, report.problems)
-    if not groups:
+    kinds = options.kinds()
+    pages = _collect(options, kinds, report.problems)
+    if not pages:
         raise BadInput(
-            f"no aggregation {', '.join(names)} of what is asked for in "
+            f"no aggregation {', '.join(kind.name for kind in kinds)} of what is asked for in "
             f"{options.tree.folder('aggregations')}; run aggregate first, with "
             "--aggr_setting_names of the same presets."
         )
-    drawn, total, pages = 0, sum(map(len, groups.values())), []
+    drawn, total, written = 0, sum(len(page.drawings) for page in pages), []
     with progress_bar(progress, total, "view", "distribution") as advance:
-        for (category, name), group in groups.items():
+        for page in pages:
             try:
-                with aggregations.category_lock(
-                    options.tree, options.models.model_key, category, name
-                ):
-                    stale = [d for d in group if options.fresh or not _is_drawn(d)]
+                with _locked(options, page):
+                    stale = [d for d in page.drawings if options.fresh or not _is_drawn(d)]
                     for _ in _draw_all(options, stale):
                         advance(1)
-                    pages.append(_page(options, category, name, group, len(groups) > 1))
+                    written.append(_write(options, page, len(pages) > 1))
                     drawn += len(stale)
             except BadInput as error:
                 report.problems.append(str(error))
     already = f", {total - drawn} already there" if drawn < total else ""
     seconds = time.monotonic() - started
-    where = ", ".join(map(str, pages))
+    where = ", ".join(map(str, written))
     many = "distribution" if drawn == 1 else "distributions"
     report.line = f"view: {drawn} {many} drawn{already} in {seconds:.1f} s → {where}"
     report.ok = not report.problems
     return report
 
 
-def _collect(
-    options: Options, names: Sequence[str], problems: list[str]
-) -> dict[tuple[str, str], list[Drawing]]:
-    """Drawings by (category, aggregation name), prompts in order and the total last.
+@contextmanager
+def _locked(options: Options, page: Page) -> Iterator[None]:
+    """Hold a page's aggregations, in an order in which two runs never wait for each other."""
+    with ExitStack() as locks:
+        for name in sorted(page.names):
+            locks.enter_context(
+                aggregations.category_lock(
+                    options.tree, options.models.model_key, page.category, name
+                )
+            )
+        yield
+
+
+def _collect(options: Options, kinds: Sequence[AggregationKind], problems: list[str]) -> list[Page]:
+    """The pages of what is there, by category.
 
     What is wrong with a folder is added to `problems`, and the others are drawn.
     """
-    tree, model = options.tree, options.models.model_key
-    groups: dict[tuple[str, str], list[Drawing]] = {}
+    pages = []
     for category, prompts in sorted(_prompts(options).items()):
-        for name in names:
-            folders = [tree.aggregation(model, category, p, name) for p in (*prompts, TOTAL)]
-            group = []
-            for folder in filter(Path.is_dir, folders):
-                try:
-                    parts = aggregations.read_record(folder)["parts"]
-                    group += [Drawing(folder, part) for part in parts]
-                except BadInput as error:
-                    problems.append(str(error))
+        by_rules: dict[tuple[int, ...], Page] = {}
+        for kind in kinds:
+            group = _group(options, category, prompts, kind, problems)
             if group:
-                groups[category, name] = _without_repeated_total(group)
-    return groups
+                page = by_rules.setdefault(kind.rules, Page(category, kind.rules, {}))
+                page.groups[kind.preset] = group
+        pages += by_rules.values()
+    return pages
+
+
+def _group(
+    options: Options,
+    category: str,
+    prompts: Sequence[str],
+    kind: AggregationKind,
+    problems: list[str],
+) -> list[Drawing]:
+    """One aggregation's drawings, prompts in order and the total last."""
+    group = []
+    for prompt in (*prompts, TOTAL):
+        folder = options.tree.aggregation(options.models.model_key, category, prompt, kind.name)
+        if folder.is_dir():
+            try:
+                parts = aggregations.read_record(folder)["parts"]
+                group += [Drawing(folder, part) for part in parts]
+            except BadInput as error:
+                problems.append(str(error))
+    return _without_repeated_total(group)
 
 
 def _without_repeated_total(drawings: list[Drawing]) -> list[Drawing]:
@@ -213,18 +262,63 @@ def _draw(options: Options, drawing: Drawing) -> None:
 
 
 def displayed(distribution: Distribution) -> DisplayedDistribution:
-    """A distribution with the facts that its page shows."""
+    """A distribution with the estimate and the facts that its page shows."""
     from chorus.viewing.displayed import DisplayedDistribution
 
     metadata = distribution.metadata
-    facts = {
-        "aggregation": metadata.get("name"),
-        "view weighting": metadata.get("weighting"),
-        "samples of the prompt": metadata.get("samples"),
-    }
+    estimate = _estimate(metadata)
+    if _is_quotient(metadata):
+        how = ("view weighting", metadata.get("weighting"))
+    else:
+        how = ("estimate", estimate)
+    facts = [
+        ("aggregation", metadata.get("name")),
+        how,
+        ("samples of the prompt", metadata.get("samples")),
+    ]
     return DisplayedDistribution.of(
-        distribution, [(name, str(fact)) for name, fact in facts.items() if fact]
+        distribution, [(name, str(fact)) for name, fact in facts if fact], estimate
     )
+
+
+def _settings(metadata: Mapping) -> dict:
+    """A distribution's settings as recorded; those that are not have their usual values."""
+    settings = metadata.get("settings")
+    return settings if isinstance(settings, dict) else {}
+
+
+def _is_quotient(metadata: Mapping) -> bool:
+    usual = AggregationSettings.estimator
+    return _settings(metadata).get("estimator", usual) == usual
+
+
+def _estimate(metadata: Mapping) -> str:
+    """How a distribution was estimated, in words; the preset where there are none for it."""
+    from chorus.viewing.displayed import PAPERS_RECIPE
+
+    settings, usual = _settings(metadata), AggregationSettings()
+    if not _is_quotient(metadata):
+        refined = settings.get("anchor") == "refined"
+        return "evidence" if refined else "evidence, persons not refined"
+    if all(settings.get(name, getattr(usual, name)) == getattr(usual, name) for name in _RECIPE):
+        return PAPERS_RECIPE
+    name = str(metadata.get("name", ""))
+    parts = aggregations.parsed_name(name)
+    return parts[1] if parts else name
+
+
+def told_apart(
+    groups: Mapping[str, Sequence[DisplayedDistribution]],
+) -> list[DisplayedDistribution]:
+    """A page's distributions by preset in one list; estimates that presets share are named after
+    the preset instead."""
+    presets = {(preset, shown.estimate) for preset, group in groups.items() for shown in group}
+    count = Counter(estimate for _, estimate in presets)
+    return [
+        replace(shown, estimate=preset) if count[shown.estimate] > 1 else shown
+        for preset, group in groups.items()
+        for shown in group
+    ]
 
 
 @functools.cache  # its shading is computed once per process
@@ -236,58 +330,73 @@ def displayed_body(body: Path | None, imports_dir: Path) -> DisplayedBody:
     return DisplayedBody.of(load_body(body, imports_dir))
 
 
-def _page(
-    options: Options, category: str, name: str, group: Sequence[Drawing], several: bool
-) -> Path:
-    """Collect a category's pictures and write its page and contact sheet, unless they are there and
-    nothing that they show has changed; the page's path."""
+def _write(options: Options, page: Page, several: bool) -> Path:
+    """Collect a page's pictures and write it and its contact sheet, unless they are there and
+    nothing that they show has changed; its path."""
     from chorus.occupancy.distribution import Distribution
 
-    rules = parse_combination(aggregations.parsed_name(name)[0])
-    total = options.tree.aggregation(options.models.model_key, category, TOTAL, name)
-    folder = options.save_dir or (total if total.is_dir() else group[-1].folder)
-    if options.save_dir is not None and several:
-        folder = options.save_dir / portable_name(category) / portable_name(name)
+    folder = _folder(options, page, several)
     folder.mkdir(parents=True, exist_ok=True)
-    distributions = [Distribution.load(drawing.file(".npz")) for drawing in group]
-    stills, turntables, copies = [], [], []
-    for drawing, distribution in zip(group, distributions, strict=True):
-        files = [drawing.file(suffix) for suffix in (".png", ".mp4")]
-        if options.save_dir is not None:
-            prompt = "total" if distribution.prompt == TOTAL else distribution.prompt
-            stem = portable_name(f"{prompt} - {drawing.part}")
-            places = [folder / f"{stem}{file.suffix}" for file in files]
-            copies += zip(files, places, strict=True)
-            files = places
-        stills.append(files[0])
-        turntables.append(files[1])
-    page, sheets = folder / "index.html", []
+    groups = {
+        preset: [displayed(Distribution.load(drawing.file(".npz"))) for drawing in group]
+        for preset, group in page.groups.items()
+    }
+    copies = _copies(page, groups, folder) if options.save_dir is not None else {}
+    stills, turntables = (
+        [copies.get(file, file) for file in (d.file(suffix) for d in page.drawings)]
+        for suffix in (".png", ".mp4")
+    )
+    path, sheets = folder / "index.html", []
     shards = options.tree.shards("filtered", options.models.model_key, required=False)
-    shown = [shard for shard in shards if shard.category == category]
+    shown = [shard for shard in shards if shard.category == page.category]
     if shown:
         sheets.append(("Images and verdicts", folder / "contact_sheet.png"))
-    made_from = _made_from(options, group, shown)
-    whole = all(path.is_file() for path in (*stills, *turntables, *(file for _, file in sheets)))
-    if whole and not options.fresh and remembered(page) == made_from:
-        return page
+    made_from = _made_from(options, page.drawings, shown)
+    whole = all(file.is_file() for file in (*stills, *turntables, *(file for _, file in sheets)))
+    if whole and not options.fresh and remembered(path) == made_from:
+        return path
     from chorus.body.loading import load_body
     from chorus.viewing.distribution_page import Gallery, write_page
 
-    for file, copy in copies:
+    for file, copy in copies.items():
         with replacing(copy) as temporary:
             shutil.copyfile(file, temporary)
     if sheets:
-        about = SheetSettings(options.tree, options.models.model_key, options.prompts, rules)
+        about = SheetSettings(options.tree, options.models.model_key, options.prompts, page.rules)
         body = load_body(options.body, options.imports_dir)
-        write_sheet(about, category, body, sheets[0][1], options.renderer)
+        write_sheet(about, page.category, body, sheets[0][1], options.renderer)
     return write_page(
-        page,
-        [displayed(distribution) for distribution in distributions],
+        path,
+        told_apart(groups),
         displayed_body(options.body, options.imports_dir),
-        title=f"{category}: where it is around the person who uses it",
+        title=f"{page.category}: where it is around the person who uses it",
         gallery=Gallery(stills, turntables, sheets),
         made_from=made_from,
     )
+
+
+def _folder(options: Options, page: Page, several: bool) -> Path:
+    """Where a page lies: named after its first aggregation where there are several pages."""
+    name = page.names[0]
+    if options.save_dir is not None:
+        own = (portable_name(page.category), portable_name(name)) if several else ()
+        return options.save_dir.joinpath(*own)
+    total = options.tree.aggregation(options.models.model_key, page.category, TOTAL, name)
+    return total if total.is_dir() else next(iter(page.groups.values()))[-1].folder
+
+
+def _copies(
+    page: Page, groups: Mapping[str, Sequence[DisplayedDistribution]], folder: Path
+) -> dict[Path, Path]:
+    """Where in a folder a page's pictures are copied; those of presets after the first name it."""
+    copies = {}
+    for number, (preset, drawings) in enumerate(page.groups.items()):
+        for drawing, shown in zip(drawings, groups[preset], strict=True):
+            words = ["total" if shown.is_total else shown.prompt, drawing.part]
+            stem = portable_name(" - ".join([*words, preset] if number else words))
+            for suffix in (".png", ".mp4"):
+                copies[drawing.file(suffix)] = folder / f"{stem}{suffix}"
+    return copies
 
 
 def _made_from(options: Options, group: Sequence[Drawing], shards: Sequence[ShardKey]) -> str:

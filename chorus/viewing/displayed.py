@@ -33,6 +33,9 @@ close-ups says of places that all other images leave out is mostly noise."""
 FEW_SAMPLES = 20
 """A cluster of fewer shows silhouettes rather than a distribution, and its picture says so."""
 
+PAPERS_RECIPE = "paper's recipe"
+"""The estimate that pictures need not name."""
+
 
 @dataclass(frozen=True)
 class DisplayedDistribution:
@@ -55,6 +58,8 @@ class DisplayedDistribution:
     """Further (name, value) pairs for the page's panel: settings, scores."""
     side: float = 3.0
     """Side of the grid, metres, centred at the origin of the body frame."""
+    estimate: str = ""
+    """How it was estimated, in words; tells a page's distributions of the same samples apart."""
 
     def __post_init__(self) -> None:
         grid = np.asarray(self.probability)
@@ -72,7 +77,10 @@ class DisplayedDistribution:
 
     @classmethod
     def of(
-        cls, distribution: Distribution, facts: Sequence[tuple[str, str]] = ()
+        cls,
+        distribution: Distribution,
+        facts: Sequence[tuple[str, str]] = (),
+        estimate: str = "",
     ) -> DisplayedDistribution:
         """A distribution as it is displayed; samples are those that joined its cluster, if known.
 
@@ -91,6 +99,7 @@ class DisplayedDistribution:
             samples=members,
             facts=tuple(facts),
             side=distribution.grid.side,
+            estimate=estimate,
         )
 
     @property
@@ -122,6 +131,11 @@ class DisplayedDistribution:
             return ""
         few = ", too few to rely on" if self.samples < FEW_SAMPLES else ""
         return f"{self.samples:,} retained sample{'' if self.samples == 1 else 's'}{few}"
+
+    @property
+    def estimate_label(self) -> str:
+        """The estimate as pictures name it, empty for the paper's and if unknown."""
+        return "" if self.estimate in ("", PAPERS_RECIPE) else f"estimate: {self.estimate}"
 
     @property
     def peak(self) -> float:

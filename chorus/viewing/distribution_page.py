@@ -66,6 +66,7 @@ def write_page(
 ) -> Path:
     """Write the page of `distributions` around `body` as one HTML file and return its path.
 
+    Where their estimates differ, the page switches between these.
     `facts` are (name, value) pairs shown for every cluster; `made_from` is kept for `remembered`.
     Raises `BadInput` without distributions.
     """
@@ -187,6 +188,7 @@ def pack_body(body: DisplayedBody) -> dict:
 
 def _clusters(distributions: Sequence[DisplayedDistribution]) -> list[dict]:
     compress = sum(distribution.probability.size for distribution in distributions) > RAW_LIMIT
+    several = has_several_estimates(distributions)
     return [
         {
             "id": name,
@@ -197,6 +199,7 @@ def _clusters(distributions: Sequence[DisplayedDistribution]) -> list[dict]:
             "partLabel": printable(distribution.part_label),
             "samples": distribution.samples,
             "samplesLabel": distribution.samples_label,
+            **({"estimate": printable(distribution.estimate)} if several else {}),
             "peak": 0.0 if distribution.is_empty else distribution.peak,
             "top": scene.ColourScale(distribution.peak).top,
             "ticks": scene.ColourScale(distribution.peak).ticks,
@@ -205,6 +208,11 @@ def _clusters(distributions: Sequence[DisplayedDistribution]) -> list[dict]:
         }
         for name, distribution in zip(cluster_names(distributions), distributions, strict=True)
     ]
+
+
+def has_several_estimates(distributions: Sequence[DisplayedDistribution]) -> bool:
+    """Whether a page of these has to say which estimate it shows."""
+    return len({distribution.estimate for distribution in distributions}) > 1
 
 
 def cluster_names(distributions: Sequence[DisplayedDistribution]) -> list[str]:
@@ -258,13 +266,19 @@ def _framing(distributions: Sequence[DisplayedDistribution], body: DisplayedBody
 def _pictures(
     distributions: Sequence[DisplayedDistribution], gallery: Gallery, folder: Path
 ) -> list[dict]:
-    """Small copies of the pictures, inside the page, with links to the files beside it."""
+    """Small copies of the pictures, inside the page, with links to the files beside it.
+
+    Estimates of the same cluster follow one another.
+    """
     pictures = []
     for caption, sheet in gallery.sheets:
         links = [["full size", _link(sheet, folder)]]
         source = _thumbnail(sheet, SHEET_WIDTH)
         pictures.append(_picture(source, caption, links, cluster=None, wide=True))
-    for number, distribution in enumerate(distributions):
+    several = has_several_estimates(distributions)
+    clusters = [(distribution.prompt, distribution.part) for distribution in distributions]
+    for number in sorted(range(len(clusters)), key=lambda n: clusters.index(clusters[n])):
+        distribution = distributions[number]
         still = gallery.stills[number] if number < len(gallery.stills) else None
         video = gallery.turntables[number] if number < len(gallery.turntables) else None
         if still is None:
@@ -273,7 +287,10 @@ def _pictures(
         if video is not None:
             links.append(["turntable", _link(video, folder)])
         source = _thumbnail(still, THUMBNAIL_WIDTH)
-        pictures.append(_picture(source, distribution.label, links, cluster=number, wide=False))
+        caption = distribution.label
+        if several:
+            caption += f" · estimate: {distribution.estimate}"
+        pictures.append(_picture(source, caption, links, cluster=number, wide=False))
     return [picture for picture in pictures if picture["source"]]
 
 

@@ -96,6 +96,7 @@ def _heading(draw: ImageDraw.ImageDraw, distribution: DisplayedDistribution, wid
         "" if distribution.is_total else distribution.category
     )  # the total's title has it already
     details = [named, distribution.part_label, distribution.samples_label]
+    details.append(distribution.estimate_label)
     line = "  ·  ".join(part for part in details if part)
     write(draw, (SIDE, 112), line, 30, width=width, ink=FAINT_INK)
 

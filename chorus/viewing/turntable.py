@@ -87,7 +87,7 @@ def _caption(distribution: DisplayedDistribution) -> np.ndarray:
     draw = ImageDraw.Draw(page)
     width = SIZE - 40
     write(draw, (20, 16), distribution.title, 22, width=width, bold=True)
-    details = [distribution.part_label, distribution.samples_label]
+    details = [distribution.part_label, distribution.samples_label, distribution.estimate_label]
     line = "  ·  ".join(part for part in details if part)
     ink = FAINT_INK
     if distribution.is_empty:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import re
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from chorus.errors import BadInput
 from chorus.occupancy.distribution import Distribution
 from chorus.occupancy.grid import VoxelGrid
+from chorus.occupancy.presets import preset
+from chorus.records import aggregations
+from chorus.records.aggregations import aggregation_name
 from chorus.records.keys import TOTAL
-from chorus.stages.view import Drawing, _without_repeated_total
+from chorus.records.results_tree import ResultsTree
+from chorus.stages import view
+from chorus.stages.view import Drawing, _without_repeated_total, displayed, told_apart
 
 PARTS = ("all", "torso")
+PROMPT = "A person wears a tie"
 
 
 def drawings(root: Path, prompt: str, level: float, parts: tuple[str, ...] = PARTS) -> list:
@@ -51,3 +62,181 @@ def test_a_damaged_distribution_is_left_to_the_drawing(tmp_path):
     group = [*drawings(tmp_path, "A", 0.5), *drawings(tmp_path, TOTAL, 0.5)]
     group[0].file(".npz").write_bytes(b"nonsense")
     assert _without_repeated_total(group) == group
+
+
+# ---- estimates
+
+
+def aggregated(preset_name: str, prompt: str = PROMPT, rules: tuple = (3,), part: str = "all"):
+    """A distribution as `aggregate` stores it by a preset."""
+    grid = VoxelGrid(4, 3.0)
+    return Distribution(
+        np.full(grid.shape, 0.5, np.float32),
+        grid,
+        np.ones(grid.shape, np.uint32),
+        "tie",
+        prompt,
+        part,
+        metadata={
+            "name": aggregation_name(rules, preset_name),
+            "settings": preset(preset_name).recorded(),
+            "weighting": preset(preset_name).weighting,
+            "samples": 1,
+            "members": 1,
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("preset_name", "estimate"),
+    [
+        ("qual:demo", "paper's recipe"),
+        ("quant:data-10-percent", "paper's recipe"),
+        ("quant:no-view-weighting", "quant:no-view-weighting"),
+        ("quant:evidence-no-estimator", "quant:evidence-no-estimator"),
+        ("qual:evidence-demo", "evidence"),
+        ("quant:evidence-no-refinement", "evidence, persons not refined"),
+    ],
+)
+def test_an_estimate_is_named_after_its_settings(preset_name, estimate):
+    shown = displayed(aggregated(preset_name))
+    assert shown.estimate == estimate
+    facts = dict(shown.facts)
+    assert ("estimate" in facts) != ("view weighting" in facts)
+    assert facts.get("estimate", estimate) == estimate
+    assert ("estimate" in facts) == (preset(preset_name).estimator == "evidence")
+
+
+def test_results_without_settings_are_the_papers():
+    imported = replace(aggregated("qual:demo"), metadata={"settings": {"source": "the release"}})
+    assert displayed(imported).estimate == "paper's recipe"
+    assert displayed(replace(imported, metadata={})).estimate == "paper's recipe"
+
+
+def test_estimates_that_presets_share_are_named_after_the_preset():
+    presets = ("qual:evidence-demo", "quant:full", "quant:resolution-24")
+    groups = {name: [displayed(aggregated(name, part=p)) for p in PARTS] for name in presets}
+    names = [shown.estimate for shown in told_apart(groups)]
+    assert names == ["evidence"] * 2 + ["quant:full"] * 2 + ["quant:resolution-24"] * 2
+
+
+# ---- pages
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch) -> Path:
+    """A tree with aggregations of a tie, total alone, whose pictures are drawn as empty files."""
+
+    def draw_all(options, drawn):
+        for drawing in drawn:
+            for suffix in (".png", ".mp4"):
+                drawing.file(suffix).write_text(f"{drawing.folder.name} {drawing.part}")
+            view._remember(drawing)
+            yield drawing
+
+    monkeypatch.setattr(view, "_draw_all", draw_all)  # seconds in other processes
+    root = ResultsTree(tmp_path / "results")
+    for rules in ((3,), (7, 8)):
+        for name in ("qual:evidence-demo", "qual:demo"):
+            kind = aggregation_name(rules, name)
+            folder = root.aggregation("synthetic-v1", "tie", TOTAL, kind)
+            stored = {part: aggregated(name, TOTAL, rules, part) for part in PARTS}
+            settings = preset(name).recorded()
+            aggregations.store(
+                root, folder, stored, aggregations.record_of(kind, settings, 1, "samples")
+            )
+    return tmp_path
+
+
+def run(tree: Path, *presets: str, rules: tuple[str, ...] = ("3",), **settings):
+    return view.run(
+        view.Options(
+            results_dir=tree / "results",
+            categories=("tie",),
+            aggr_setting_names=presets,
+            filter_setting_nums=rules,
+            **settings,
+        )
+    )
+
+
+def clusters_of(page: Path) -> list[dict]:
+    text = page.read_text(encoding="utf-8")
+    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])["clusters"]
+
+
+BOTH = ("qual:evidence-demo", "qual:demo")
+
+
+def test_presets_share_a_page(tree):
+    shown = tree / "shown"
+    report = run(tree, *BOTH, save_dir=shown)
+    assert report.ok and report.line.endswith(f"→ {shown / 'index.html'}")
+    names = {path.name for path in shown.iterdir()}
+    stems = [f"total - {part}{more}" for part in PARTS for more in ("", " - qual%3Ademo")]
+    assert names == {f"{stem}.{end}" for stem in stems for end in ("png", "mp4")} | {"index.html"}
+    assert "evidence" in (shown / "total - torso.png").read_text()
+    assert "evidence" not in (shown / "total - torso - qual%3Ademo.mp4").read_text()
+    clusters = clusters_of(shown / "index.html")
+    assert [(c["estimate"], c["part"]) for c in clusters] == [
+        ("evidence", "all"),
+        ("evidence", "torso"),
+        ("paper's recipe", "all"),
+        ("paper's recipe", "torso"),
+    ]
+    assert len({cluster["id"] for cluster in clusters}) == 4
+    made = (shown / "index.html").stat().st_mtime_ns
+    assert run(tree, *BOTH, save_dir=shown).ok
+    assert (shown / "index.html").stat().st_mtime_ns == made, "nothing that it shows has changed"
+    assert run(tree, *reversed(BOTH), save_dir=shown).ok
+    assert clusters_of(shown / "index.html")[0]["estimate"] == "paper's recipe"
+    assert "evidence" not in (shown / "total - torso.png").read_text()
+
+
+def test_one_preset_needs_no_estimate(tree):
+    shown = tree / "shown"
+    assert run(tree, "qual:demo", save_dir=shown).ok
+    assert {p.stem for p in shown.glob("total*")} == {f"total - {part}" for part in PARTS}
+    assert not any("estimate" in cluster for cluster in clusters_of(shown / "index.html"))
+
+
+def test_filter_rules_have_pages_of_their_own(tree):
+    shown = tree / "shown"
+    assert run(tree, *BOTH, rules=("3", "7,8"), save_dir=shown).ok
+    pages = sorted(path.relative_to(shown).parts for path in shown.rglob("index.html"))
+    assert [page[1] for page in pages] == [
+        "filter(3)-aggr(qual%3Aevidence-demo)",
+        "filter(7,8)-aggr(qual%3Aevidence-demo)",
+    ]
+
+
+def test_a_page_lies_with_its_first_aggregation(tree):
+    assert run(tree, *BOTH).ok
+    [page] = (tree / "results").rglob("index.html")
+    assert page.parent.name == "filter(3)-aggr(qual%3Aevidence-demo)"
+    assert len(clusters_of(page)) == 4
+
+
+def test_all_aggregations_of_a_page_are_held_in_one_order(tree, monkeypatch):
+    held, orders = [], []
+
+    @contextmanager
+    def lock(tree, model, category, name):
+        held.append(name)
+        yield
+        held.remove(name)
+
+    drawing = view._draw_all
+    monkeypatch.setattr(aggregations, "category_lock", lock)
+    monkeypatch.setattr(
+        view, "_draw_all", lambda *given: (orders.append([*held]), drawing(*given))[1]
+    )
+    for presets in (BOTH, BOTH[::-1]):
+        assert run(tree, *presets).ok
+    names = [aggregation_name((3,), name) for name in ("qual:demo", "qual:evidence-demo")]
+    assert orders == [names, names] and not held
+
+
+def test_what_was_not_aggregated_is_told(tree):
+    with pytest.raises(BadInput, match=r"no aggregation filter\(3\)-aggr\(quant:full\)"):
+        run(tree, "quant:full")

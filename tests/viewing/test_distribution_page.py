@@ -19,7 +19,7 @@ from PIL import Image
 from viewing_samples import PROMPT, blob, box_body, displayed, empty_distribution
 
 from chorus.errors import BadInput
-from chorus.viewing.displayed import DisplayedBody
+from chorus.viewing.displayed import PAPERS_RECIPE, DisplayedBody
 from chorus.viewing.distribution_page import (
     Gallery,
     cluster_names,
@@ -142,6 +142,44 @@ def test_gallery_is_inside_and_links_beside(tmp_path, caplog):
     assert "cannot be read" in caplog.text
 
 
+def two_estimates() -> list:
+    """Two clusters by one estimate, then the same by another with half the probabilities."""
+    return [
+        displayed(part=part, estimate=estimate, probability=blob(peak=peak))
+        for estimate, peak in (("evidence", 0.8), (PAPERS_RECIPE, 0.4))
+        for part in ("all", "torso")
+    ]
+
+
+def test_pictures_of_one_cluster_lie_side_by_side_and_name_their_estimate(tmp_path):
+    picture = tmp_path / "still.png"
+    Image.new("RGB", (40, 20)).save(picture)
+    page = write_page(
+        tmp_path / "r.html", two_estimates(), None, gallery=Gallery(stills=[picture] * 4)
+    ).read_text()
+    shown = data_of(page)["pictures"]
+    assert [picture["cluster"] for picture in shown] == [0, 2, 1, 3]
+    captions = [picture["caption"] for picture in shown]
+    assert captions[0] == f"{PROMPT} (whole body) · estimate: evidence"
+    assert captions[1] == f"{PROMPT} (whole body) · estimate: paper's recipe"
+    assert len(set(captions)) == 4
+
+
+def test_one_estimate_is_not_named(tmp_path):
+    picture = tmp_path / "still.png"
+    Image.new("RGB", (40, 20)).save(picture)
+    named, unnamed = (
+        write_page(
+            tmp_path / "r.html",
+            [displayed(estimate=estimate), displayed(part="torso", estimate=estimate)],
+            None,
+            gallery=Gallery(stills=[picture, picture]),
+        ).read_text()
+        for estimate in ("evidence", "")
+    )
+    assert named == unnamed
+
+
 def test_page_of_nothing_is_refused(tmp_path):
     with pytest.raises(BadInput, match="at least one distribution"):
         write_page(tmp_path / "r.html", [], box_body())
@@ -201,6 +239,75 @@ def test_browser_draws_the_same_surfaces(tmp_path, opened):
     assert state["threshold"] == "0.300"
     expected = sum(len(s.surface.faces) for s in compose(shown, None, 0.3).shells)
     assert int(state["triangles"]) == pytest.approx(expected, rel=0.01)
+
+
+def pressed(page: str, list_: str) -> dict[str, bool]:
+    """Whether each button of a list is pressed, by its text."""
+    buttons = re.search(rf'<div id="{list_}"[^>]*>(.*?)</div>', page, re.DOTALL)[1]
+    found = re.findall(r'<button[^>]*aria-pressed="(\w+)"[^>]*>([^<]*)', buttons)
+    assert len(dict(found)) <= 2 and len({text for _, text in found}) == len(found)
+    return {text: state == "true" for state, text in found}
+
+
+def with_script(path: Path, script: str) -> Path:
+    """The page with one more script, which its policy allows, run once the page is ready."""
+    script = f"""const wait = setInterval(() => {{
+      if (document.documentElement.dataset.state !== "ready") return;
+      clearInterval(wait);
+      {script}
+    }}, 50);"""
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = path.read_text(encoding="utf-8")
+    page = page.replace("script-src ", f"script-src 'sha256-{allowed}' ", 1)
+    page = page.replace("</body>", f"<script>{script}</script></body>")
+    path.write_text(page, encoding="utf-8", newline="\n")
+    return path
+
+
+def test_browser_switches_between_estimates(tmp_path, opened):
+    path = write_page(tmp_path / "r.html", two_estimates(), box_body())
+    press = """const button = document.querySelector("#estimates [aria-pressed=false]");
+      const address = () => new URLSearchParams(location.hash.slice(1));
+      const before = address();
+      button.focus();
+      button.click();
+      setTimeout(() => {
+        const root = document.documentElement, after = address();
+        root.dataset.focused = document.activeElement.textContent;
+        const view = ["azimuth", "elevation", "distance"];
+        root.dataset.moved = String(view.some((name) => before.get(name) !== after.get(name)));
+        root.dataset.address = after.get("cluster");
+      }, 1000);"""
+    name = "a-person-balances-on-a-surfboard.torso"
+    view = "&azimuth=10.0&elevation=20.0&distance=5.00"
+    page = opened(with_script(path, press), f"#cluster={name}&threshold=0.6{view}")
+    state = state_of(page)
+    assert state["state"] == "ready", state
+    assert state["cluster"] == state["address"] == f"{name}~2"
+    assert state["threshold"] == "0.300", "the same share of half the peak"
+    assert state["moved"] == "false"
+    assert state["focused"] == PAPERS_RECIPE
+    assert pressed(page, "estimates") == {"evidence": False, PAPERS_RECIPE: True}
+    assert pressed(page, "prompts") == {PROMPT: True}
+    assert pressed(page, "parts") == {"whole body": False, "torso": True}
+    assert "estimate: paper's recipe" in re.search(r'<p id="subheading">([^<]*)', page)[1]
+
+
+def test_browser_switches_to_an_estimate_without_the_part(tmp_path, opened):
+    clusters = [*two_estimates()[:2], displayed(estimate=PAPERS_RECIPE)]
+    path = write_page(tmp_path / "r.html", clusters, None)
+    press = 'document.querySelector("#estimates [aria-pressed=false]").click();'
+    page = opened(with_script(path, press), "#cluster=1")
+    assert state_of(page)["cluster"] == "a-person-balances-on-a-surfboard.all~2"
+    assert pressed(page, "parts") == {"whole body": True}
+
+
+def test_browser_offers_no_choice_of_one_estimate(tmp_path, opened):
+    path = write_page(tmp_path / "r.html", two_estimates()[:2], None)
+    page = opened(path)
+    assert re.search(r'<fieldset id="estimate" hidden', page)
+    assert pressed(page, "parts") == {"whole body": True, "torso": False}
+    assert "estimate" not in re.search(r'<p id="subheading">([^<]*)', page)[1]
 
 
 def test_browser_shows_an_empty_cluster_with_a_note(tmp_path, opened):

@@ -25,7 +25,7 @@ from chorus.viewing.contact_sheet import (
     tinted,
     write_contact_sheet,
 )
-from chorus.viewing.displayed import DisplayedBody, DisplayedDistribution
+from chorus.viewing.displayed import PAPERS_RECIPE, DisplayedBody, DisplayedDistribution
 from chorus.viewing.figures import figure, still
 from chorus.viewing.lettering import ALERT_INK, printable, shorten, typeface
 from chorus.viewing.scene import ColourScale, View, compose, frame
@@ -127,6 +127,8 @@ def test_names_in_words():
     assert displayed(samples=1).samples_label == "1 retained sample, too few to rely on"
     assert displayed(samples=20).samples_label == "20 retained samples"
     assert displayed(samples=None).samples_label == ""
+    assert displayed(estimate="evidence").estimate_label == "estimate: evidence"
+    assert displayed(estimate=PAPERS_RECIPE).estimate_label == displayed().estimate_label == ""
 
 
 def test_turntable_plays_everywhere(tmp_path, monkeypatch):

@@ -284,19 +284,48 @@
     return element;
   }
 
+  // Puts a list's buttons anew; the keyboard stays on the pressed one.
+  function fill(id, buttons) {
+    const list = by(id), focused = list.contains(document.activeElement);
+    list.replaceChildren(...buttons);
+    if (focused) list.querySelector("[aria-pressed=true]").focus();
+  }
+
+  const group = (c) => `${c.category}\n${c.prompt}`;
+  const estimates = [...new Set(data.clusters.map((c) => c.estimate))];
+
+  // Of an estimate, the cluster most like another: of its prompt and part, of its prompt, or the first.
+  function counterpart(estimate, cluster) {
+    const those = data.clusters.map((c, i) => [c, i]).filter(([c]) => c.estimate === estimate);
+    const ofPrompt = those.filter(([c]) => group(c) === group(cluster));
+    return (ofPrompt.find(([c]) => c.part === cluster.part) ?? ofPrompt[0] ?? those[0])[1];
+  }
+
+  // The chosen threshold at the same share of another cluster's peak.
+  function thresholdFor(cluster) {
+    const peak = data.clusters[state.cluster].peak;
+    return state.threshold === null || !(peak > 0 && cluster.peak > 0) ? null : (state.threshold / peak) * cluster.peak;
+  }
+
   function fillPanel() {
     const current = data.clusters[state.cluster];
-    const group = (c) => `${c.category}\n${c.prompt}`;
+    const shown = data.clusters.map((c, i) => [c, i]).filter(([c]) => c.estimate === current.estimate);
     const first = new Map();
-    data.clusters.forEach((c, i) => { if (!first.has(group(c))) first.set(group(c), i); });
-    by("prompts").replaceChildren(...[...first.entries()].map(([name, i]) => {
-      const same = data.clusters.findIndex((c) => group(c) === name && c.part === current.part);
-      return button(data.clusters[i].title, name === group(current), () => choose(same >= 0 ? same : i));
+    for (const [c, i] of shown) if (!first.has(group(c))) first.set(group(c), i);
+    fill("prompts", [...first.entries()].map(([name, i]) => {
+      const same = shown.find(([c]) => group(c) === name && c.part === current.part);
+      return button(data.clusters[i].title, name === group(current), () => choose(same ? same[1] : i));
     }));
-    by("parts").replaceChildren(...data.clusters.map((c, i) => [c, i]).filter(([c]) => group(c) === group(current))
+    fill("parts", shown.filter(([c]) => group(c) === group(current))
       .map(([c, i]) => button(c.partLabel, i === state.cluster, () => choose(i), c.peak <= 0)));
+    by("estimate").hidden = estimates.length < 2;
+    fill("estimates", estimates.map((estimate) => {
+      const i = counterpart(estimate, current), other = data.clusters[i];
+      return button(estimate, estimate === current.estimate, () => choose(i, thresholdFor(other)), other.peak <= 0);
+    }));
     by("heading").textContent = current.title;
-    by("subheading").textContent = [current.category, current.partLabel, current.samplesLabel].filter(Boolean).join("  ·  ");
+    const estimated = estimates.length > 1 && `estimate: ${current.estimate}`;
+    by("subheading").textContent = [current.category, current.partLabel, current.samplesLabel, estimated].filter(Boolean).join("  ·  ");
     const rows = [["highest probability", current.peak.toFixed(3)], ...current.facts, ...data.facts];
     if (current.samples !== null) rows.unshift(["retained samples", current.samples.toLocaleString("en")]);
     by("facts").replaceChildren(...rows.map(([name, value]) => {
@@ -347,9 +376,9 @@
     redraw();
   }
 
-  function choose(index) {
+  function choose(index, threshold = null) {
     state.cluster = index;
-    state.threshold = null;
+    state.threshold = threshold;
     fillPanel();
     show().then(remember);
   }
