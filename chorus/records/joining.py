@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from chorus.errors import BadInput
+from chorus.pipeline import maker
 from chorus.records.keys import SampleKey, ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import Table, read_table
@@ -19,14 +21,16 @@ def read_tables(
     columns: Columns | None = None,
     optional: Collection[str] = (),
 ) -> dict[str, Table]:
-    """The tables of a shard by name. BadInput for one that is missing, unless it is `optional`, or
-    damaged."""
-    paths = {name: tree.table(name, shard) for name in names}
-    return {
-        name: read_table(path, name, (columns or {}).get(name))
-        for name, path in paths.items()
-        if name not in optional or path.is_file()
-    }
+    """The tables of a shard by name. BadInput, which names the command, for one that is missing,
+    unless it is `optional`; BadInput for one that is damaged."""
+    tables = {}
+    for name in names:
+        path = tree.table(name, shard)
+        if path.is_file():
+            tables[name] = read_table(path, name, (columns or {}).get(name))
+        elif name not in optional:
+            raise BadInput(f"{path} does not exist; run chorus {maker(name).name} first.")
+    return tables
 
 
 def joined(

@@ -24,6 +24,8 @@ def command(root: Path, stage: str, *extra: str) -> list[str]:
         ],
         "prompts": ["--save_dir", str(root / "prompts")],
     }
+    if stage == "aggregate" and "--aggr_setting_names" not in extra:
+        own["aggregate"] = ["--aggr_setting_names", "quant:full"]
     common = {"results_dir": root / "results", "imports_dir": root / "imports", "workers": 1}
     words = [stage]
     for name, value in common.items():
