@@ -64,7 +64,8 @@ class Options(
     """Score total distributions on test images (PAP)."""
 
     metric: str = "pap/v2"
-    """Version of the metric: pap/v1 is the paper's, pap/v2 closes its curve."""
+    """Version of the metric: pap/v1 is the paper's, pap/v2 closes its curve, pap/v2-relative
+    divides every field by its highest value."""
     test_set: TestSet | None = None
     """Test images; the synthetic world's for profile synthetic, else extended COCO-EFT."""
     downscale_length: int = 32

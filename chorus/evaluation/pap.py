@@ -12,6 +12,10 @@ Versions (a figure means nothing without its version):
   nothing, so a perfect field of value 1 scores 0.
 - `pap/v2`. Points are floored and must lie in front of the camera; the curve is closed at recall 0,
   so a perfect field of value 1 scores 1 in every variant.
+- `pap/v2-relative`. As `pap/v2`, of the field divided by its highest value. The thresholds are the
+  same for every field, 0.01 to 0.99, so `pap/v2` compares a field whose values are small, as honest
+  probabilities of a small object are, at a few thresholds only; this compares how fields rank
+  voxels.
 
 Variants: `strict` gives nothing for a drop of recall to a threshold that predicts nothing; `hoa`
 (human-occlusion-aware) leaves out cells that a vertex of the posed body lands in.
@@ -130,11 +134,13 @@ def score(
             "a field that is scored must hold probabilities from 0 to 1, found NaN or others; "
             "aggregate again, or divide the field by its maximum."
         )
+    if settings.metric == "pap/v2-relative" and field.any():
+        field = field * (settings.thresholds[-1] / field.max())
     likelihood = highest(field[image.voxel], image.cell, image.target.shape)
     thresholds = np.asarray(settings.thresholds, np.float64)
     curve = precision_recall(likelihood, image.target, thresholds)
     curve_hoa = precision_recall(likelihood, image.target, thresholds, ignored=image.human)
-    closed = settings.metric == "pap/v2"
+    closed = settings.metric != "pap/v1"
     pap = [
         area(pr_curve, closed, strict)
         for pr_curve in (curve, curve_hoa)

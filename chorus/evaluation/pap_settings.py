@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from chorus.errors import BadInput, unknown_name
 
-Metric = Literal["pap/v1", "pap/v2"]
+Metric = Literal["pap/v1", "pap/v2", "pap/v2-relative"]
 VARIANTS = ("PAP", "PAP_strict", "PAP_hoa", "PAP_strict_hoa")
 """The four figures, in the order of every array of them."""
 THRESHOLDS = tuple(percent / 100 for percent in range(1, 100))
@@ -19,7 +19,8 @@ class PapSettings:
     """How a distribution is scored on test images."""
 
     metric: Metric = "pap/v2"
-    """`pap/v1` is the paper's definition, `pap/v2` closes its curve and its loopholes."""
+    """`pap/v1` is the paper's definition, `pap/v2` closes its curve and its loopholes,
+    `pap/v2-relative` also divides every field by its highest value."""
     downscale_length: int = 32
     """Shorter side of the pixel grid that is compared, cells."""
     thresholds: tuple[float, ...] = THRESHOLDS

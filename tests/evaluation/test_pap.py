@@ -212,6 +212,18 @@ def test_a_perfect_field_scores_one_in_v2_and_nothing_in_v1(figure, size):
         np.testing.assert_allclose(found.pap, expected)
 
 
+def test_relative_figures_do_not_depend_on_the_scale(figure):
+    image, relative = labelled(), PapSettings(metric="pap/v2-relative")
+    field = random_field()
+    prepared = prepare(image, figure, GRID, relative)
+    usual = score(field.probability, prepared, relative).pap
+    assert np.array_equal(usual, score(field.probability / 4, prepared, relative).pap)
+    full = field.probability * np.float32(0.99 / field.probability.max())
+    assert np.allclose(usual, score(full, prepare(image, figure, GRID, V2), V2).pap)
+    assert not np.allclose(usual, score(field.probability / 4, prepared, V2).pap)
+    assert score(np.zeros(GRID.shape, np.float32), prepared, relative).pap[0] >= 0
+
+
 @given(seed=st.integers(0, 2**32 - 1))
 def test_figures_stay_between_nothing_and_one(seed):
     rng = np.random.default_rng(seed)
