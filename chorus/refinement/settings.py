@@ -52,7 +52,7 @@ class RefinementSettings:
     tolerance: float = 1e-4
     """A person has converged when the next step would lower its cost by less than this part."""
 
-    doubt_residual: float = 0.06
+    doubt_residual: float = 0.1
     """Root mean squared error of the keypoints, as a share of the person's extent, above which
     they are not explained."""
 
