@@ -33,7 +33,7 @@ class ModelChoice:
     @property
     def is_synthetic(self) -> bool:
         """Whether it is the synthetic world's."""
-        return self.text == SYNTHETIC
+        return self.name == SYNTHETIC
 
     @property
     def entry(self) -> Model:

@@ -13,6 +13,7 @@ from chorus.errors import BadInput, unknown_name
 
 Weighting = Literal["azimuth-uniform-fine", "azimuth-uniform", "total-uniform"]
 Projection = Literal["exact", "release"]
+Selection = Literal["", "confidence", "consistency", "agreement", "reprojection", "combined"]
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,19 @@ class AggregationSettings:
     """Also count where the person's body hides a voxel."""
     hidden_margin: float = 0.03
     """How far behind the body's first surface a voxel counts as hidden, metres."""
+    selection: Selection = ""
+    """Quality by which samples are selected (`chorus quality`): one criterion, or `combined`; none
+    if empty."""
+    selection_share: float = 1.0
+    """Part of every prompt's samples that is counted, those of best quality, at least one."""
+    selection_levels: int = 1
+    """A sample counts as 1 to so many samples, by the quantile of its quality in its prompt."""
 
     def __post_init__(self) -> None:
         for kind, value, known in (
             ("weighting", self.weighting, get_args(Weighting)),
             ("projection", self.projection, get_args(Projection)),
+            ("selection", self.selection, get_args(Selection)),
         ):
             if value not in known:
                 raise unknown_name(kind, value, known)
@@ -90,12 +99,27 @@ class AggregationSettings:
                 "a voxel counts as hidden from a finite distance of 0 m or more behind the body; "
                 f"found a hidden_margin of {self.hidden_margin} m, the usual is 0.03."
             )
+        self._check_selection()
+
+    def _check_selection(self) -> None:
+        share, levels = self.selection_share, self.selection_levels
+        if not 0 < share <= 1 or levels < 1:
+            raise BadInput(
+                "a selection takes a share above 0 and at most 1, and 1 or more levels; found "
+                f"{share} and {levels}."
+            )
+        if not self.selection and (share, levels) != (1, 1):
+            raise BadInput(
+                f"a selection_share of {share} and selection_levels of {levels} need a quality to "
+                "select by: give `selection` a criterion, or `combined`."
+            )
 
     def recorded(self) -> dict[str, Any]:
         """The settings as results record them.
 
         Left out are, as in results that are older than these settings: `share` where it is 1,
-        `hidden` where nothing hidden is counted, and `hidden_margin` where it says nothing new.
+        `hidden` where nothing hidden is counted, `hidden_margin` where it says nothing new, and the
+        selection's where there is none.
         """
         settings = asdict(self)
         if self.share == 1:
@@ -104,6 +128,9 @@ class AggregationSettings:
             del settings["hidden_margin"]
         if not self.hidden:
             del settings["hidden"]
+        if not self.selection:
+            for name in ("selection", "selection_share", "selection_levels"):
+                del settings[name]
         return settings
 
 

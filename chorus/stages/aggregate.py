@@ -39,6 +39,7 @@ from chorus.records.aggregations import (
 )
 from chorus.records.gathering import Retained, gather
 from chorus.records.keys import TOTAL, ShardKey
+from chorus.records.soft_selection import selected
 from chorus.records.staleness import difference
 from chorus.settings import (
     AggregationOptions,
@@ -272,8 +273,11 @@ class Aggregator(SampleCounter):
         return written + 1, kept
 
     def _gather(self, shards: Sequence[ShardKey]) -> Retained:
-        """The retained samples of a prompt, or the settings' share of them."""
-        return gather(self._options.tree, shards, self._kind.rules).share(self._settings.share)
+        """The retained samples of a prompt, or those of them that the settings choose."""
+        tree, chosen = self._options.tree, self._settings
+        samples = gather(tree, shards, self._kind.rules).share(chosen.share)
+        how = chosen.selection, chosen.selection_share, chosen.selection_levels
+        return selected(tree, samples, *how)
 
     def _counted_before(
         self, category: str, prompt: str, digest: str
@@ -356,7 +360,8 @@ def views(samples: Retained, batch: Sequence[int]) -> Views:
 
     columns = (samples.pose, samples.R, samples.t, samples.K)
     arrays = ([values[at] for at in batch] for values in columns)
-    return Views.of(*arrays, [of_counts(*samples.mask[at]) for at in batch])
+    masks = [of_counts(*samples.mask[at]) for at in batch]
+    return Views.of(*arrays, masks, [samples.level[at] for at in batch])
 
 
 def _nothing_retained(label: str, rules: Sequence[int], samples: Iterable[Retained]) -> str:

@@ -55,7 +55,7 @@ def test_an_ablation_makes_what_it_changes_and_what_follows(name, makes):
 def samples(count: int) -> Retained:
     keys = [SampleKey("m", "chair", "A person sits", "original", n) for n in range(count)]
     columns = [[np.full(3, n) for n in range(count)] for _ in range(4)]
-    return Retained(keys, *columns, [((), n, n) for n in range(count)])
+    return Retained(keys, *columns, [((), n, n) for n in range(count)], [1] * count)
 
 
 def test_shares_are_nested_and_never_empty():

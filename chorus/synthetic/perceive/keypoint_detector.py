@@ -9,36 +9,58 @@ from typing import Any
 import numpy as np
 
 from chorus.geometry import masks
-from chorus.records.keys import SampleKey, sample_seed
+from chorus.geometry.image_transforms import move_box, move_points
+from chorus.records.keys import GLOBAL_SEED, sample_seed
 from chorus.records.rows import Image
 from chorus.synthetic.look.truth import on_mask
 from chorus.synthetic.perceive import noise as errors
-from chorus.synthetic.perceive.truth_rows import DegradedTruth, known_truth, matching_person
+from chorus.synthetic.perceive.noise_settings import NoiseSettings
+from chorus.synthetic.perceive.truth_rows import (
+    DegradedTruth,
+    TruthOf,
+    known_truth,
+    matching_person,
+)
 
 
 def load(
     name: str, source: str, imports_dir: Path, device: str, **truth: Any
 ) -> SyntheticKeypointDetector:
-    """The network of a run; `truth` is what `DegradedTruth` takes."""
-    del name, source, imports_dir, device
-    return SyntheticKeypointDetector(**truth)
+    """The network of a run; `truth` is what `DegradedTruth` takes. `source` names the stream of its
+    errors: those of different streams are independent, as those of different networks."""
+    del name, imports_dir, device
+    return SyntheticKeypointDetector(**truth, stream=source)
 
 
 class SyntheticKeypointDetector(DegradedTruth):
     """2D keypoints from the truth, with jitter and confidences that follow visibility."""
 
+    def __init__(
+        self,
+        truth_of: TruthOf,
+        noise: NoiseSettings | None = None,
+        seed: int = GLOBAL_SEED,
+        stream: str = "",
+    ):
+        super().__init__(truth_of, noise, seed)
+        self._stream = stream
+
     def detect(self, images: Sequence[Image], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """For each image and its person boxes (P, 4), (P, 17, 3): x, y, confidence."""
+        """For each image and its person boxes (P, 4), (P, 17, 3): x, y, confidence.
+
+        In a transformed image the truth is where the transform takes it, keypoints are as hard to
+        find as before, and the errors are others.
+        """
         return [
-            self._of_image(image.key, np.reshape(image_boxes, (-1, 4)))
+            self._of_image(image, np.reshape(image_boxes, (-1, 4)))
             for image, image_boxes in zip(images, boxes, strict=True)
         ]
 
-    def _of_image(self, key: SampleKey, boxes: np.ndarray) -> np.ndarray:
-        truth = known_truth(self._truth_of, key)
+    def _of_image(self, image: Image, boxes: np.ndarray) -> np.ndarray:
+        truth = _seen(known_truth(self._truth_of, image.key), image.transform)
         result = np.zeros((len(boxes), 17, 3), np.float32)
         for number, box in enumerate(boxes):
-            rng = np.random.default_rng(sample_seed(key, f"keypoints {number}", self._seed))
+            rng = np.random.default_rng(self._draw(image, number))
             match = matching_person(box, truth)
             if match < 0:  # a network asked about nothing answers, without confidence
                 places = rng.uniform(box[:2], np.maximum(box[2:], box[:2] + 1), (17, 2))
@@ -48,12 +70,37 @@ class SyntheticKeypointDetector(DegradedTruth):
             extent = float(np.max(np.subtract(box[2:], box[:2])))
             result[number] = errors.noisy_keypoints(
                 np.reshape(person["keypoints"], (17, 2)),
-                keypoint_visibility(person, int(truth["width"]), int(truth["height"])),
+                person["visibility"],
                 extent,
                 self._noise,
                 rng,
             )
         return result
+
+    def _draw(self, image: Image, number: int) -> int:
+        """The seed of the answer to one box."""
+        purpose = f"keypoints {number}"
+        if self._stream:
+            purpose += f" of {self._stream}"
+        if image.transform is not None:
+            purpose += f" after {np.round(image.transform, 2).tolist()}"
+        return sample_seed(image.key, purpose, self._seed)
+
+
+def _seen(truth: Mapping, transform: np.ndarray | None) -> Mapping:
+    """What a detector sees of a truth row: its persons' boxes and keypoints in the transformed
+    image, and the keypoints' visibility there."""
+    size = int(truth["width"]), int(truth["height"])
+    persons = []
+    for person in truth["persons"]:
+        box, places = person["box"], np.reshape(person["keypoints"], (17, 2))
+        visibility = keypoint_visibility(person, *size)
+        if transform is not None:
+            box, places = move_box(box, transform), move_points(places, transform)
+            inside = ((places >= 0) & (places < size)).all(1)
+            visibility = np.where(inside, visibility, errors.OUTSIDE)
+        persons.append({"box": box, "keypoints": places, "visibility": visibility})
+    return {"persons": persons}
 
 
 def keypoint_visibility(person: Mapping, width: int, height: int) -> np.ndarray:
