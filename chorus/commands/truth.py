@@ -20,12 +20,11 @@ from chorus.errors import BadInput, ChorusError
 from chorus.files import atomic_write, portable_name
 from chorus.occupancy.presets import preset
 from chorus.records.aggregations import WHOLE, AggregationKind, chosen_kinds, load
-from chorus.records.gathering import gather
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import DONE, read_table
 from chorus.settings import SampleOptions, TreeOptions
-from chorus.stages.aggregate import CountingOptions, SampleCounter
+from chorus.stages.aggregate import CountingOptions, SampleCounter, chosen_samples
 from chorus.viewing.text_table import format_table
 
 if TYPE_CHECKING:
@@ -128,7 +127,7 @@ class _Scorer:
         tree = self._options.tree
         folder = tree.aggregation(shards[0].model, category, prompt, self._kind.name)
         learned = load(folder)[WHOLE].counts
-        samples = gather(tree, shards, self._kind.rules)
+        samples = chosen_samples(tree, shards, self._kind.rules, preset(self._kind.preset))
         rigid = self._rigid.accumulate(samples, f"{prompt}, no canonicalisation")[WHOLE]
         truth = true_occupancy(self._full.space(), known_scenes(tree, shards))
         scores = {}

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 
 from chorus.errors import BadInput
 
-SIGMA = 0.05
+SIGMA = 0.08
 """Distance, as a share of the extent, at which the similarity is exp(-1/2)."""
 VISIBLE = 0.3
 """Confidence from which a keypoint counts as visible."""

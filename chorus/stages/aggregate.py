@@ -39,6 +39,7 @@ from chorus.records.aggregations import (
 )
 from chorus.records.gathering import Retained, gather
 from chorus.records.keys import TOTAL, ShardKey
+from chorus.records.results_tree import ResultsTree
 from chorus.records.soft_selection import selected
 from chorus.records.staleness import difference
 from chorus.settings import (
@@ -273,11 +274,8 @@ class Aggregator(SampleCounter):
         return written + 1, kept
 
     def _gather(self, shards: Sequence[ShardKey]) -> Retained:
-        """The retained samples of a prompt, or those of them that the settings choose."""
-        tree, chosen = self._options.tree, self._settings
-        samples = gather(tree, shards, self._kind.rules).share(chosen.share)
-        how = chosen.selection, chosen.selection_share, chosen.selection_levels
-        return selected(tree, samples, *how)
+        """The retained samples of a prompt that the settings choose."""
+        return chosen_samples(self._options.tree, shards, self._kind.rules, self._settings)
 
     def _counted_before(
         self, category: str, prompt: str, digest: str
@@ -333,6 +331,18 @@ class Aggregator(SampleCounter):
             for part, counted in counts.items()
         }
         store(self._options.tree, folder, distributions, record)
+
+
+def chosen_samples(
+    tree: ResultsTree,
+    shards: Sequence[ShardKey],
+    rules: Sequence[int],
+    settings: AggregationSettings,
+) -> Retained:
+    """The retained samples of a prompt that the settings choose, by share and by quality."""
+    samples = gather(tree, shards, rules).share(settings.share)
+    how = settings.selection, settings.selection_share, settings.selection_levels
+    return selected(tree, samples, *how)
 
 
 def count_chunk(space: CanonicalSpace, chunk: Retained, device: str) -> Counted:
