@@ -21,6 +21,7 @@ from chorus.geometry.image_transforms import about, inverse, move_box, move_imag
 from chorus.models.choice import ModelChoice
 from chorus.perception.protocols import KeypointDetector
 from chorus.pipeline import step
+from chorus.records.image_files import check_images_are_kept
 from chorus.records.keys import ShardKey
 from chorus.records.rows import (
     ANY_RULE,
@@ -143,7 +144,7 @@ class QualityWorker:
     def prefetch(self, samples: Sequence[Sample]) -> None:
         """Begin to decode the images of a batch that will be looked at."""
         if self._images is not None:
-            self._images.prefetch([sample for sample in samples if _why_not(sample) == ""])
+            self._images.prefetch([sample for sample in samples if _is_judged(sample)])
 
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
         """The qualities of one batch; a sample without a person to judge is skipped."""
@@ -213,6 +214,11 @@ def _why_not(sample: Sample) -> str:
     if not retained(row, ANY_RULE):
         return row["verdicts"][ANY_RULE[-1] - 1]
     return "" if _detected(sample) else "no keypoints of this person"
+
+
+def _is_judged(sample: Sample) -> bool:
+    """Whether nothing is wrong with a sample's rows and it will have a quality."""
+    return len(sample.inputs["humans"]["persons"]) == 1 and not _why_not(sample)
 
 
 def _detected(sample: Sample) -> Mapping[str, Any]:
@@ -303,6 +309,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         },
         batch_size=32 if options.looks else 256,
         processes=options.looks and all(m.is_synthetic for m in options.detectors.values()),
+        check_overwrite=check_images_are_kept if options.looks else None,
     )
     if "consistency" in options.criteria:
         return run_perception_stage(stage, options, "keypoint_model", shards, progress)

@@ -7,8 +7,12 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from chorus.body.keypoints import BODY_KEYPOINTS
+from chorus.body.loading import load_body
+from chorus.body.model import BodyModel
+from chorus.body.skeleton import PARENTS
 from chorus.cli import main
 from chorus.errors import BadInput, StaleResults
 from chorus.filtering.rules import RULES
@@ -152,17 +156,45 @@ def test_errors_of_a_detector_are_inconsistent(made):
     assert 0 < noisy < exact
 
 
-def test_the_refined_body_may_be_asked_about(made, tmp_path_factory, capsys):
-    imports = str(tmp_path_factory.mktemp("imports"))
-    camera = {"R": EYE, "t": [0.0, 0.0, 3.0], "K": EYE, "residual_before": 0.0, "residual": 0.0}
-    row = {"pose": [0.0] * 72, **camera, "agreement": 0.0, "iterations": 1, "converged": True}
-    asked = ("--reprojected", "refined", "--imports_dir", imports)
+def small_body(path) -> BodyModel:
+    """A model file of a random body with 24 joints, read back."""
+    rng = np.random.default_rng(3)
+    tree = np.array([PARENTS, range(24)]) % 2**32
+    np.savez(
+        path,
+        v_template=rng.normal(size=(80, 3)),
+        shapedirs=np.zeros((80, 3, 10)),
+        posedirs=np.zeros((80, 3, 207)),
+        weights=rng.dirichlet(np.full(24, 0.2), 80),
+        J_regressor=rng.dirichlet(np.full(80, 0.2), 24),
+        f=rng.integers(0, 80, (50, 3)).astype(np.uint32),
+        kintree_table=tree.astype(np.uint32),
+    )
+    return load_body(path)
+
+
+def test_the_refined_body_may_be_asked_about(made, tmp_path, capsys):
+    body = small_body(tmp_path / "body.npz")
+    asked = ("--reprojected", "refined", "--body", str(tmp_path / "body.npz"))
     assert made.run(*asked) == 1
     assert "run chorus refine first" in capsys.readouterr().err
-    made.rows("refined", [{**row, "doubt": ""}] * 4, "filtered")
+    pose = np.random.default_rng(4).normal(0, 0.3, (24, 3))
+    K, t = np.array([[50.0, 0, 48], [0, 50, 40], [0, 0, 1]]), np.array([0.1, 0.2, 5])
+    limbs = torch.tensor(np.r_[np.zeros((1, 3)), pose[1:]], dtype=torch.float32)
+    joints = body.posed_joints(limbs).double().numpy()[BODY_KEYPOINTS]
+    homogeneous = (joints + t) @ K.T
+    points = np.column_stack([homogeneous[:, :2] / homogeneous[:, 2:], np.ones(12)])
+    face = np.ones((5, 3))  # the body's joints have none
+    seen = {"box": BOX, "keypoints": np.r_[face, points].ravel().tolist()}
+    camera = {"R": EYE, "t": t.tolist(), "K": K.ravel().tolist(), "residual_before": 0.0}
+    row = {"pose": pose.ravel().tolist(), **camera, "residual": 0.0, "agreement": 0.0}
+    row |= {"iterations": 1, "converged": True, "doubt": ""}
+    made.rows("human_kps", [{"persons": [seen]}] * 4, "images", "segmentations")
+    made.rows("refined", [row] * 4, "filtered")
     assert made.run(*asked) == 0
-    (far, _) = made.column("reprojection")
-    assert 0 <= far < 1
+    np.testing.assert_allclose(made.column("reprojection"), 1, rtol=1e-5)
+    assert made.run("--overwrite") == 0
+    assert max(made.column("reprojection")) < 1  # the regressed one is elsewhere
 
 
 @pytest.mark.parametrize(
@@ -197,6 +229,16 @@ def test_a_missing_image_fails_its_sample_alone(made, capsys):
     (made.tree.table("images", SHARD).with_suffix("") / "000001.png").unlink()
     assert made.run("--criteria", "consistency") == 0
     assert "000001.png cannot be read" in capsys.readouterr().err
+    status = [row["status"] for row in made.quality.values()]
+    assert status == ["done", "failed", "skipped", "skipped"]
+
+
+@pytest.mark.parametrize("criterion", ["confidence", "consistency"])
+def test_a_body_too_many_fails_its_sample_alone(made, criterion, capsys):
+    persons = [[regressed()], [regressed()] * 2, [regressed()], [regressed()]]
+    made.rows("humans", [{"persons": each} for each in persons], "images", "segmentations")
+    assert made.run("--criteria", criterion) == 0
+    assert "retained with 2 persons in humans; run humans again" in capsys.readouterr().err
     status = [row["status"] for row in made.quality.values()]
     assert status == ["done", "failed", "skipped", "skipped"]
 
