@@ -174,7 +174,7 @@ class QualityWorker:
         detector = self._detectors["consistency"]
         found = np.stack(
             [
-                np.stack([_found_again(detector, image, box, **each) for each in TRANSFORMS])
+                _found_again(detector, image, box)
                 for image, box in zip(persons.images, persons.boxes, strict=True)
             ]
         )
@@ -225,18 +225,20 @@ def _detected(sample: Sample) -> Mapping[str, Any]:
     return keypoints_of_body(sample.inputs["humans"], sample.inputs["human_kps"]) or {}
 
 
-def _found_again(
-    detector: KeypointDetector, image: Image, box: np.ndarray, **transform: float
-) -> np.ndarray:
-    """Keypoints (17, 2) found in the transformed image, in pixels of the image as it is; NaN where
-    the transformed image does not show them."""
-    matrix = about((box[:2] + box[2:]) / 2, **transform)
+def _found_again(detector: KeypointDetector, image: Image, box: np.ndarray) -> np.ndarray:
+    """Keypoints (T, 17, 2) found in T transformed images, in pixels of the image as it is; NaN
+    where a transformed image does not show them."""
+    matrices = [about((box[:2] + box[2:]) / 2, **each) for each in TRANSFORMS]
     size = np.array(image.pixels.shape[1::-1])
-    moved_box = np.clip(move_box(box, matrix), 0, [*size, *size]).astype(np.float32)
-    moved = Image(image.key, move_image(image.pixels, matrix), matrix)
-    places = detector.detect([moved], [moved_box[None]])[0][0, :, :2].astype(float)
-    shown = ((places >= 0) & (places < size)).all(1)
-    return np.where(shown[:, None], move_points(places, inverse(matrix)), np.nan)
+    moved = [Image(image.key, move_image(image.pixels, matrix), matrix) for matrix in matrices]
+    boxes = [np.clip(move_box(box, matrix), 0, [*size, *size])[None] for matrix in matrices]
+    answers = detector.detect(moved, [each.astype(np.float32) for each in boxes])
+    places = np.stack([answer[0, :, :2] for answer in answers]).astype(float)
+    back = np.stack(
+        [move_points(each, inverse(matrix)) for each, matrix in zip(places, matrices, strict=True)]
+    )
+    shown = ((places >= 0) & (places < size)).all(-1)
+    return np.where(shown[..., None], back, np.nan)
 
 
 def _refined_joints(body: BodyModel, samples: Sequence[Sample]) -> np.ndarray:
