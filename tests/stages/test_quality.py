@@ -18,7 +18,7 @@ from chorus.errors import BadInput, StaleResults
 from chorus.filtering.rules import RULES
 from chorus.filtering.verdicts import RETAINED
 from chorus.geometry import masks
-from chorus.occupancy.presets import AggregationSettings
+from chorus.occupancy.presets import PRESETS, AggregationSettings
 from chorus.records.gathering import Retained
 from chorus.records.keys import SampleKey, ShardKey
 from chorus.records.results_tree import ResultsTree
@@ -274,6 +274,14 @@ def test_a_quality_that_is_not_there_is_named(made):
     samples = Retained([SampleKey(*SHARD, 0)], *([0],) * 6)
     with pytest.raises(StaleResults, match="from filtered of other settings"):
         selected(made.tree, samples, "confidence", 1.0, 1)
+
+
+def test_aggregate_says_that_the_quality_is_missing(made, monkeypatch, capsys):
+    best = replace(PRESETS["quant:full"], selection="confidence")
+    monkeypatch.setitem(PRESETS, "quant:best", best)
+    arguments = ["--results_dir", str(made.root), "--aggr_setting_names", "quant:best"]
+    assert main(["aggregate", *arguments]) == 1
+    assert "run chorus quality first" in capsys.readouterr().err
 
 
 def test_settings_of_a_selection():
