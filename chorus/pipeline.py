@@ -126,7 +126,7 @@ STEPS = (
         "accumulate the 3D distributions",
         "chorus.stages.aggregate",
         reads=("filtered", "filtered_cameras", "humans", "segmentations"),
-        may_read=("quality",),
+        may_read=("refined", "quality"),
         script="aggregation/aggregate.py",
     ),
     Step(
@@ -159,9 +159,11 @@ def sources(table: str, among: Collection[str] | None = None) -> tuple[str, ...]
     return tuple(name for name in maker(table).reads if among is None or name in among)
 
 
-def ingredients(name: str) -> tuple[str, ...]:
-    """The main tables that a step is made from, directly or through others, in order."""
-    needed = set(step(name).reads)
+def ingredients(name: str, among: Collection[str] | None = None) -> tuple[str, ...]:
+    """The main tables that a step is made from, directly or through others, in order; `among` are
+    the ones it reads where that is not all of `reads`, or some of `may_read` too."""
+    one = step(name)
+    needed = set(one.reads) if among is None else {*one.reads, *one.may_read}.intersection(among)
     for table in reversed(main_tables()):
         if table in needed:
             needed |= set(sources(table))

@@ -21,6 +21,8 @@ from chorus.models.registry import PROFILES, Kind, Profile
 from chorus.records.aggregations import AggregationKind, chosen_kinds
 from chorus.records.keys import GLOBAL_SEED, ShardKey
 from chorus.records.results_tree import ResultsTree
+from chorus.synthetic.perceive.noise_settings import ErrorModelName
+from chorus.synthetic.world.scene_settings import WorldName
 
 Work = TypeVar("Work")
 Group = TypeVar("Group", bound="OptionGroup")
@@ -296,12 +298,30 @@ class SeedOptions(OptionGroup):
 
 
 @dataclass(frozen=True)
+class WorldOptions(OptionGroup):
+    """Which synthetic world."""
+
+    world: WorldName = "default"
+    """What the synthetic world draws: harsh has lenses from 25 to 75 degrees, small and large
+    people, and wide clothes. Other image models have no world."""
+
+
+@dataclass(frozen=True)
+class ErrorModelOptions(OptionGroup):
+    """Which errors."""
+
+    error_model: ErrorModelName = "default"
+    """How far the synthetic world's networks are off, all knobs at once; --noise.… changes single
+    ones of the default."""
+
+
+@dataclass(frozen=True)
 class AggregationOptions(CategoryOptions, TreeOptions):
     """Which aggregations."""
 
     aggr_setting_names: tuple[str, ...] = ()
     """Aggregation presets; if left out, what has been aggregated, if that is of one kind (if there
-    is nothing, `aggregate` makes quant:full)."""
+    is nothing, `aggregate` makes the profile's usual one)."""
     filter_setting_nums: tuple[str, ...] = ()
     """Filter rules, one aggregation each, such as 3; "7,8" is what rule 7 or rule 8 retains. If
     left out those of what has been aggregated, rule 3 if presets are named."""

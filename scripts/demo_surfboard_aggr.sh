@@ -13,7 +13,12 @@ stage predict_segmentations --mode coco
 stage predict_humans
 stage predict_keypoints
 stage filter_dataset
+set -- 'qual:demo'
+if [ "${CHORUS_PROFILE:-synthetic}" != paper ]; then
+    "$PYTHON" -m chorus.cli refine --skip_done --categories surfboard-demo
+    set -- 'qual:evidence-demo' 'qual:demo' # the page opens with the first and can switch
+fi
 stage predict_perspective
-stage aggregate --eval_mode qual --aggr_setting_names 'qual:demo'
+stage aggregate --eval_mode qual --aggr_setting_names "$@"
 "$PYTHON" -m chorus.cli view \
-    --categories surfboard-demo --aggr_setting_names 'qual:demo' --save_dir results_demo
+    --categories surfboard-demo --aggr_setting_names "$@" --save_dir results_demo

@@ -1,5 +1,6 @@
 #!/bin/sh
-# From the quantitative categories' images to their distributions:
+# From the quantitative categories' images to their distributions, quant:full and, but for profile
+# paper, quant:evidence:
 #     sh scripts/run_quant_aggr.sh
 # Works on those of the 14 categories that have images. For profile synthetic it also makes the test
 # set; else see scripts/evaluation/extend_eft.py. Then evaluate_pap.py and report_pap.py give the
@@ -18,22 +19,32 @@ if [ $# -eq 0 ]; then
     echo "no images of the quantitative categories; run scripts/run_quant_gen.sh first" >&2
     exit 2
 fi
+# By the paper's recipe, and with refined persons and the evidence estimator beside it.
+presets='quant:full quant:evidence'
+if [ "${CHORUS_PROFILE:-synthetic}" = paper ]; then presets='quant:full'; fi
 for stage in \
-    predict_segmentations predict_humans predict_keypoints filter_dataset predict_perspective
+    predict_segmentations predict_humans predict_keypoints filter_dataset refine predict_perspective
 do
+    script="scripts/aggregation/$stage.py"
+    if [ "$stage" = refine ]; then
+        if [ "$presets" = quant:full ]; then continue; fi
+        script="-m chorus.cli refine" # ours: the release has no such script
+    fi
+    # shellcheck disable=SC2086 # words of $script are words
     if [ -n "${CHORUS_SHARD:-}" ]; then
         # Other parts may not have come as far: a category that is listed must be there.
-        "$PYTHON" "scripts/aggregation/$stage.py" --skip_done
+        "$PYTHON" $script --skip_done
     else
-        "$PYTHON" "scripts/aggregation/$stage.py" --skip_done --categories "$@"
+        "$PYTHON" $script --skip_done --categories "$@"
     fi
 done
 if [ -n "${CHORUS_SHARD:-}" ]; then
     echo "part $CHORUS_SHARD is calibrated; once all parts are, run this again without CHORUS_SHARD"
     exit 0
 fi
-"$PYTHON" scripts/aggregation/aggregate.py \
-    --skip_done --eval_mode quant --aggr_setting_names 'quant:full' --categories "$@"
+# shellcheck disable=SC2086 # words of $presets are presets
+"$PYTHON" scripts/aggregation/aggregate.py --skip_done --eval_mode quant \
+    --aggr_setting_names $presets --categories "$@"
 if [ "${CHORUS_PROFILE:-synthetic}" = synthetic ]; then
     "$PYTHON" -m chorus.cli testset --skip_done --categories "$@"
 fi

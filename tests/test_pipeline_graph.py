@@ -10,7 +10,8 @@ import pytest
 
 from chorus import cli
 from chorus.commands.run import Options, StepName
-from chorus.pipeline import STEPS, main_tables, maker, sources, step, tables
+from chorus.pipeline import STEPS, ingredients, main_tables, maker, sources, step, tables
+from chorus.records.gathering import gathered
 from chorus.records.schemas import SCHEMAS
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -34,6 +35,14 @@ def test_the_graph_by_table():
     assert sources("filtered_cameras") == ("filtered", "humans", "images")
     assert sources("filtered_cameras", among=("humans", "filtered")) == ("filtered", "humans")
     assert sources("images") == ()
+    assert ingredients("segment") == ("images",) and ingredients("prompts") == ()
+    assert ingredients("calibrate")[-2:] == ("human_kps", "filtered")
+    assert ingredients("aggregate", among=main_tables()) == main_tables()
+    assert set(ingredients("aggregate")) == set(main_tables()) - {"refined", "quality"}
+    assert ingredients("aggregate", gathered("calibrated")) == ingredients("aggregate")
+    refined = ingredients("aggregate", gathered("refined"))
+    assert set(refined) == set(main_tables()) - {"filtered_cameras", "quality"}
+    assert set(ingredients("aggregate", ("filtered", "quality"))) >= {"quality", "human_kps"}
     assert "synthetic_truth" in tables() and "synthetic_truth" not in main_tables()
     with pytest.raises(KeyError):
         step("keypoint")
@@ -63,7 +72,7 @@ def test_run_takes_a_part_of_the_steps():
 def test_what_run_means_where_nothing_is_said():
     demo = Options(categories=("surfboard-demo",))
     assert (demo.prompt_dir, demo.save_dir) == (Path("prompts/demo"), Path("results_demo"))
-    assert demo.aggr_setting_names == ("qual:demo",)
+    assert demo.aggr_setting_names == ("qual:evidence-demo", "qual:demo")
     other = Options(categories=("surfboard-demo", "tie"), results_dir=Path("r"), profile="paper")
     assert (other.prompt_dir, other.save_dir) == (Path("r/prompts/paper"), None)
     assert other.aggr_setting_names == ()

@@ -12,7 +12,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,14 +28,13 @@ from chorus.errors import BadInput, ChorusError, StaleResults, unknown_name
 from chorus.evaluation.labelled_sets import table_of, usual_set
 from chorus.files import atomic_write, portable_name
 from chorus.occupancy.presets import preset
-from chorus.pipeline import ingredients
 from chorus.records.aggregations import read_record
 from chorus.records.keys import TOTAL, ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import read_table
 from chorus.stages import aggregate
 
-VERSION = 1
+VERSION = 2
 _FIGURES = "figures"
 _PROCESSES_FROM = 1500
 """Images from which a step starts processes; there are many steps, and each start costs seconds."""
@@ -46,7 +45,10 @@ class Options(AblationOptions):
     """Measure what each part of the method is worth, by leaving it out or changing it."""
 
     ablations: tuple[str, ...] = ()
-    """Names of the ablations (docs/ablations.md); all if left out. full-method is always there."""
+    """Names of the ablations (docs/ablations.md); all if left out. The reference is there too."""
+    reference: str = FULL
+    """The ablation that the others are compared with. Those that name no aggregation preset change
+    its one thing about the reference's."""
     metric: tuple[str, ...] = ("pap/v1", "pap/v2")
     """Versions of PAP."""
     num_multiview_thres: int = 30
@@ -63,29 +65,33 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     report = CommandResult("")
     measured = sum(work.ablation(name, report.problems) for name in names)
     records = {name: work.records(name) for name in names}
-    if not records[FULL]:
+    reference = options.reference
+    if not records[reference]:
         report.ok = False
-        report.line = f"ablate: {FULL} could not be measured; nothing to compare with."
+        report.line = f"ablate: {reference} could not be measured; nothing to compare with."
         return report
-    rows, notes = rows_of(records, options.metric, options.num_multiview_thres)
+    rows, notes = rows_of(records, reference, options.metric, options.num_multiview_thres)
     report.problems += notes
-    model = portable_name(options.models.model_key)
-    path = options.results_dir / "ablations" / model
+    stem = portable_name(options.models.model_key)
+    if reference != FULL:
+        stem = f"{stem}.{reference}"
+    path = options.results_dir / "ablations" / stem
     for form in ("json", "csv"):
-        atomic_write(path.with_name(f"{model}.{form}"), (write_rows(rows, form) + "\n").encode())
-    report.text = write_rows(rows, options.format)
+        text = write_rows(rows, reference, form) + "\n"
+        atomic_write(path.with_name(f"{stem}.{form}"), text.encode())
+    report.text = write_rows(rows, reference, options.format)
     kept = sum(map(len, records.values())) - measured
     already = f", {kept} already there" if kept else ""
-    report.ok = all(records[name].keys() == records[FULL].keys() for name in names)
+    report.ok = all(records[name].keys() == records[reference].keys() for name in names)
     report.line = (
         f"ablate: {measured} measurements (ablation and category) done{already} in "
-        f"{time.monotonic() - started:.1f} s → {path}.json, {model}.csv"
+        f"{time.monotonic() - started:.1f} s → {path}.json, {stem}.csv"
     )
     return report
 
 
 def _names(options: Options) -> list[str]:
-    """The ablations to run, the full method first. BadInput for those that cannot be."""
+    """The ablations to run, the reference first. BadInput for those that cannot be."""
     from chorus.evaluation.pap_settings import PapSettings
 
     for metric in options.metric:
@@ -95,7 +101,7 @@ def _names(options: Options) -> list[str]:
             f"{options.results_dir} is an ablation's own tree; give the main one, "
             f"--results_dir {options.tree.base.root}."
         )
-    for name in options.ablations:
+    for name in (options.reference, *options.ablations):
         if name not in ABLATIONS:
             raise unknown_name("ablation", name, ABLATIONS)
         if ABLATIONS[name].knob and options.profile != "synthetic":
@@ -104,7 +110,7 @@ def _names(options: Options) -> list[str]:
                 f"{options.profile!r} does not have; leave it out, or run with --profile synthetic."
             )
     usable = [n for n, a in ABLATIONS.items() if options.profile == "synthetic" or not a.knob]
-    return list(dict.fromkeys([FULL, *(options.ablations or usable)]))
+    return list(dict.fromkeys([options.reference, *(options.ablations or usable)]))
 
 
 class _Work:
@@ -118,29 +124,47 @@ class _Work:
         self._shards: dict[str, list[ShardKey]] = {}
         for shard in shards:
             self._shards.setdefault(shard.category, []).append(shard)
-        self._settings = settings_of(self._tree, shards)
+        self._ablations = {
+            name: ABLATIONS[name].against(options.reference) for name in _names(options)
+        }
+        self._settings = settings_of(self._tree, shards, self._tables(self._ablations.values()))
         self._images: Counter[str] = Counter()
         for shard in shards:
             rows = read_table(self._tree.table("images", shard), "images").rows
             self._images[shard.category] += len(rows)
-        self._made_from = {c: self._fingerprint(c) for c in self._shards}
+        self._fingerprints: dict[tuple[tuple[str, ...], str], str] = {}
         self._scorers: dict[str, AblationScorer] = {}
 
-    def _fingerprint(self, category: str) -> str:
+    @staticmethod
+    def _tables(ablations: Iterable[Ablation]) -> list[str]:
+        """The tables that some ablations' aggregations are made from."""
+        return list(dict.fromkeys(t for ablation in ablations for t in ablation.ingredients))
+
+    def _fingerprint(self, ablation: Ablation, category: str) -> str:
         """Of all that a category's measurements depend on besides the ablation itself."""
-        tables = [*ingredients("aggregate")]
-        if self._options.profile == "synthetic":
-            tables.append("synthetic_truth")
-        paths = [self._tree.table(name, s) for s in self._shards[category] for name in tables]
-        paths.append(table_of(self._tree, usual_set(self._options.profile), category))
-        content = hashlib.sha256(self._options.body_name.encode())
-        for path in paths:
-            content.update(hashlib.sha256(path.read_bytes()).digest())
-        return content.hexdigest()
+        known = ablation.ingredients, category
+        if known not in self._fingerprints:
+            tables = list(ablation.ingredients)
+            if self._options.profile == "synthetic":
+                tables.append("synthetic_truth")
+            paths = [self._tree.table(name, s) for s in self._shards[category] for name in tables]
+            paths.append(table_of(self._tree, usual_set(self._options.profile), category))
+            content = hashlib.sha256(self._options.body_name.encode())
+            for path in paths:
+                content.update(hashlib.sha256(path.read_bytes()).digest())
+            self._fingerprints[known] = content.hexdigest()
+        return self._fingerprints[known]
+
+    def _own_tree(self, name: str) -> ResultsTree:
+        """The tree of an ablation; one that inherits the preset of a reference has another one."""
+        reference = self._options.reference
+        inherits = reference != FULL and not ABLATIONS[name].preset
+        label = f"{name} of {reference}" if inherits else name
+        return ablation_tree(self._tree, label, self._ablations[name])
 
     def ablation(self, name: str, problems: list[str]) -> int:
         """Make and measure an ablation; in how many categories that had not been done before."""
-        tree = ablation_tree(self._tree, name, ABLATIONS[name])
+        tree = self._own_tree(name)
         with tree.lock(tree.root / _FIGURES):  # another run waits, and then finds it done
             return self._locked(tree, name, problems)
 
@@ -150,7 +174,7 @@ class _Work:
         unmade = {c: record for c, record in pending.items() if "pap" not in record}
         if unmade:
             try:
-                self._make(tree, ABLATIONS[name], unmade, problems)
+                self._make(tree, self._ablations[name], unmade, problems)
             except StaleResults:
                 raise
             except ChorusError as error:
@@ -159,7 +183,7 @@ class _Work:
         done = 0
         for category, record in pending.items():
             try:
-                self._measure(tree, ABLATIONS[name], category, record)
+                self._measure(tree, self._ablations[name], category, record)
                 done += 1
             except ChorusError as error:
                 problems.append(f"{name}, {category}: {error}")
@@ -167,7 +191,7 @@ class _Work:
 
     def records(self, name: str) -> dict[str, dict[str, Any]]:
         """What was measured of an ablation, by category; those that could not be are missing."""
-        tree = ablation_tree(self._tree, name, ABLATIONS[name])
+        tree = self._own_tree(name)
         records = {c: _read(self._path(tree, c)) for c in self._shards}
         return {c: record for c, record in records.items() if record and self._is_done(record)}
 
@@ -181,8 +205,8 @@ class _Work:
             "version": VERSION,
             "ablation": name,
             "category": category,
-            "changes": json.loads(json.dumps(ABLATIONS[name].recorded())),
-            "made_from": self._made_from[category],
+            "changes": json.loads(json.dumps(self._ablations[name].recorded())),
+            "made_from": self._fingerprint(self._ablations[name], category),
         }
         anew = self._options.fresh
         record = None if anew else _read(self._path(tree, category))
@@ -251,7 +275,7 @@ class _Work:
         scorer = self._scorer(category)
         figures = {metric: scorer.pap(total, metric) for metric in self._options.metric}
         record["pap"] = record.get("pap", {}) | figures
-        record["truth"] = scorer.average_precisions(tree, name)
+        record["truth"] = scorer.truth(tree, name)
         record["retained"] = retained
         record["bytes"] = _size(tree, ablation, model, category)
         self._write(tree, record)

@@ -24,12 +24,14 @@ from chorus.settings import (
     BodyOptions,
     DeviceOptions,
     EngineOptions,
+    ErrorModelOptions,
     ImageTreeOptions,
     OptionGroup,
     RedoOptions,
     SampleOptions,
     SeedOptions,
     ShardOptions,
+    WorldOptions,
 )
 from chorus.vocabulary import strip_demo
 
@@ -44,6 +46,8 @@ class Options(
     ShardOptions,
     EngineOptions,
     RedoOptions,
+    WorldOptions,
+    ErrorModelOptions,
     ImageTreeOptions,
     SampleOptions,
 ):
@@ -63,8 +67,9 @@ class Options(
     batch_size: int = 6
     """Images in a batch."""
     aggr_setting_names: tuple[str, ...] = ()
-    """Aggregation presets to make and to draw; if left out qual:demo for the demo, else what has
-    been aggregated, and quant:full if that is nothing."""
+    """Aggregation presets to make and to draw; if left out qual:evidence-demo and qual:demo for the
+    demo, else what has been aggregated, and quant:evidence if that is nothing (with profile paper
+    qual:demo and quant:full)."""
     save_dir: Path | None = None
     """Folder for the page and the pictures, a folder per category if there are several. If left
     out results_demo for the demo, else beside the distributions."""
@@ -74,7 +79,7 @@ class Options(
         if self.categories and all(name != strip_demo(name) for name in self.categories):
             self._fill(
                 prompt_dir=Path("prompts/demo"),
-                aggr_setting_names=("qual:demo",),
+                aggr_setting_names=self.models.qualitative,
                 save_dir=Path("results_demo"),
             )
         self._fill(prompt_dir=self.results_dir / "prompts" / self.profile)

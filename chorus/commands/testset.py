@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +25,8 @@ from chorus.evaluation.labelled_sets import shard_of
 from chorus.files import atomic_write
 from chorus.pipeline import Step
 from chorus.records.keys import SampleKey, sample_seed
-from chorus.settings import BodyOptions, CategoryOptions, SeedOptions, TableOptions
+from chorus.settings import BodyOptions, CategoryOptions, SeedOptions, TableOptions, WorldOptions
+from chorus.synthetic.world.scene_settings import WORLDS
 from chorus.vocabulary import strip_demo
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ _COARSEST = 32
 
 
 @dataclass(frozen=True)
-class Options(SeedOptions, BodyOptions, TableOptions, CategoryOptions):
+class Options(SeedOptions, BodyOptions, WorldOptions, TableOptions, CategoryOptions):
     """Make the synthetic test set: images with exact masks, poses and cameras."""
 
     num_images: int = 30
@@ -75,6 +76,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
             "views": list(VIEWS),
             "min_overlap": MIN_OVERLAP,
             "draws": _DRAWS,
+            **WORLDS[options.world].recorded(),
         },
         make_worker=functools.partial(TestImageWorker, options),
         count=options.num_images,
@@ -89,7 +91,6 @@ class TestImageWorker:
 
     def __init__(self, options: Options):
         from chorus.body.loading import load_body
-        from chorus.synthetic.world.scenes import SceneSettings
 
         self._tree = options.tree
         self._seed = options.seed
@@ -97,7 +98,7 @@ class TestImageWorker:
         faultless = dict.fromkeys(
             ("no_person", "no_object", "second_person", "second_object", "wrong_interaction"), 0.0
         )
-        self._settings = SceneSettings(**faultless)
+        self._settings = replace(WORLDS[options.world], **faultless)
 
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
         """One test image for each sample."""

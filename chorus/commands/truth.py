@@ -17,6 +17,7 @@ import numpy as np
 from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Progress
 from chorus.errors import BadInput, ChorusError
+from chorus.evaluation.reliability import Reliability, reliability
 from chorus.files import atomic_write, portable_name
 from chorus.occupancy.presets import preset
 from chorus.records.aggregations import WHOLE, AggregationKind, chosen_kinds, load
@@ -25,17 +26,20 @@ from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import DONE, read_table
 from chorus.settings import SampleOptions, TreeOptions
 from chorus.stages.aggregate import CountingOptions, SampleCounter, chosen_samples
+from chorus.viewing.charts import reliability_diagram
 from chorus.viewing.text_table import format_table
 
 if TYPE_CHECKING:
     from chorus.evaluation.truth_scores import KnownScene
 
+FULL = "full method"
 VARIANTS = {
-    "full method": (True, True),
     "no canonicalisation": (False, True),
     "no view weighting": (True, False),
     "neither": (False, False),
 }
+"""What the full method is compared with: canonicalised or not, views weighted or not. The evidence
+estimator does not weight views, so only the first is a variant of it."""
 
 
 @dataclass(frozen=True)
@@ -80,21 +84,29 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
             except ChorusError as error:
                 report.problems.append(str(error))
         if scores:
-            path = tree.folder("truth") / model / f"{portable_name(category)}.json"
+            name = f"{portable_name(category)}.json"
+            path = tree.folder("truth") / portable_name(model) / name
             atomic_write(path, (json.dumps(scores, indent=1, sort_keys=True) + "\n").encode())
             rows += _rows(scores)
     report.ok = bool(rows)
     header = ["prompt", "variant", "samples", "scenes", "3D AP", "of at most", "region AP", "IoU"]
     report.text = format_table(header, rows) if rows else ""
     seconds = time.monotonic() - started
-    report.line = f"truth: {len(rows)} scores in {seconds:.1f} s → {tree.folder('truth') / model}"
+    where = tree.folder("truth") / portable_name(model)
+    report.line = f"truth: {len(rows)} scores in {seconds:.1f} s → {where}"
+    if scorer.reliability:
+        together = sum(scorer.reliability[1:], start=scorer.reliability[0])
+        label = options.kind.preset
+        path = where / f"{portable_name(options.kind.name)}.png"
+        reliability_diagram({label: (*together.means, together.voxels)}, path)
+        error = 100 * together.expected_calibration_error
+        report.line += f"; expected calibration error {error:.1f} %, diagram: {path}"
     return report
 
 
 def _rows(scores: dict[str, dict]) -> Iterator[list[str]]:
     for prompt, record in scores.items():
-        for variant in VARIANTS:
-            s = record["variants"][variant]
+        for variant, s in record["variants"].items():
             yield [
                 prompt,
                 variant,
@@ -113,7 +125,9 @@ class _Scorer:
     def __init__(self, options: Options, progress: Progress):
         self._options = options
         self._kind = options.kind
-        settings = preset(self._kind.preset)
+        settings = self._settings = preset(self._kind.preset)
+        self.reliability: list[Reliability] = []
+        """Of every prompt's full method."""
         # Counts in memory only; the stored aggregation must exist and is what is scored.
         self._full, self._rigid = (
             SampleCounter(options, replace(settings, canonicalise=on), progress)
@@ -123,18 +137,24 @@ class _Scorer:
     def prompt(self, category: str, prompt: str, shards: Sequence[ShardKey]) -> dict:
         """Scores of one prompt's variants, with the numbers of samples and scenes."""
         from chorus.evaluation.truth_scores import true_occupancy, truth_scores
+        from chorus.occupancy.evidence import estimate
 
-        tree = self._options.tree
+        tree, settings = self._options.tree, self._settings
         folder = tree.aggregation(shards[0].model, category, prompt, self._kind.name)
-        learned = load(folder)[WHOLE].counts
-        samples = chosen_samples(tree, shards, self._kind.rules, preset(self._kind.preset))
+        learned = load(folder)[WHOLE]
+        samples = chosen_samples(tree, shards, self._kind.rules, settings)
         rigid = self._rigid.accumulate(samples, f"{prompt}, no canonicalisation")[WHOLE]
         truth = true_occupancy(self._full.space(), known_scenes(tree, shards))
-        scores = {}
+        found = {FULL: learned.probability}
         for variant, (canonical, weighted) in VARIANTS.items():
-            counts = learned if canonical else rigid
-            weighting = "azimuth-uniform-fine" if weighted else "total-uniform"
-            scores[variant] = asdict(truth_scores(counts.probability(weighting), truth))
+            if settings.estimator == "quotient":
+                weighting = "azimuth-uniform-fine" if weighted else "total-uniform"
+                counts = learned.counts if canonical else rigid
+                found[variant] = counts.probability(weighting)
+            elif weighted:
+                found[variant] = estimate(rigid, self._rigid.space())
+        scores = {name: asdict(truth_scores(volume, truth)) for name, volume in found.items()}
+        self.reliability.append(reliability(learned.probability, truth.probability))
         return {"samples": len(samples), "scenes": truth.scenes, "variants": scores}
 
 

@@ -4,7 +4,7 @@ the worker of networks that look at persons, top-down on their boxes."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -22,6 +22,7 @@ from chorus.records.results_tree import ResultsTree
 from chorus.records.rows import Image, person_boxes
 from chorus.settings import (
     DeviceOptions,
+    ErrorModelOptions,
     ImageTreeOptions,
     ImportsOptions,
     SampleOptions,
@@ -29,7 +30,7 @@ from chorus.settings import (
     TableOptions,
     resolve_device,
 )
-from chorus.synthetic.perceive.noise_settings import NoiseSettings
+from chorus.synthetic.perceive.noise_settings import ERROR_MODELS, NoiseSettings
 from chorus.synthetic.perceive.truth_rows import TruthRows, drawn_by_the_world
 
 Finding = TypeVar("Finding")
@@ -37,11 +38,30 @@ Finding = TypeVar("Finding")
 
 @dataclass(frozen=True)
 class PerceptionOptions(
-    SeedOptions, DeviceOptions, ImportsOptions, TableOptions, ImageTreeOptions, SampleOptions
+    SeedOptions,
+    DeviceOptions,
+    ImportsOptions,
+    ErrorModelOptions,
+    TableOptions,
+    ImageTreeOptions,
+    SampleOptions,
 ):
     """What every step heeds whose network looks at images."""
 
     noise: NoiseSettings = field(default_factory=NoiseSettings)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.error_model != "default" and self.noise != NoiseSettings():
+            raise BadInput(
+                f"--noise.… changes single knobs of the default error model, not of --error_model "
+                f"{self.error_model}; give the one or the other."
+            )
+
+    @property
+    def errors(self) -> NoiseSettings:
+        """How far the synthetic world's networks are off."""
+        return self.noise if self.error_model == "default" else ERROR_MODELS[self.error_model]
 
     def load(self, kind: Kind, *, synthetic: dict[str, Any], others: dict[str, Any]) -> Any:
         """The adapter of the chosen model, with what only the synthetic world's needs beside its
@@ -53,7 +73,7 @@ class PerceptionOptions(
     ) -> Any:
         """The adapter of a model that no option of `kind`'s name chooses, as `load` does."""
         if model.is_synthetic:
-            truth = {"truth_of": TruthRows(self.tree), "noise": self.noise, "seed": self.seed}
+            truth = {"truth_of": TruthRows(self.tree), "noise": self.errors, "seed": self.seed}
             return model.load(self.imports_dir, self.device, **truth, **synthetic)
         return model.load(self.imports_dir, resolve_device(self.device), **others)
 
@@ -64,11 +84,11 @@ class PerceptionOptions(
     def recorded(self, kind: Kind) -> dict[str, Any]:
         """What the step's table keeps of its model, the synthetic world's noise too."""
         model = self.model(kind)
-        return {**model.recorded(), **(self.recorded_noise() if model.is_synthetic else {})}
+        return {**model.recorded(), **(self.recorded_errors() if model.is_synthetic else {})}
 
-    def recorded_noise(self) -> dict[str, Any]:
+    def recorded_errors(self) -> dict[str, Any]:
         """What a table keeps of the errors of the synthetic world's networks."""
-        return {"noise": asdict(self.noise), "seed": self.seed}
+        return {"noise": self.errors.recorded(), "seed": self.seed}
 
 
 def run_perception_stage(

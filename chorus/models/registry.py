@@ -309,7 +309,8 @@ WEIGHTS: dict[str, Weight] = {
 
 @dataclass(frozen=True)
 class Profile:
-    """The models of one profile, by name, and the folder key of its images (method.md 0)."""
+    """The models of one profile, by name, the folder key of its images (method.md 0), and the
+    aggregation presets (`occupancy.presets`) that are usual with it."""
 
     model_key: str
     prompts: str
@@ -317,6 +318,10 @@ class Profile:
     segmenter: str
     human_model: str
     keypoint_model: str
+    quantitative: str = "quant:evidence"
+    """Whole distributions, for evaluation."""
+    qualitative: tuple[str, ...] = ("qual:evidence-demo", "qual:demo")
+    """By body part, for the demo's pictures; the first is what its page opens with."""
 
 
 PROFILES: dict[str, Profile] = {
@@ -335,6 +340,8 @@ PROFILES: dict[str, Profile] = {
         segmenter="pointrend-r50",
         human_model="frankmocap-eft",
         keypoint_model="hrnet-w48-dark",
+        quantitative="quant:full",
+        qualitative=("qual:demo",),
     ),
     "modern": Profile(
         model_key="modern",

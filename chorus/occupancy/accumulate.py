@@ -6,7 +6,8 @@ depend on how many there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
+from chorus.body.skeleton import SEGMENT_NAMES
 from chorus.errors import BadInput
 from chorus.geometry.cameras import azimuth_bin
 from chorus.occupancy.body_depth import body_depths
@@ -72,19 +74,7 @@ def accumulate(
     _check_hidden(space, counts)
     views.levels()  # wrong ones shall be heard of before anything is counted
     device = torch.device(device)
-    path = path or ("fused" if device.type == "cpu" else "device")
-    collect = None
-    if path == "device":
-        from chorus.occupancy.device_counts import DeviceCounts
-
-        on_device = DeviceCounts(space, device)
-        make, collect = on_device.batch, on_device.collect
-    elif path == "plain":
-        make = partial(PlainBatch, space)
-    else:
-        from chorus.occupancy.fused import FusedBatch
-
-        make = partial(FusedBatch, space, threads=threads)
+    make, collect = _batch_maker(space, threads, device, path)
 
     def add(batch: Views) -> Bool[np.ndarray, "parts B"]:
         masks = [packed(mask) for mask in batch.masks]
@@ -103,6 +93,55 @@ def accumulate(
     if collect is not None:
         collect([counts[part.name] for part in space.parts])
     return Accumulation(counts, members, refused)
+
+
+def touched_segments(
+    space: CanonicalSpace,
+    views: Views,
+    threads: int = 1,
+    device: torch.device | str = "cpu",
+    path: Path | None = None,
+) -> Bool[np.ndarray, "24 B"]:
+    """(24, B) bool: which body segments' interaction regions meet which samples' object masks.
+
+    A region meets a mask as in `accumulate` (method.md 9); nothing is counted. Segments are in
+    SMPL's order and must each have a region of their own in the space, as with the preset `auto`:
+    BadInput if one has none. A sample that `accumulate` would refuse touches nothing.
+    """
+    groups = [(segment,) for segment in SEGMENT_NAMES]
+    missing = [segment for (segment,) in groups if (segment,) not in space.regions]
+    if missing:
+        raise BadInput(
+            f"the canonical space has no region of its own for {', '.join(missing)}; make it with "
+            'the body-part preset "auto".'
+        )
+    device = torch.device(device)
+    make, _ = _batch_maker(replace(space, parts=()), threads, device, path)
+    refused = unusable(views)
+    touched = np.zeros((len(groups), len(refused)), bool)
+    for index in _batches(views, [index for index, fault in enumerate(refused) if not fault]):
+        batch = views.select(index)
+        masks = [packed(mask) for mask in batch.masks]
+        images = make(joint_cameras(space, batch).to(device), masks)
+        touched[:, index] = [images.touched(group) for group in groups]
+    return touched
+
+
+def _batch_maker(
+    space: CanonicalSpace, threads: int, device: torch.device, path: Path | None
+) -> tuple[Callable[..., Any], Callable[..., None] | None]:
+    """What makes a batch of images, and what fetches counts that wait on a device, if any do."""
+    path = path or ("fused" if device.type == "cpu" else "device")
+    if path == "device":
+        from chorus.occupancy.device_counts import DeviceCounts
+
+        on_device = DeviceCounts(space, device)
+        return on_device.batch, on_device.collect
+    if path == "plain":
+        return partial(PlainBatch, space), None
+    from chorus.occupancy.fused import FusedBatch
+
+    return partial(FusedBatch, space, threads=threads), None
 
 
 def _batches(views: Views, usable: list[int]) -> Iterator[list[int]]:

@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from chorus.geometry.compiled import compiled
-from chorus.occupancy.body_proxy import BodyProxy
 from chorus.occupancy.canonical import CanonicalSpace
 from chorus.occupancy.mask_bits import MaskBits
 from chorus.occupancy.views import Views, body_cameras
@@ -24,6 +23,8 @@ CELLS = 64
 """Cells along each side of a map."""
 _NEAREST = 0.01
 """Triangles with a corner nearer to the camera's plane than this, metres, are left out."""
+_BLOCK = 8
+"""Samples per job of a thread."""
 _ROUNDING = 1e-9
 """How far beyond an edge a triangle still owns a cell's centre, so that none falls between two."""
 
@@ -52,61 +53,55 @@ def body_depths(
     whole pixels wide, that reach. `masks` tell the images' sizes. Triangles that come nearer than
     1 cm to the camera's plane hide nothing. BadInput if the body has no triangles.
     """
-    proxy = space.proxy
-    cameras, feature = body_cameras(space, views)
-    cameras, feature = cameras.contiguous().numpy(), feature.numpy()
+    cameras, features = body_cameras(space, views)
+    cameras, features = cameras.contiguous().numpy(), features.numpy()
+    sizes = np.array([(mask.height, mask.width) for mask in masks], np.int64)
     limit = np.empty((len(masks), CELLS, CELLS), np.float32)
     place = np.empty((3, len(masks)), np.int32)
+    given = tuple(space.proxy), cameras, features, sizes, space.settings.hidden_margin
 
-    def run(image: int) -> None:
-        size = masks[image].height, masks[image].width
-        rest = _shaped(proxy, feature[image])
-        given = rest, proxy.weights, proxy.faces, cameras[image], size
-        place[:, image] = _draw(*given, space.settings.hidden_margin, limit[image])
+    def run(start: int) -> None:
+        _draw(start, min(start + _BLOCK, len(masks)), *given, limit, place)
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(run, range(len(masks))))
+        list(pool.map(run, range(0, len(masks), _BLOCK)))
     return BodyDepths(limit, *place)
 
 
-def _shaped(proxy: BodyProxy, feature: Float[np.ndarray, " 207"]) -> Float[np.ndarray, "V 3"]:
-    """Rest vertices with the pose's blend shapes, one pose at a time so that batches agree."""
-    if proxy.posedirs is None:
-        return proxy.vertices
-    return _blend_shapes(proxy.vertices, proxy.posedirs, feature)
-
-
 @compiled
-def _blend_shapes(vertices, directions, feature):
-    """vertices (V, 3) + sum over k of feature (K) * directions (K, V, 3)."""
-    moved = vertices.copy()
-    for k in range(feature.size):
-        for vertex in range(moved.shape[0]):
-            for axis in range(3):
-                moved[vertex, axis] += feature[k] * directions[k, vertex, axis]
-    return moved
+def _draw(start, stop, proxy, cameras, features, sizes, margin, limit, place):
+    """Write the limits and the left, top and side (`place`) of the samples start..stop-1.
 
-
-@compiled
-def _draw(rest, weights, faces, cameras, size, margin, limit):
-    """Write a sample's limits (CELLS, CELLS); returns left, top, side.
-
-    rest (V, 3), weights (V, 24): the body; cameras (24, 3, 4) float64: per joint the map from the
-    rest pose to homogeneous pixels; size: the image's height and width.
+    cameras (B, 24, 3, 4) float64: per joint the map from the rest pose to homogeneous pixels;
+    features (B, 207): factors of the blend shapes; sizes (B, 2): the images' height and width.
     """
-    points = _project(rest, weights, cameras)
-    left, top, side = _square(points, size)
-    # From here on in cells, whose centres are whole numbers, and with inverse depths.
+    vertices, weights, posedirs, faces = proxy
+    for image in range(start, stop):
+        # One pose at a time, in one order: a matrix product's rounding would depend on the batch.
+        rest = vertices.copy()
+        for shape in range(posedirs.shape[0]):
+            rest += features[image, shape] * posedirs[shape]
+        points = _project(rest, weights, cameras[image])
+        left, top, side = _square(points, sizes[image, 0], sizes[image, 1])
+        place[0, image], place[1, image], place[2, image] = left, top, side
+        nearness = np.zeros((CELLS, CELLS))
+        _fill(_in_cells(points, left, top, side), faces, nearness)
+        for row in range(CELLS):
+            for column in range(CELLS):
+                limit[image, row, column] = 1 / nearness[row, column] + margin
+
+
+@compiled
+def _in_cells(points, left, top, side):
+    """(V, 3): column and row in cells, whose centres are whole numbers, and the inverse depth, 0
+    for points that are not in front of the camera."""
+    cells = np.zeros(points.shape)
     for vertex in range(points.shape[0]):
-        points[vertex, 0] = (points[vertex, 0] - left) / side - 0.5
-        points[vertex, 1] = (points[vertex, 1] - top) / side - 0.5
-        points[vertex, 2] = 1 / points[vertex, 2] if points[vertex, 2] > _NEAREST else 0.0
-    nearness = np.zeros((CELLS, CELLS))
-    _fill(points, faces, nearness)
-    for row in range(CELLS):
-        for column in range(CELLS):
-            limit[row, column] = 1 / nearness[row, column] + margin
-    return left, top, side
+        if points[vertex, 2] > _NEAREST:
+            cells[vertex, 0] = (points[vertex, 0] - left) / side - 0.5
+            cells[vertex, 1] = (points[vertex, 1] - top) / side - 0.5
+            cells[vertex, 2] = 1 / points[vertex, 2]
+    return cells
 
 
 @compiled
@@ -128,9 +123,8 @@ def _project(rest, weights, cameras):
 
 
 @compiled
-def _square(points, size):
+def _square(points, height, width):
     """First pixel column and row, and pixels along a cell, of the map around some points (V, 3)."""
-    height, width = size
     left, right, top, bottom = float(width), 0.0, float(height), 0.0
     for vertex in range(points.shape[0]):
         u, v = points[vertex, 0], points[vertex, 1]
@@ -149,8 +143,7 @@ def _square(points, size):
 def _fill(points, faces, nearness):
     """Raise the inverse depths of the cells whose centres triangles cover to the triangles'.
 
-    points (V, 3): column and row in cells, inverse depth, which is linear over the image; 0 for a
-    point that is not in front of the camera.
+    points (V, 3): see `_in_cells`; inverse depth is linear over the image.
     """
     for face in range(faces.shape[0]):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]

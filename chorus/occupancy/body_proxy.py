@@ -17,13 +17,13 @@ _CLUSTER = 0.05
 class BodyProxy(NamedTuple):
     """Some of a zero-shape body's vertices, in the rest pose, and the triangles between them.
 
-    vertices (V, 3) float32 metres; weights (V, 24) float32; posedirs (207, V, 3) float32, or None
-    for a body without pose blend shapes; faces (F, 3) int32.
+    vertices (V, 3) float32 metres; weights (V, 24) float32; posedirs (207, V, 3) float32, the pose
+    blend shapes, or (0, V, 3) for a body without; faces (F, 3) int32.
     """
 
     vertices: Float[np.ndarray, "V 3"]
     weights: Float[np.ndarray, "V 24"]
-    posedirs: Float[np.ndarray, "207 V 3"] | None
+    posedirs: Float[np.ndarray, "shapes V 3"]
     faces: Int[np.ndarray, "F 3"]
 
 
@@ -55,13 +55,13 @@ def body_proxy(body: BodyModel, cluster: float = _CLUSTER) -> BodyProxy:
     distance = np.linalg.norm(vertices - (sums / size[:, None])[group], axis=1)
     by_group = np.lexsort((distance, group))
     kept = by_group[np.cumsum(size) - size]
-    posedirs = body.posedirs
-    if posedirs is not None:
-        posedirs = posedirs.float().unflatten(1, (-1, 3)).numpy()[:, kept]
+    posedirs = np.zeros((0, len(kept), 3), np.float32)
+    if body.posedirs is not None:
+        posedirs = body.posedirs.float().unflatten(1, (-1, 3)).numpy()[:, kept]
     return BodyProxy(
         body.v_template.float().numpy()[kept],
         body.weights.float().numpy()[kept],
-        posedirs,
+        np.ascontiguousarray(posedirs),
         _distinct(group[body.faces.numpy()]).astype(np.int32),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from chorus.occupancy.grid import VoxelGrid
 from chorus.occupancy.presets import AggregationSettings
 from chorus.occupancy.regions import Part, interaction_region, joins, parts
 from chorus.occupancy.skinning_field import skinning_field
+from chorus.rendering.inside import body_depth_inside
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +58,25 @@ class CanonicalSpace:
         pose[:, 0] = 0
         return pose
 
+    def with_parts(self, clusters: tuple[Part, ...]) -> CanonicalSpace:
+        """The same space with other clusters. BadInput for an unknown segment."""
+        vertices = star_body(self.body).vertices.numpy()
+        distance = self.settings.region_distance
+        regions = _regions(self.body, vertices, self.grid, distance, clusters)
+        return replace(self, parts=clusters, regions=regions)
+
     @cached_property
     def proxy(self) -> BodyProxy:
         """The body's coarse surface, which hides voxels; BadInput if the body has no triangles."""
         return body_proxy(self.body)
+
+    @cached_property
+    def depth_inside(self) -> Float[np.ndarray, "N N N"]:
+        """(N, N, N) float64: how deep voxel centres lie below the canonical body's skin, metres, 0
+        outside of it and for a body without triangles."""
+        vertices = star_body(self.body).vertices.numpy()
+        depth = body_depth_inside(vertices, self.body.faces.numpy(), self.centres)
+        return depth.reshape(self.grid.shape)
 
     def members(self, touched: Bool[np.ndarray, "sets B"]) -> Bool[np.ndarray, "parts B"]:
         """(parts, B) bool: who joins which cluster, from who touches which region (in order)."""
@@ -96,26 +112,9 @@ def canonical_space(
     grid = VoxelGrid(settings.resolution, settings.side)
     body = body.to("cpu")
     star = star_body(body)
-    vertices = star.vertices.numpy()
     field = skinning_field(
         star.vertices, body.weights, grid, settings.field, cache_dir=cache_dir, threads=threads
     )
-    groups = {group for part in clusters for group in part.pass_sets + part.block_sets}
-    segment_of_vertex = body.part_of_vertex.numpy()
-    regions = {
-        group: interaction_region(
-            vertices, segment_of_vertex, group, grid, settings.region_distance
-        )
-        for group in sorted(groups)
-    }
-    for group, region in regions.items():
-        if not len(region):
-            log.warning(
-                "no voxel of %s lies within %g m of %s: no sample can touch it; use a finer grid",
-                grid,
-                settings.region_distance,
-                ", ".join(group),
-            )
     return CanonicalSpace(
         body=body,
         settings=settings,
@@ -124,5 +123,30 @@ def canonical_space(
         weights=field.numpy(),
         star_inverse=torch.linalg.inv(star.transforms.double()),
         parts=clusters,
-        regions=regions,
+        regions=_regions(body, star.vertices.numpy(), grid, settings.region_distance, clusters),
     )
+
+
+def _regions(
+    body: BodyModel,
+    vertices: Float[np.ndarray, "V 3"],
+    grid: VoxelGrid,
+    distance: float,
+    clusters: tuple[Part, ...],
+) -> dict[tuple[str, ...], Int[np.ndarray, " R"]]:
+    """The region of every segment set that some cluster names, in order."""
+    groups = {group for part in clusters for group in part.pass_sets + part.block_sets}
+    segment_of_vertex = body.part_of_vertex.numpy()
+    regions = {
+        group: interaction_region(vertices, segment_of_vertex, group, grid, distance)
+        for group in sorted(groups)
+    }
+    for group, region in regions.items():
+        if not len(region):
+            log.warning(
+                "no voxel of %s lies within %g m of %s: no sample can touch it; use a finer grid",
+                grid,
+                distance,
+                ", ".join(group),
+            )
+    return regions

@@ -89,13 +89,16 @@ class Distribution:
         part: str = "",
         body: str = "",
         metadata: dict[str, Any] | None = None,
+        probability: Float[np.ndarray, "N N N"] | None = None,
     ) -> Distribution:
         """The distribution of some counts with one weighting of views.
 
-        metadata records the weighting, the samples of the aggregation and the cluster's members.
+        probability: another estimate from these counts (`evidence.estimate`), if the weighted
+        quotient is not wanted. metadata records the weighting, the samples of the aggregation and
+        the cluster's members.
         """
         return cls(
-            probability=counts.probability(weighting),
+            probability=counts.probability(weighting) if probability is None else probability,
             grid=counts.grid,
             seen=counts.seen(),
             category=category,

@@ -42,8 +42,9 @@ PARTS: dict[str, tuple[Part, ...]] = {
         Part("leftFoot", (("leftFoot", "leftToeBase"),)),
         Part("torso", (("spine", "spine1", "spine2", "leftShoulder", "rightShoulder"),)),
     ),
+    "auto": tuple(Part(segment, ((segment,),)) for segment in SEGMENT_NAMES),
 }
-"""Body-part presets (method.md 9)."""
+"""Body-part presets (method.md 9); `auto` has the segments that `part_discovery` makes parts of."""
 
 
 def parts(name: str) -> tuple[Part, ...]:

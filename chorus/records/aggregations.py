@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chorus.errors import BadInput, StaleResults, unknown_name
 from chorus.files import atomic_write, display_name, portable_name
@@ -156,10 +156,26 @@ def store(
     """Write an aggregation's distributions by part, and its record last."""
     with tree.lock(folder):
         (folder / _RECORD).unlink(missing_ok=True)
+        former = {path.stem for path in folder.glob("*.npz")} - distributions.keys()
+        for path in list(folder.iterdir()) if former else []:
+            if path.stem in former:  # a cluster that is no longer found, and its pictures
+                path.unlink()
         for part, distribution in distributions.items():
             distribution.save(folder / f"{part}.npz")
-        text = json.dumps({**record, "parts": list(distributions)}, indent=1, sort_keys=True)
-        atomic_write(folder / _RECORD, f"{text}\n".encode())
+        _write_record(folder, {**record, "parts": list(distributions)})
+
+
+def update_record(tree: ResultsTree, folder: Path, **said: Any) -> None:
+    """Change what a stored aggregation says of itself beside its distributions."""
+    record = read_record(folder)
+    if any(record.get(name) != value for name, value in said.items()):
+        with tree.lock(folder):
+            _write_record(folder, {**record, **said})
+
+
+def _write_record(folder: Path, record: dict) -> None:
+    text = json.dumps(record, indent=1, sort_keys=True)
+    atomic_write(folder / _RECORD, f"{text}\n".encode())
 
 
 def load(folder: Path) -> dict[str, Distribution]:

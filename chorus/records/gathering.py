@@ -11,7 +11,8 @@ import numpy as np
 
 from chorus.errors import StaleResults
 from chorus.filtering.verdicts import RETAINED
-from chorus.pipeline import sources, step
+from chorus.occupancy.presets import Anchor
+from chorus.pipeline import sources
 from chorus.records.joining import joined, read_tables
 from chorus.records.keys import SampleKey, ShardKey, sample_seed
 from chorus.records.results_tree import ResultsTree
@@ -80,30 +81,46 @@ class Retained:
         return content.hexdigest()
 
 
-_STEP = step("aggregate")
 _COLUMNS = {
     "humans": ("persons.pose",),
+    "refined": ("pose", "R", "t", "K", "doubt"),
     "segmentations": ("width", "height", "detections.mask"),
 }
+_ANCHORS: dict[Anchor, tuple[str, ...]] = {
+    "calibrated": ("filtered_cameras", "humans"),
+    "refined": ("refined",),
+}
+"""The tables that pose and camera are taken from."""
 
 
-def gather(tree: ResultsTree, shards: Iterable[ShardKey], rules: Sequence[int]) -> Retained:
+def gathered(anchor: Anchor) -> tuple[str, ...]:
+    """The tables that `gather` joins, verdicts first."""
+    return ("filtered", *_ANCHORS[anchor], "segmentations")
+
+
+def gather(
+    tree: ResultsTree,
+    shards: Iterable[ShardKey],
+    rules: Sequence[int],
+    anchor: Anchor = "calibrated",
+) -> Retained:
     """Join the tables of the shards of one prompt, in the order of shards and samples.
 
-    Raises BadInput if a table is missing or damaged, StaleResults if one was made from another
-    state of its input than the one that is there.
+    anchor: whose poses and cameras (`AggregationSettings`); a refined person that is doubtful is
+    dropped with the doubt as the reason. Raises BadInput if a table is missing or damaged,
+    StaleResults if one was made from another state of its input than the one that is there.
     """
-    gathered = Retained()
+    samples = Retained()
     for shard in shards:
-        tables = read_tables(tree, shard, _STEP.reads, _COLUMNS)
+        tables = read_tables(tree, shard, gathered(anchor), _COLUMNS)
         _check_origins(tree, shard, tables)
         for key, rows in joined(shard, tables, "filtered"):
             reason = _why_not(rows, rules)
             if reason:
-                gathered.dropped[reason] += 1
+                samples.dropped[reason] += 1
             else:
-                _append(gathered, key, rows)
-    return gathered
+                _append(samples, key, rows)
+    return samples
 
 
 def _check_origins(tree: ResultsTree, shard: ShardKey, tables: dict[str, Table]) -> None:
@@ -126,21 +143,25 @@ def _why_not(rows: dict[str, dict | None], rules: Sequence[int]) -> str:
         return next(
             judged["verdicts"][n - 1] for n in rules if judged["verdicts"][n - 1] != RETAINED
         )
-    for name in ("filtered_cameras", "humans", "segmentations"):
-        row = rows[name]
+    for name, row in rows.items():
         if row is None or row["status"] != DONE:
             return row["reason"] if row else f"no row in {name} yet"
-    return ""
+    return rows["refined"]["doubt"] if "refined" in rows else ""
 
 
-def _append(gathered: Retained, key: SampleKey, rows: dict[str, dict]) -> None:
+def _append(samples: Retained, key: SampleKey, rows: dict[str, dict]) -> None:
     image = rows["segmentations"]
-    camera = Camera.of_row(rows["filtered_cameras"])
-    gathered.keys.append(key)
-    gathered.pose.append(person_array(only_person(rows["humans"]), "pose"))
-    gathered.R.append(camera.R)
-    gathered.t.append(camera.t)
-    gathered.K.append(camera.K)
+    if "refined" in rows:
+        camera = Camera.of_row(rows["refined"])
+        pose = person_array(rows["refined"], "pose")
+    else:
+        camera = Camera.of_row(rows["filtered_cameras"])
+        pose = person_array(only_person(rows["humans"]), "pose")
+    samples.keys.append(key)
+    samples.pose.append(pose)
+    samples.R.append(camera.R)
+    samples.t.append(camera.t)
+    samples.K.append(camera.K)
     counts = tuple(image["detections"][at]["mask"] for at in rows["filtered"]["objects"])
-    gathered.mask.append((counts, image["height"], image["width"]))
-    gathered.level.append(1)
+    samples.mask.append((counts, image["height"], image["width"]))
+    samples.level.append(1)

@@ -9,11 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from chorus.errors import BadInput, StaleResults
-from chorus.pipeline import sources
 from chorus.records.gathering import Retained
 from chorus.records.keys import SampleKey, ShardKey, sample_seed
 from chorus.records.results_tree import ResultsTree
-from chorus.records.staleness import difference
+from chorus.records.staleness import difference, made_from
 from chorus.records.tables import DONE, Table, read_settings, read_table
 from chorus.selection.choosing import COMBINED, CRITERIA, combined, levels, top_share
 
@@ -79,7 +78,7 @@ def _read(tree: ResultsTree, shard: ShardKey, selection: str) -> Table:
             f"{path} has no {selection}, but {', '.join(criteria)}; run chorus quality --criteria "
             f"{' '.join([*criteria, selection])} --overwrite."
         )
-    for source in sources("quality"):
+    for source in made_from("quality", table.settings):
         now = read_settings(tree.table(source, shard))
         changes = difference(table.settings.get(f"from {source}", {}), now)
         if changes:

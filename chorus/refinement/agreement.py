@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -22,8 +23,8 @@ from chorus.refinement.settings import RefinementSettings
 NOT_EXPLAINED = "keypoints not explained"
 DISAGREE = "body and mask disagree"
 
-POINTS = 6000
-"""Points on the surface: some ten to a cell that the body fills."""
+POINTS = 4000
+"""Points on the surface: some five to a cell that the body fills."""
 
 CELLS = 56
 """Cells along the longer side of the window that both shapes lie in."""
@@ -98,12 +99,22 @@ def agreement(
     if window is None:
         return float("nan")
     top, bottom, left, right = window
-    size = max(1.0, max(bottom - top, right - left) / CELLS)
-    shape = (int((bottom - top - 1) / size) + 1, int((right - left - 1) / size) + 1)
-    body = np.zeros(shape, bool)
-    body[((row - top) / size).astype(int), ((column - left) / size).astype(int)] = True
+    high, wide = bottom - top, right - left
+    part = min(1.0, CELLS / max(high, wide))
+    rows, columns = max(1, round(part * high)), max(1, round(part * wide))
+    body = np.zeros((rows, columns), bool)
+    body[(row - top) * rows // high, (column - left) * columns // wide] = True
     body = ndimage.binary_closing(np.pad(body, 1))[1:-1, 1:-1] | body
-    mask, hidden = (_coarse(m[top:bottom, left:right], size, shape) for m in (person, thing))
+    # A cell's mean is above 0 if any pixel of it is set.
+    mask, hidden = (
+        cv2.resize(
+            np.ascontiguousarray(each[top:bottom, left:right]).view(np.uint8) * 255,
+            (columns, rows),
+            interpolation=cv2.INTER_AREA,
+        )
+        > 0
+        for each in (person, thing)
+    )
     mask, body = mask & ~hidden, body & ~hidden
     return float((mask & body).sum() / (mask | body).sum()) if mask.any() else float("nan")
 
@@ -117,16 +128,6 @@ def _window(
         return None
     rows, columns = np.concatenate([rows, row]), np.concatenate([columns, column])
     return int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1
-
-
-def _coarse(
-    mask: Bool[np.ndarray, "h w"], size: float, shape: tuple[int, int]
-) -> Bool[np.ndarray, "r c"]:
-    """Whether any pixel of each cell of that size is set."""
-    for axis, count in enumerate(shape):
-        starts = np.ceil(np.arange(count) * size).astype(int).clip(max=mask.shape[axis] - 1)
-        mask = np.logical_or.reduceat(mask, starts, axis=axis)
-    return mask
 
 
 def doubt(residual: float, agreement: float, settings: RefinementSettings) -> str:

@@ -9,7 +9,6 @@ regressor's rotations and the usual focal length as the prior, the keypoints as 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import roma
@@ -39,8 +38,8 @@ _FACE = len(KEYPOINT_NAMES) - len(BODY_KEYPOINTS)
 _SPINE = ("spine1", "spine2", "spine3", "left_collar", "right_collar")
 _STIFF = 0.5  # their standard deviation, as a share of other joints'
 _CONFIDENT, _MIDDLING = 0.9, 0.75  # confidences from which, and below which, the deviation is fixed
-_FEWEST = 1  # keypoints
 _FALLBACK = 0.05  # weight of a regressor's joint where the start is placed; a keypoint's is 1
+_FAR_OFF = 0.05  # share of the extent: what is that far off there has half of its weight
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class Evidence:
         good = (values["extent"] > 0) & (values["image_size"] > 0).all(-1)
         for name, value in values.items():
             if name != "keypoints":
-                good &= value.isfinite().reshape(len(good), -1).all(-1)
+                good &= value.isfinite().view(len(good), math.prod(value.shape[1:])).all(-1)
         kept = {
             name: torch.where(good.view(-1, *[1] * (value.ndim - 1)), value, torch.ones_like(value))
             for name, value in values.items()
@@ -115,18 +114,19 @@ class Evidence:
         return Evidence(**kept), good
 
 
-def keypoint_sd(
-    keypoints: Float[Tensor, "B 17 3"], extent: Float[Tensor, " B"], settings: RefinementSettings
-) -> Float[Tensor, "B 17"]:
+def keypoint_sd(given: Evidence, settings: RefinementSettings) -> Float[Tensor, "B 17"]:
     """Standard deviations (B, 17) of keypoints in pixels, infinite for those that are not used.
 
     settings.keypoint_sd of the extent for confident ones, doubtful_factor as much for those of
-    middling confidence, between them the same ratio for equal steps of confidence.
+    middling confidence, between them the same ratio for equal steps of confidence. Not used are
+    keypoints without confidence, and those farther outside the image than the person is large.
     """
-    confidence = keypoints[..., 2]
+    place, confidence = given.keypoints[..., :2], given.keypoints[..., 2]
     doubt = ((_CONFIDENT - confidence) / (_CONFIDENT - _MIDDLING)).clamp(0, 1)
-    sd = settings.keypoint_sd * settings.doubtful_factor**doubt * extent[:, None]
-    used = keypoints.isfinite().all(-1) & (confidence >= settings.least_confidence)
+    extent = given.extent[:, None]
+    sd = settings.keypoint_sd * settings.doubtful_factor**doubt * extent
+    around = (place >= -extent[..., None]) & (place <= (given.image_size + extent)[:, None])
+    used = around.all(-1) & (confidence >= settings.least_confidence)  # False for NaN
     return torch.where(used, sd, torch.inf)
 
 
@@ -153,7 +153,7 @@ class Refiner:
         self.settings = settings or RefinementSettings()
         self._skeleton = keypoint_skeleton(body)
         self._fit = ArticulatedFit(self._skeleton)
-        self._first = 0 if _has_face(body) else _FACE  # keypoint that there is on the body
+        self._first = 0 if _has_face(body) else _FACE  # the first keypoint that the body has
 
     def __call__(self, evidence: Evidence, steps: int | None = None) -> Refinement:
         """Fit every person; computes in float64 and answers in the type of joints2d.
@@ -165,18 +165,18 @@ class Refiner:
         given, finite = evidence.usable()
         problem = self._problem(given)
         start = self._start(given, problem)
-        seen = problem.sd.isfinite()
-        keypoints = seen.sum(-1) >= _FEWEST
+        keypoints = problem.sd.isfinite().any(-1)
         steps = self.settings.max_iterations if steps is None else steps
         solution = self._fit.solve(
             problem, start, finite & keypoints, steps, self.settings.tolerance
         )
         before, view = (self._fit.view(problem, x) for x in (start, solution.x))
         finite &= solution.cost.isfinite()
+        converged = solution.converged if steps else finite & keypoints
         failures = {
             NOT_FINITE: ~finite,
             NO_KEYPOINTS: ~keypoints,
-            NOT_CONVERGED: ~solution.converged,
+            NOT_CONVERGED: ~converged,
         }
         nan = torch.where(finite, 1.0, torch.nan).to(start)
         values = self._values(problem, given, solution, before, view)
@@ -186,7 +186,7 @@ class Refiner:
                 for name, value in values.items()
             },
             iterations=solution.iterations,
-            converged=solution.converged,
+            converged=converged,
             failure=_first_reasons(failures),
         )
 
@@ -211,7 +211,7 @@ class Refiner:
     def _problem(self, given: Evidence) -> Problem:
         """The least-squares problem, around the regressor's answer."""
         settings = self.settings
-        sd = keypoint_sd(given.keypoints, given.extent, settings)
+        sd = keypoint_sd(given, settings)
         sd[:, : self._first] = torch.inf
         centre = given.image_size / 2
         seen = sd.isfinite()[..., None]
@@ -244,7 +244,7 @@ class Refiner:
     ) -> Float[Tensor, "B 3"]:
         """u, v and log(depth / focal length) of the root under a parallel projection."""
         root = (rotation @ self._skeleton.rest[0])[:, :2]
-        scale = torch.maximum(scale, 1e-3 * given.extent)  # 1 km of person, for one mirrored
+        scale = torch.maximum(scale, 1e-3 * given.extent)  # one that is mirrored: far away
         return torch.cat([scale[:, None] * root + shift, -scale.log()[:, None]], -1)
 
     def _prior_sd(self, extent: Float[Tensor, " B"]) -> Float[Tensor, "B D"]:
@@ -262,8 +262,8 @@ class Refiner:
     def _start(self, given: Evidence, problem: Problem) -> Float[Tensor, "B D"]:
         """The prior's mean, but the place in the image from the keypoints.
 
-        Least squares of a parallel projection, twice: the second time keypoints far off, compared
-        with the typical one, count for less. The regressor's joints stand in where there are few.
+        Least squares of a parallel projection, twice: the second time those that were far off
+        count for less. The regressor's joints stand in where there are few keypoints.
         """
         centre = given.image_size / 2
         rotation = problem.rotations[:, 0]
@@ -281,7 +281,7 @@ class Refiner:
             scale, shift = parallel_projection(points, pixels, rotation, weights)
             guess = scale[:, None, None] * (points @ rotation.mT)[..., :2] + shift[:, None]
             error = (guess - pixels).norm(dim=-1) / given.extent[:, None]
-            weights = trust / (1 + (error / 0.05).square())
+            weights = trust / (1 + (error / _FAR_OFF).square())
         start = problem.mean.clone()
         start[:, -4:-1] = self._place(rotation, scale, shift, given)
         view = self._fit.view(problem, start)
@@ -302,5 +302,5 @@ def _first_reasons(failures: dict[str, Bool[Tensor, " B"]]) -> tuple[str, ...]:
     """Per person the first reason that holds, "" if none does."""
     table = torch.stack(list(failures.values())).cpu()
     table = torch.cat([table, torch.ones_like(table[:1])])
-    reasons: Sequence[str] = [*failures, ""]
+    reasons = [*failures, ""]
     return tuple(reasons[i] for i in table.int().argmax(0).tolist())

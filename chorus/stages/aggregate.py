@@ -19,13 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import numpy as np
+
 from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Advance, Progress, progress_bar
 from chorus.engine.ray_cluster import map_reduce
 from chorus.engine.torch_threads import one_torch_thread
 from chorus.errors import BadInput, ChorusError, StaleResults
 from chorus.filtering.rules import DEFAULT_RULE
-from chorus.occupancy.presets import AggregationSettings, preset
+from chorus.occupancy.presets import AUTO, AggregationSettings, preset
 from chorus.records.aggregations import (
     WHOLE,
     AggregationKind,
@@ -36,8 +38,10 @@ from chorus.records.aggregations import (
     record_of,
     same_samples,
     store,
+    update_record,
 )
-from chorus.records.gathering import Retained, gather
+from chorus.records.discovered_parts import discovered, told, with_parts
+from chorus.records.gathering import Retained, gather, gathered
 from chorus.records.keys import TOTAL, ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.soft_selection import selected
@@ -60,6 +64,7 @@ if TYPE_CHECKING:
     from chorus.occupancy.views import Views
 
 _BATCH = 1024  # samples whose masks, as bits, are held at a time: 32 MB at 512 x 512
+_OF_ESTIMATES = ("weighting", "estimator", "evidence")  # settings that counts do not depend on
 _REASONS = 5  # a network's failures may name each sample, so there may be very many
 
 
@@ -89,13 +94,14 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     """Aggregate what is missing or was made from other samples."""
     started = time.monotonic()
     tree, model = options.tree, options.models.model_key
-    kinds = options.kinds(usual=AggregationKind("quant:full", (DEFAULT_RULE,)))
+    kinds = options.kinds(usual=AggregationKind(options.models.quantitative, (DEFAULT_RULE,)))
     for kind in kinds:
         _check_mode(options, kind.preset)
     shards = tree.shards("filtered", model, options.categories, options.prompts)
     categories = options.my_part(sorted({shard.category for shard in shards}))
     result = CommandResult("")
     done = skipped = 0
+    found: list[str] = []
     for kind in kinds:
         worker = Aggregator(options, kind, preset(kind.preset), progress)
         for category in categories:
@@ -109,11 +115,13 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
             except ChorusError as error:
                 result.problems.append(str(error))
         result.problems += worker.notes
+        found += worker.found
     result.ok = done + skipped > 0 or not categories
     where = tree.folder("aggregations") / model
     already = f", {skipped} already there" if skipped else ""
     seconds = time.monotonic() - started
     result.line = f"aggregate: {done} aggregations done{already} in {seconds:.1f} s → {where}"
+    result.line = "\n".join([*found, result.line])
     if options.visualize and result.ok:
         from chorus.stages import view
 
@@ -227,6 +235,10 @@ class Aggregator(SampleCounter):
         super().__init__(options, settings, progress)
         self._options = options
         self._kind = kind
+        self.found: list[str] = []
+        """Which body parts were found in which category, where the settings have none."""
+        self._discovery: dict | None = None
+        self._found_space: CanonicalSpace | None = None
 
     def category(self, category: str, shards: Sequence[ShardKey]) -> tuple[int, int]:
         """Aggregate a category's prompts and total; how many were written, how many were there.
@@ -240,13 +252,14 @@ class Aggregator(SampleCounter):
         samples = {p: self._gather(group) for p, group in by_prompt.items()}
         if not any(map(len, samples.values())):
             raise BadInput(_nothing_retained(category, self._kind.rules, samples.values()))
-        for prompt, gathered in samples.items():
-            if not len(gathered):
+        for prompt, chosen in samples.items():
+            if not len(chosen):
                 label = f"{category} / {prompt}"
-                self.notes.append(_nothing_retained(label, self._kind.rules, [gathered]))
-        digests = {
-            prompt: gathered.digest() for prompt, gathered in samples.items() if len(gathered)
-        }
+                self.notes.append(_nothing_retained(label, self._kind.rules, [chosen]))
+        digests = {prompt: chosen.digest() for prompt, chosen in samples.items() if len(chosen)}
+        if self._settings.parts == AUTO:
+            self._discover(category, samples)
+            digests = {p: with_parts(digest, self._discovery) for p, digest in digests.items()}
         total_folder = tree.aggregation(model, category, TOTAL, self._kind.name)
         total_digest = json.dumps(digests, sort_keys=True)
         # A total over some of the prompts would be mistaken for the total.
@@ -257,6 +270,7 @@ class Aggregator(SampleCounter):
             folder = tree.aggregation(model, category, prompt, self._kind.name)
             if self._is_done(folder, digest):
                 counts = _counts(folder) if total_wanted else {}
+                update_record(tree, folder, **self._discovered())
                 kept += 1
             else:
                 counts = self._counted_before(category, prompt, digest) or self.accumulate(
@@ -277,17 +291,68 @@ class Aggregator(SampleCounter):
         """The retained samples of a prompt that the settings choose."""
         return chosen_samples(self._options.tree, shards, self._kind.rules, self._settings)
 
+    def space(self) -> CanonicalSpace:
+        """The canonical space with the clusters of the preset, or those found in the category."""
+        space = super().space()
+        if self._discovery is None:
+            return space
+        if self._found_space is None:
+            from chorus.occupancy.regions import Part
+
+            found = [
+                Part(one["name"], (tuple(one["segments"]),)) for one in self._discovery["parts"]
+            ]
+            self._found_space = space.with_parts((Part(WHOLE), *found))
+        return self._found_space
+
+    def _discovered(self) -> dict:
+        """What a record says of parts that were found; nothing for parts listed by hand."""
+        return {} if self._discovery is None else {"discovery": self._discovery}
+
+    def _discover(self, category: str, samples: dict[str, Retained]) -> None:
+        """Find the category's body parts in the samples of all its prompts, asked for or not."""
+        tree, model = self._options.tree, self._options.models.model_key
+        if self._options.prompts:
+            others: dict[str, list[ShardKey]] = {}
+            for shard in tree.shards("filtered", model, (category,)):
+                if shard.prompt not in samples:
+                    others.setdefault(shard.prompt, []).append(shard)
+            samples = samples | {p: self._gather(group) for p, group in others.items()}
+        folders = [tree.aggregation(model, category, p, self._kind.name) for p in samples]
+        self._discovery = self._found_space = None
+        self._discovery = discovered(
+            [] if self._options.fresh else folders,
+            self._recorded_settings(),
+            self._settings.discovery,
+            samples,
+            self._touched,
+        )
+        self.found.append(told(category, self._discovery))
+
+    def _touched(self, samples: Retained) -> np.ndarray:
+        """(24, samples) bool: who touches which segment. Worked out here, also with Ray."""
+        from chorus.occupancy.accumulate import touched_segments
+
+        device = resolve_device("cpu" if self._where.engine == "ray" else self._where.device)
+        space, threads = super().space(), self._where.worker_count
+        touched = [np.zeros((24, 0), bool)]
+        for start in range(0, len(samples), _BATCH):
+            batch = range(start, min(start + _BATCH, len(samples)))
+            with one_torch_thread():
+                touched.append(touched_segments(space, views(samples, batch), threads, device))
+        return np.concatenate(touched, axis=1)
+
     def _counted_before(
         self, category: str, prompt: str, digest: str
     ) -> dict[str, BinCounts] | None:
-        """Counts of another aggregation of the same samples that differs in its view weights."""
+        """Counts of another aggregation of the same samples that estimates otherwise from them."""
         if self._options.fresh:
             return None
         settings = self._recorded_settings()
         tree, model = self._options.tree, self._options.models.model_key
         for folder in same_samples(tree, model, category, prompt, digest):
             changes = difference(read_record(folder)["settings"], settings)
-            if all(change.startswith("weighting: ") for change in changes):
+            if all(change.startswith(_OF_ESTIMATES) for change in changes):
                 return _counts(folder)
         return None
 
@@ -309,10 +374,11 @@ class Aggregator(SampleCounter):
         digest: str,
     ) -> None:
         from chorus.occupancy.distribution import Distribution
+        from chorus.occupancy.evidence import estimate
 
         samples = int(counts[WHOLE].samples.sum())
-        record = self._record(digest, samples)
-        body = self.space().body.fingerprint
+        record = {**self._record(digest, samples), **self._discovered()}
+        space = self.space()
         distributions = {
             part: Distribution.from_counts(
                 counted,
@@ -320,7 +386,8 @@ class Aggregator(SampleCounter):
                 category=category,
                 prompt=prompt,
                 part=part,
-                body=body,
+                body=space.body.fingerprint,
+                probability=estimate(counted, space),
                 metadata={
                     "name": self._kind.name,
                     "settings": record["settings"],
@@ -333,6 +400,11 @@ class Aggregator(SampleCounter):
         store(self._options.tree, folder, distributions, record)
 
 
+def tables_read(settings: AggregationSettings) -> tuple[str, ...]:
+    """The tables that `chosen_samples` reads, verdicts first."""
+    return (*gathered(settings.anchor), *(("quality",) if settings.selection else ()))
+
+
 def chosen_samples(
     tree: ResultsTree,
     shards: Sequence[ShardKey],
@@ -340,7 +412,7 @@ def chosen_samples(
     settings: AggregationSettings,
 ) -> Retained:
     """The retained samples of a prompt that the settings choose, by share and by quality."""
-    samples = gather(tree, shards, rules).share(settings.share)
+    samples = gather(tree, shards, rules, settings.anchor).share(settings.share)
     how = settings.selection, settings.selection_share, settings.selection_levels
     return selected(tree, samples, *how)
 
@@ -375,7 +447,7 @@ def views(samples: Retained, batch: Sequence[int]) -> Views:
 
 
 def _nothing_retained(label: str, rules: Sequence[int], samples: Iterable[Retained]) -> str:
-    dropped = sum((gathered.dropped for gathered in samples), start=Counter())
+    dropped = sum((chosen.dropped for chosen in samples), start=Counter())
     common = dropped.most_common(_REASONS)
     counted = ", ".join(f"{count} {reason}" for reason, count in common)
     others = dropped.total() - sum(count for _, count in common)

@@ -30,8 +30,10 @@ from chorus.settings import (
     SampleOptions,
     SeedOptions,
     TableOptions,
+    WorldOptions,
     resolve_device,
 )
+from chorus.synthetic.world.scene_settings import WORLDS
 from chorus.vocabulary import strip_demo
 
 if TYPE_CHECKING:
@@ -42,7 +44,13 @@ _ENCODING_THREADS = 2
 
 @dataclass(frozen=True)
 class Options(
-    SeedOptions, DeviceOptions, BodyOptions, TableOptions, ImageTreeOptions, SampleOptions
+    SeedOptions,
+    DeviceOptions,
+    BodyOptions,
+    WorldOptions,
+    TableOptions,
+    ImageTreeOptions,
+    SampleOptions,
 ):
     """Generate images for every prompt and augprompt of the categories."""
 
@@ -70,6 +78,11 @@ class Options(
         for name in ("num_batch_per_augprompt", "batch_size"):
             if getattr(self, name) < 1:
                 raise BadInput(f"--{name} must be at least 1, found {getattr(self, name)}.")
+        if self.world != "default" and not self.model("image_model").is_synthetic:
+            raise BadInput(
+                f"--world {self.world} is for the synthetic image model only, not for "
+                f"{self.model('image_model').text}; leave it out, or take --profile synthetic."
+            )
 
     @property
     def tree(self) -> ResultsTree:
@@ -84,7 +97,9 @@ def load_image_model(options: Options) -> ImageModel:
         from chorus.body.loading import load_body
 
         body = load_body(options.body, options.imports_dir)
-        return model.load(options.imports_dir, options.device, body=body)
+        return model.load(
+            options.imports_dir, options.device, body=body, settings=WORLDS[options.world]
+        )
     device = resolve_device(options.device)
     return model.load(options.imports_dir, device, settings=options.diffusion)
 
@@ -211,7 +226,7 @@ def settings_of(options: Options) -> dict[str, Any]:
     """What the table keeps of how its images were made."""
     model = options.model("image_model")
     if model.is_synthetic:
-        own = {"body": options.body_name}
+        own = {"body": options.body_name, **WORLDS[options.world].recorded()}
     else:
         own = {"diffusion": options.diffusion.of_the_image}
     return {

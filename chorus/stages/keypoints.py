@@ -14,19 +14,30 @@ from chorus.engine.progress import Progress
 from chorus.perception.protocols import KeypointDetector
 from chorus.pipeline import step
 from chorus.records.image_files import check_images_are_kept
+from chorus.settings import BodyOptions
 
 
 @dataclass(frozen=True)
-class Options(PerceptionOptions):
+class Options(PerceptionOptions, BodyOptions):
     """Detect 2D keypoints of every detected person."""
 
     keypoint_model: str | None = None
     """NAME or NAME:SOURCE (chorus doctor lists them); the profile's if left out."""
 
+    @property
+    def repeats_the_regressor(self) -> bool:
+        """Whether the keypoints depend on the body regressor's errors, and so on its body."""
+        return self.model("keypoint_model").is_synthetic and self.errors.shared_error > 0
+
 
 def make_worker(options: Options) -> PersonWorker[np.ndarray]:
     """The worker that detects keypoints."""
-    detector: KeypointDetector = options.load("keypoint_model", synthetic={}, others={})
+    own = {}
+    if options.repeats_the_regressor:
+        from chorus.body.loading import load_body
+
+        own["body"] = load_body(options.body, options.imports_dir)
+    detector: KeypointDetector = options.load("keypoint_model", synthetic=own, others={})
     return PersonWorker(options.tree, detector.detect, _outcome)
 
 
@@ -45,7 +56,10 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     shards = options.shards_of("segmentations")
     stage = Stage(
         step("keypoints"),
-        settings=options.recorded("keypoint_model"),
+        settings={
+            **options.recorded("keypoint_model"),
+            **({"body": options.body_name} if options.repeats_the_regressor else {}),
+        },
         make_worker=functools.partial(make_worker, options),
         columns={"segmentations": ("detections.label", "detections.box")},
         processes=model.is_synthetic,

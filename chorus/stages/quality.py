@@ -99,11 +99,19 @@ class Options(BodyOptions, PerceptionOptions):
         return "reprojection" in self.criteria and self.reprojected == "refined"
 
     @property
+    def repeats_the_regressor(self) -> bool:
+        """Whether a detector depends on the body regressor's errors, and so on its body."""
+        synthetic = any(model.is_synthetic for model in self.detectors.values())
+        return synthetic and self.errors.shared_error > 0
+
+    @property
     def detectors(self) -> dict[str, ModelChoice]:
         """The keypoint models to run, by the criterion that needs them."""
         named = {
             "consistency": self.model("keypoint_model"),
-            "agreement": ModelChoice("keypoint_model", self.second_keypoint_model or ""),
+            "agreement": ModelChoice(
+                "keypoint_model", self.second_keypoint_model or "", "second_keypoint_model"
+            ),
         }
         return {name: model for name, model in named.items() if name in self.criteria}
 
@@ -125,15 +133,16 @@ class QualityWorker:
     def __init__(self, options: Options):
         self._options = options
         self._images = ImageReader(options.tree) if options.looks else None
-        self._detectors: dict[str, KeypointDetector] = {
-            name: options.load_choice(model, synthetic={}, others={})
-            for name, model in options.detectors.items()
-        }
         self._body: BodyModel | None = None
-        if options.uses_refined:
+        if options.uses_refined or options.repeats_the_regressor:
             from chorus.body.loading import load_body
 
             self._body = load_body(options.body, options.imports_dir)
+        own = {"body": self._body} if options.repeats_the_regressor else {}
+        self._detectors: dict[str, KeypointDetector] = {
+            name: options.load_choice(model, synthetic=own, others={})
+            for name, model in options.detectors.items()
+        }
         self._criteria: dict[str, Callable[[_Persons], np.ndarray]] = {
             "confidence": lambda persons: mean_confidence(persons.keypoints),
             "consistency": self._consistency,
@@ -190,7 +199,7 @@ class QualityWorker:
     def _reprojection(self, persons: _Persons) -> np.ndarray:
         from chorus.body.joint_sets import coco_keypoints
 
-        if self._body is None:
+        if self._body is None or not self._options.uses_refined:
             joint_set = read_settings(
                 self._options.tree.table("humans", persons.samples[0].key.shard)
             ).get("joints", KINEMATIC)
@@ -281,12 +290,12 @@ def _recorded(options: Options) -> dict[str, Any]:
     settings: dict[str, Any] = {"criteria": [name for name in CRITERIA if name in options.criteria]}
     if "reprojection" in options.criteria:
         settings["reprojected"] = options.reprojected
-    if options.uses_refined:
+    if options.uses_refined or options.repeats_the_regressor:
         settings["body"] = options.body_name
     for name, model in options.detectors.items():
         settings[f"{name} model"] = model.recorded()
     if any(model.is_synthetic for model in options.detectors.values()):
-        settings |= options.recorded_noise()
+        settings |= options.recorded_errors()
     return settings
 
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from chorus.refinement.map_fit import Refinement
 
 _NUMBERS = ("pose", "R", "t", "K")
+_AT_ONCE = 32  # persons whose surface points are in memory together
 
 
 @dataclass(frozen=True)
@@ -152,12 +153,13 @@ class RefinementWorker:
             return [float("nan")] * len(samples)
         pose = fitted.pose.clone()
         pose[:, 0] = 0
-        found = []
-        for at, sample in enumerate(samples):
-            transforms = self._body.skinning_transforms(pose[at : at + 1])
-            camera = (getattr(fitted, name)[at : at + 1] for name in ("R", "t", "K"))
-            pixels = surface_pixels(self._surface, transforms, *camera)[0].cpu().numpy()
-            found.append(agreement(pixels, *_masks(sample)))
+        transforms = self._body.skinning_transforms(pose)
+        found: list[float] = []
+        for start in range(0, len(samples), _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            camera = (getattr(fitted, name)[some] for name in ("R", "t", "K"))
+            pixels = surface_pixels(self._surface, transforms[some], *camera).cpu().numpy()
+            found += map(agreement, pixels, *zip(*map(_masks, samples[some]), strict=True))
         return found
 
 

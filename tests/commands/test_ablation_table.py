@@ -23,14 +23,25 @@ from chorus.synthetic.perceive.noise_settings import NoiseSettings
 def test_every_noise_knob_is_there_at_0_and_doubled():
     knobs = {field.name for field in fields(NoiseSettings)}
     assert NOISE_OF.keys() == knobs
+    on = {field.name for field in fields(NoiseSettings) if field.default}
     found = {(a.knob, a.factor) for a in ABLATIONS.values() if a.knob}
-    assert found == {(knob, factor) for knob in knobs for factor in (0.0, 2.0)}
+    assert found == {(knob, factor) for knob in on for factor in (0.0, 2.0)}
 
 
 def test_every_ablation_changes_something_else():
-    changes = [json.dumps(one.recorded(), sort_keys=True) for one in ABLATIONS.values()]
+    resolved = [one.against(FULL) for one in ABLATIONS.values()]
+    changes = [json.dumps(one.recorded(), sort_keys=True) for one in resolved]
     assert len(set(changes)) == len(changes)
-    assert all(one.preset in PRESETS for one in ABLATIONS.values())
+    assert all(one.preset in PRESETS for one in resolved)
+
+
+def test_an_ablation_without_a_preset_takes_its_references():
+    knob = ABLATIONS["pose-error-0"]
+    assert knob.against(FULL).preset == "quant:full"
+    assert knob.against("evidence").preset == "quant:evidence"
+    assert ABLATIONS["symmetric"].against("evidence") == ABLATIONS["symmetric"]
+    assert knob.against("evidence").makes == ("humans", "refined")
+    assert knob.against("evidence").leaves_out == ("quality", "filtered_cameras")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +60,10 @@ def test_every_ablation_changes_something_else():
     ],
 )
 def test_an_ablation_makes_what_it_changes_and_what_follows(name, makes):
-    assert ABLATIONS[name].makes == makes
+    ablation = ABLATIONS[name].against(FULL)
+    assert ablation.makes == makes
+    refined = {"humans", "human_kps", "segmentations", "filtered"}.intersection(makes)
+    assert ablation.leaves_out == (("refined", "quality") if refined else ())
 
 
 def samples(count: int) -> Retained:
@@ -83,7 +97,10 @@ def test_resolutions_by_hand():
 
 def record(pap: list[float | None], truth: list[float], **more) -> dict:
     images = [[value] * 4 for value in pap]
-    prompts = {str(number): value for number, value in enumerate(truth)}
+    prompts = {
+        str(number): {"soft_ap": value, "region_ap": value / 2, "best_iou": value / 4}
+        for number, value in enumerate(truth)
+    }
     counts = {"retained": 10, "seconds": 1.5, "bytes": 2_000_000}
     return {"pap": {"pap/v2": images}, "truth": prompts, **counts, **more}
 
@@ -95,31 +112,41 @@ RECORDS = {
 
 
 def test_differences_are_signed_and_on_the_same_categories():
-    (full, other), notes = rows_of(RECORDS, ["pap/v2"], 3)
+    (full, other), notes = rows_of(RECORDS, FULL, ["pap/v2"], 3)
     assert full["mPAP (pap/v2)"] == pytest.approx(35) and full["3D AP"] == pytest.approx(20)
     assert (full["retained"], full["seconds"], full["bytes"]) == (20, 3.0, 4_000_000)
     assert other["mPAP (pap/v2)"] == pytest.approx(50)
     for end in ("", " low", " high"):  # every image differs by as much
         assert other[f"mPAP (pap/v2) difference{end}"] == pytest.approx(-10)
     assert other["3D AP difference"] == pytest.approx(20) and not notes
-    text = write_rows([full, other], "table")
+    assert other["3D AP difference low"] is None  # one category tells of no spread
+    assert (full["region AP"], full["IoU"]) == (pytest.approx(10), pytest.approx(5))
+    text = write_rows([full, other], FULL, "table")
     assert "-10.0 [-10.0, -10.0]" in text and "+20.0" in text and "1 of 2" in text
 
 
 def test_every_form_says_the_same():
-    rows, notes = rows_of(RECORDS, ["pap/v2"], 30)
+    rows, notes = rows_of(RECORDS, FULL, ["pap/v2"], 30)
     assert len(notes) == 2 and notes[0].startswith("bench: 3 test images, fewer than 30")
-    loaded = json.loads(write_rows(rows, "json"))
+    loaded = json.loads(write_rows(rows, FULL, "json"))
     assert loaded["rows"] == rows and rows[0]["mPAP (pap/v2)"] is None
-    lines = list(csv.DictReader(io.StringIO(write_rows(rows, "csv"))))
+    lines = list(csv.DictReader(io.StringIO(write_rows(rows, FULL, "csv"))))
     assert [line["retained"] for line in lines] == ["20", "7"]
     assert lines[1]["mPAP (pap/v2)"] == ""
-    markdown = write_rows(rows, "markdown").splitlines()
+    markdown = write_rows(rows, FULL, "markdown").splitlines()
     assert markdown[2].startswith(f"| {FULL} | - |") and len(markdown) == 4
 
 
 def test_without_a_known_truth_there_is_no_3d_figure():
     records = {FULL: {"bench": record([0.5], [])}, "symmetric": {"bench": record([0.4], [])}}
-    rows, _ = rows_of(records, ["pap/v2"], 1)
+    rows, _ = rows_of(records, FULL, ["pap/v2"], 1)
     assert [row["3D AP"] for row in rows] == [None, None]
     assert rows[1]["3D AP difference"] is None
+
+
+def test_the_interval_of_3d_figures_is_over_categories():
+    full = {str(n): record([0.5], [0.1]) for n in range(8)}
+    other = {str(n): record([0.5], [0.2 + 0.1 * (n % 2)]) for n in range(8)}
+    _, row = rows_of({FULL: full, "symmetric": other}, FULL, ["pap/v2"], 1)[0]
+    assert row["3D AP difference"] == pytest.approx(15)
+    assert 10 < row["3D AP difference low"] < 15 < row["3D AP difference high"] < 20

@@ -229,3 +229,31 @@ def test_the_hull_of_a_ball_is_the_ball(stick_body):
         assert (probability[distance < radius - 0.02] == 1).all()
         assert (probability[distance > radius + 0.1] < 1).all()
         assert probability[distance > 3 * radius].max() < 0.5
+
+
+def test_touched_segments_are_the_members_of_single_segments(stick_body, make_views):
+    space = canonical_space(stick_body, AggregationSettings(resolution=24, parts="auto"))
+    views = make_views(70, seed=4)
+    views.pose[3] = torch.nan
+    expected = accumulate(space, views).members
+    assert expected.any(axis=1).all() and not expected.all(axis=1).any()
+    for path in ("fused", "device", "plain"):
+        touched = module.touched_segments(space, views, path=path)
+        assert np.array_equal(touched, expected)
+    assert not touched[:, 3].any()
+    assert module.touched_segments(space, views.select([])).shape == (24, 0)
+
+
+def test_a_space_without_single_segments_is_refused(space, make_views):
+    with pytest.raises(BadInput, match="no region of its own for hips, leftUpLeg"):
+        module.touched_segments(space, make_views(1))
+
+
+def test_other_clusters_in_the_same_space(stick_body, make_views):
+    settings = AggregationSettings(resolution=11, parts="auto")
+    views = make_views(9, seed=5)
+    changed = accumulate(canonical_space(stick_body, settings).with_parts(MIXED), views)
+    direct = accumulate(canonical_space(stick_body, settings, clusters=MIXED), views)
+    assert np.array_equal(changed.members, direct.members)
+    for name, counts in direct.counts.items():
+        assert np.array_equal(changed.counts[name].mask, counts.mask)

@@ -10,7 +10,7 @@ from chorus.cli import COMMANDS
 
 PROMPTS = ["A person balances on a surfboard", "A person carries a surfboard"]
 AUGPROMPTS = ["original", ", full body photo", ", face only"]
-STAGES = ("images", "segment", "humans", "keypoints", "filter", "calibrate", "aggregate")
+STAGES = ("images", "segment", "humans", "keypoints", "filter", "refine", "calibrate", "aggregate")
 AGGREGATION = "filter(3)-aggr(quant%3Afull)"
 
 

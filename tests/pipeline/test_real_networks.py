@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:diffusers.*"
 
 PROMPT = "A person carries a surfboard"
 IMAGES = 4
-STAGES = ("images", "segment", "humans", "keypoints", "filter", "calibrate", "aggregate")
+STAGES = ("images", "segment", "humans", "keypoints", "filter", "refine", "calibrate", "aggregate")
 OUTPUTS = {
     "images": "images",
     "segment": "segmentations",

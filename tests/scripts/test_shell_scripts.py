@@ -64,6 +64,8 @@ def test_aggregation_demo_runs_all_stages_in_order(checkout):
     root, python = checkout
     assert run(root / "scripts/demo_surfboard_aggr.sh", PYTHON=python).returncode == 0
     calls = (root / "calls").read_text().splitlines()
+    refine = calls.pop(4)
+    assert refine == "|-m|chorus.cli|refine|--skip_done|--categories|surfboard-demo|"
     stages = [Path(call.split("|")[1]).stem for call in calls[:-1]]
     assert stages == [
         "predict_segmentations",
@@ -74,9 +76,22 @@ def test_aggregation_demo_runs_all_stages_in_order(checkout):
         "aggregate",
     ]
     assert "|--mode|coco|" in calls[0]
-    assert "|--eval_mode|qual|--aggr_setting_names|qual:demo|" in calls[5]
+    both = "|--aggr_setting_names|qual:evidence-demo|qual:demo|"
+    assert f"|--eval_mode|qual{both}" in calls[5]
     assert "--visualize" not in calls[5]  # the next call draws
-    assert calls[6].startswith("|-m|chorus.cli|view|") and "|results_demo|" in calls[6]
+    assert (
+        calls[6].startswith("|-m|chorus.cli|view|")
+        and f"{both}--save_dir|results_demo|" in calls[6]
+    )
+
+
+def test_the_papers_demo_is_the_papers(checkout):
+    root, python = checkout
+    paper = {"PYTHON": python, "CHORUS_PROFILE": "paper"}
+    assert run(root / "scripts/demo_surfboard_aggr.sh", **paper).returncode == 0
+    calls = (root / "calls").read_text().splitlines()
+    assert len(calls) == 7 and not any("|refine|" in call for call in calls)
+    assert "|--aggr_setting_names|qual:demo|" in calls[5]
 
 
 def test_a_failing_stage_ends_the_demo(checkout):

@@ -8,7 +8,8 @@ from chorus.body.loading import load_body
 from chorus.records.keys import SampleKey, sample_seed
 from chorus.synthetic.look.rendering import render
 from chorus.synthetic.look.truth import truth_row
-from chorus.synthetic.world.scenes import SceneSettings, sample_scene
+from chorus.synthetic.world.scene_settings import SceneSettings
+from chorus.synthetic.world.scenes import sample_scene
 
 NO_FAULTS = SceneSettings(
     width=256,

@@ -16,7 +16,7 @@ from chorus.synthetic.perceive.human_regressor import SyntheticHumanRegressor
 from chorus.synthetic.perceive.keypoint_detector import SyntheticKeypointDetector
 from chorus.synthetic.perceive.noise_settings import EXACT, NoiseSettings
 from chorus.synthetic.perceive.segmenter import SyntheticSegmenter
-from chorus.synthetic.world.scenes import SceneSettings
+from chorus.synthetic.world.scene_settings import SceneSettings
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from chorus.errors import BadInput
 from chorus.generation.augprompts import AugpromptTable
 from chorus.synthetic.look.truth import project_points, world_to_body
 from chorus.synthetic.world.interactions import find_interaction
-from chorus.synthetic.world.scenes import FAULTS, SceneSettings, sample_scene
+from chorus.synthetic.world.scene_settings import SceneSettings
+from chorus.synthetic.world.scenes import FAULTS, sample_scene
 from chorus.synthetic.world.viewpoints import find_view, viewpoints
 
 PROMPT = "A person carries a surfboard"

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from chorus.calibration.settings import Anchoring
 from chorus.filtering.rules import DEFAULT_RULE
-from chorus.pipeline import ingredients, sources
+from chorus.occupancy.presets import EVIDENCE_CHANGES, preset
+from chorus.pipeline import ingredients, main_tables, sources
 from chorus.records.aggregations import aggregation_name
+from chorus.stages.aggregate import tables_read
 from chorus.synthetic.perceive.noise_settings import NoiseSettings
 
 FULL = "full-method"
-"""The ablation that changes nothing; the others are compared with it."""
+"""The published method, which the others are compared with unless another is named."""
 
-CHANGEABLE = tuple(table for table in ingredients("aggregate") if table != "images")
+CHANGEABLE = tuple(t for t in ingredients("aggregate", among=main_tables()) if t != "images")
 """Tables that an ablation may make itself, in order."""
 
 NOISE_OF = {
     **dict.fromkeys(
         (
             *("box_jitter", "mask_boundary", "miss_rate", "small_area"),
-            *("false_positive_rate", "duplicate_rate", "score_spread"),
+            *("false_positive_rate", "duplicate_rate", "score_spread", "mask_swallows_hands"),
         ),
         "segmentations",
     ),
     **dict.fromkeys(
-        ("pose_error", "hidden_pose_error", "rotation_error", "betas_error", "camera_error"),
+        (
+            *("pose_error", "hidden_pose_error", "occlusion_pose_error"),
+            *("rotation_error", "betas_error", "camera_error"),
+        ),
         "humans",
     ),
-    **dict.fromkeys(("keypoint_jitter", "confidence_spread"), "human_kps"),
+    **dict.fromkeys(
+        (
+            *("keypoint_jitter", "confidence_spread"),
+            *("keypoint_swap", "keypoint_confident_miss", "shared_error"),
+        ),
+        "human_kps",
+    ),
 }
 """The table whose making each noise knob of the synthetic world disturbs."""
 
@@ -40,8 +51,8 @@ class Ablation:
 
     about: str
     """What it is, in one line."""
-    preset: str = "quant:full"
-    """Aggregation preset (`occupancy.presets`)."""
+    preset: str = ""
+    """Aggregation preset (`occupancy.presets`); "" for that of the reference."""
     rules: tuple[int, ...] = (DEFAULT_RULE,)
     """Filter rules."""
     filtering: bool = True
@@ -58,9 +69,19 @@ class Ablation:
         """The name of its aggregation in its own tree."""
         return aggregation_name(self.rules, self.preset)
 
+    def against(self, reference: str) -> Ablation:
+        """The same with the reference's preset where it names none."""
+        return replace(self, preset=self.preset or ABLATIONS[reference].preset)
+
+    @property
+    def ingredients(self) -> tuple[str, ...]:
+        """The tables that its aggregation is made from, in order."""
+        return ingredients("aggregate", tables_read(preset(self.preset)))
+
     @property
     def makes(self) -> tuple[str, ...]:
-        """Tables that it makes itself, in the order of making: what it changes, what follows."""
+        """Tables that it makes itself, in the order of making: what it changes, what follows and
+        is aggregated."""
         changed = {NOISE_OF[self.knob]} if self.knob else set()
         if not self.filtering:
             changed |= {"humans", "filtered"}
@@ -69,7 +90,16 @@ class Ablation:
         for table in CHANGEABLE:
             if changed.intersection(sources(table)):
                 changed.add(table)
-        return tuple(table for table in CHANGEABLE if table in changed)
+        return tuple(t for t in CHANGEABLE if t in changed and t in self.ingredients)
+
+    @property
+    def leaves_out(self) -> tuple[str, ...]:
+        """Tables that follow from what it makes, but of which nothing is aggregated."""
+        changed = set(self.makes)
+        for table in main_tables():
+            if changed.intersection(sources(table)):
+                changed.add(table)
+        return tuple(table for table in main_tables() if table in changed - set(self.makes))
 
     def recorded(self) -> dict[str, Any]:
         """All that its results depend on, as they record it."""
@@ -79,6 +109,8 @@ class Ablation:
 def _noise() -> dict[str, Ablation]:
     ablations = {}
     for field in fields(NoiseSettings):
+        if not field.default:  # off by default: neither 0 nor twice that is a change
+            continue
         dashed = field.name.replace("_", "-")
         for end, words, factor in (("0", "at 0", 0.0), ("doubled", "doubled", 2.0)):
             about = f"synthetic world: {field.name} {words} (default {field.default:g})"
@@ -87,7 +119,15 @@ def _noise() -> dict[str, Ablation]:
 
 
 ABLATIONS: dict[str, Ablation] = {
-    FULL: Ablation("rule 3, 12 azimuth bins, 48 voxels a side, perspective cameras, all data"),
+    FULL: Ablation(
+        "rule 3, 12 azimuth bins, 48 voxels a side, perspective cameras, all data",
+        preset="quant:full",
+    ),
+    "evidence": Ablation("refined persons and the evidence estimator", preset="quant:evidence"),
+    **{
+        f"evidence-{name}": Ablation(f"evidence, {about}", preset=f"quant:evidence-{name}")
+        for name, about in EVIDENCE_CHANGES.items()
+    },
     "no-canonicalisation": Ablation(
         "poses are not undone: space stays around the pelvis", preset="quant:no-canonicalisation"
     ),

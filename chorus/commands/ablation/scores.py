@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from chorus.evaluation.truth_scores import TrueOccupancy
     from chorus.occupancy.distribution import Distribution
 
+MEASURES = {"3D AP": "soft_ap", "region AP": "region_ap", "IoU": "best_iou"}
+"""What is measured against the truth, by the table's word for it: fields of `TruthScores`."""
 _FULL_BODY = "fullbody"
 
 
@@ -120,25 +122,26 @@ class AblationScorer:
             for prompt, group in by_prompt.items()
         }
 
-    def average_precisions(self, tree: ResultsTree, name: str) -> dict[str, float]:
-        """3D average precision of every prompt's aggregation of that name against its truth.
+    def truth(self, tree: ResultsTree, name: str) -> dict[str, dict[str, float]]:
+        """How well every prompt's aggregation of that name knows its truth: `MEASURES`, 0 to 1.
 
-        `truth_test.TruthScores.soft_ap`, 0 to 1, at the full method's resolution. A prompt without
-        an aggregation, because no sample of it was retained, counts as knowing nothing.
+        Measured at the full method's resolution. A prompt without an aggregation, because no sample
+        of it was retained, counts as knowing nothing.
         """
         import numpy as np
 
         from chorus.evaluation.truth_scores import truth_scores
 
-        precisions = {}
+        scores = {}
         for prompt, truth in self._truths.items():
             folder = tree.aggregation(self._options.models.model_key, self._category, prompt, name)
             if (folder / f"{WHOLE}.npz").is_file():
                 learned = at_resolution(load(folder)[WHOLE].probability, self._grid.resolution)
             else:
                 learned = np.zeros(self._grid.shape, np.float32)
-            precisions[prompt] = truth_scores(learned, truth).soft_ap
-        return precisions
+            measured = truth_scores(learned, truth)
+            scores[prompt] = {field: getattr(measured, field) for field in MEASURES.values()}
+        return scores
 
 
 def at_resolution(volume: np.ndarray, resolution: int) -> np.ndarray:

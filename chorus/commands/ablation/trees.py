@@ -20,12 +20,13 @@ from chorus.errors import BadInput, StaleResults
 from chorus.filtering.rules import RULES
 from chorus.filtering.verdicts import RETAINED, FilterSettings
 from chorus.geometry.boxes import iou
-from chorus.pipeline import ingredients, maker, sources
+from chorus.pipeline import maker
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.rows import ANY_RULE, boxes_of, retained
-from chorus.records.staleness import difference
+from chorus.records.staleness import difference, made_from
 from chorus.records.tables import DONE, FAILED, Table, read_settings, read_table, write_table
+from chorus.refinement.settings import RefinementSettings
 from chorus.settings import (
     BodyOptions,
     CategoryOptions,
@@ -55,18 +56,21 @@ class AblationOptions(
 
 def ablation_tree(base: ResultsTree, name: str, ablation: Ablation) -> ResultsTree:
     """The tree of an ablation on the main tree; made where it is missing."""
-    own = (*ablation.makes, "aggregations", "quant_results", "truth")
+    # Tables left out are not there at all: the main tree's were made from something else.
+    own = (*ablation.makes, *ablation.leaves_out, "aggregations", "quant_results", "truth")
     return ResultsTree.on(base, base.root / "ablations" / name, own)
 
 
-def settings_of(tree: ResultsTree, shards: Iterable[ShardKey]) -> dict[str, dict[str, Any]]:
-    """The settings that every table of the shards was made with, by the table's name.
+def settings_of(
+    tree: ResultsTree, shards: Iterable[ShardKey], tables: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """The settings that each of the tables of the shards was made with, by the table's name.
 
     BadInput, naming the command, if a table is missing; StaleResults if shards differ.
     """
     by_table: dict[str, dict[str, Any]] = {}
     for shard in shards:
-        for name in ingredients("aggregate"):
+        for name in tables:
             command = maker(name).name
             path = tree.table(name, shard)
             if not path.is_file():
@@ -117,7 +121,9 @@ def take_over(tree: ResultsTree, shard: ShardKey, table: str) -> None:
     if path.is_file():
         return
     settings, inputs = dict(below.settings), []
-    for name in sources(table, among=CHANGEABLE):
+    for name in made_from(table, below.settings):
+        if name not in CHANGEABLE:
+            continue
         settings[f"from {name}"] = read_settings(tree.table(name, shard))
         both = (read_table(layer.table(name, shard), name).rows for layer in (tree.base, tree))
         inputs.append((_TAKEN.get((table, name), _everything), *both))
@@ -146,7 +152,10 @@ _TAKEN = {("filtered_cameras", "filtered"): _calibrated}
 
 def _changed(table: str, ablation: Ablation, settings: dict[str, Any]) -> dict[str, Any]:
     """The table's settings with the ablation's one change, if it is a change of this table."""
-    if ablation.knob and NOISE_OF[ablation.knob] == table:
+    disturbed = NOISE_OF.get(ablation.knob)
+    # The keypoint detector may also have looked for the table of quality.
+    again = (table, disturbed) == ("quality", "human_kps") and "noise" in settings
+    if disturbed == table or again:
         if "noise" not in settings:
             raise BadInput(
                 f"{table} was not made by the synthetic world, so it has no {ablation.knob} to "
@@ -175,10 +184,31 @@ def _stage_options(
     elif table == "filtered_cameras":
         own.pop("body")
         more["calibration"] = CalibrationSettings(**own)
+    elif table == "quality":
+        more |= _quality_options(own)
+    elif table == "refined":
+        own.pop("body")
+        more["refinement"] = own.pop("refinement")
+        more["fit"] = RefinementSettings(**own)
     else:
         more["noise"] = NoiseSettings(**own["noise"])
         more |= {name: own[name] for name in ("mode", "threshold", "seed") if name in own}
     return options.carried_to(module.Options, **more)
+
+
+def _quality_options(settings: dict[str, Any]) -> dict[str, Any]:
+    """The options of `chorus quality` from the settings that its table shall have."""
+    models = (("keypoint_model", "consistency"), ("second_keypoint_model", "agreement"))
+    return {
+        "criteria": tuple(settings["criteria"]),
+        **{name: settings[name] for name in ("reprojected", "seed") if name in settings},
+        **{
+            option: settings[f"{criterion} model"]["keypoint_model"]
+            for option, criterion in models
+            if criterion in settings["criteria"]
+        },
+        **({"noise": NoiseSettings(**settings["noise"])} if "noise" in settings else {}),
+    }
 
 
 def _unfiltered_humans(base: ResultsTree, shard: ShardKey) -> Table:

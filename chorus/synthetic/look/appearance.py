@@ -225,10 +225,11 @@ def _hair(points, body: BodyMap, look: Look) -> np.ndarray:
     return above * body.head
 
 
-def tailored(posed: np.ndarray, body: BodyMap, look: Look) -> np.ndarray:
+def tailored(posed: np.ndarray, body: BodyMap, look: Look, thickness: float = 0.0) -> np.ndarray:
     """Posed vertices (V, 3) with the volume of clothes and hair, (V, 3) float32.
 
     Cloth bridges small hollows (the surface under it is smoothed) and stands off the skin.
+    thickness: how far at most it does so beside what the outfit says, metres; not that of suits.
     """
     posed = np.asarray(posed, np.float32)
     cover = coverage(body.vertices, 0.02, body, look)
@@ -239,8 +240,17 @@ def tailored(posed: np.ndarray, body: BodyMap, look: Look) -> np.ndarray:
     outward = vertex_normals(smooth, body.faces)
     share = cloth[:, None] * (0.35 if look.outfit.suit else 0.9)
     result = posed + share * (smooth - posed) + (cloth * look.outfit.loose)[:, None] * outward
+    if thickness and not look.outfit.suit:
+        result = result + (thickness * cloth * _bulge(body.vertices, look))[:, None] * outward
     hair = (cover.hair * look.hair_volume)[:, None] * outward
     return (result + hair).astype(np.float32)
+
+
+def _bulge(points: np.ndarray, look: Look) -> np.ndarray:
+    """How much of their thickness wide clothes have at rest positions (V, 3): 0.4..1."""
+    phase = 100 * look.pitch  # any number that the look fixes
+    around = np.sin(20 * points[:, 0] + 14 * points[:, 2] + phase)
+    return 0.7 + 0.3 * around * np.cos(16 * points[:, 1] + 2 * phase)
 
 
 def person_surface(points: np.ndarray, footprint: np.ndarray, body: BodyMap, look: Look) -> Surface:

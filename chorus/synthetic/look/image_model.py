@@ -9,16 +9,23 @@ from chorus.body.model import BodyModel
 from chorus.generation.protocols import GeneratedImage, ImageRequest
 from chorus.synthetic.look.rendering import render
 from chorus.synthetic.look.truth import truth_row
-from chorus.synthetic.world.scenes import SceneSettings, sample_scene
+from chorus.synthetic.world.scene_settings import SceneSettings
+from chorus.synthetic.world.scenes import sample_scene
 from chorus.vocabulary import strip_demo
 
 
 def load(
-    name: str, source: str, imports_dir: Path, device: str, *, body: BodyModel
+    name: str,
+    source: str,
+    imports_dir: Path,
+    device: str,
+    *,
+    body: BodyModel,
+    settings: SceneSettings | None = None,
 ) -> SyntheticImageModel:
     """The image model of people with this body."""
     del name, source, imports_dir, device
-    return SyntheticImageModel(body)
+    return SyntheticImageModel(body, settings)
 
 
 class SyntheticImageModel:

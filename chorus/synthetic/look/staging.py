@@ -53,7 +53,7 @@ def stage(scene: Scene, body, wardrobe) -> list[Piece]:
         if people is None:
             pieces.append(Piece(vertices, faces, number, False, _plain(look)))
             continue
-        dressed = tailored(vertices, people, look)
+        dressed = tailored(vertices, people, look, scene.cloth_thickness)
         shoes = footwear.fitted(people.vertices, people.joints) if look.outfit.shoes else ()
         for shoe in shoes:
             dressed = footwear.tucked(dressed, shoe)

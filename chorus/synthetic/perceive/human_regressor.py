@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chorus.body.model import BodyModel
-from chorus.records.keys import sample_seed
+from chorus.records.keys import SampleKey, sample_seed
 from chorus.records.rows import Image, Person
 from chorus.synthetic.perceive import noise as errors
 from chorus.synthetic.perceive.noise import TruePerson
@@ -36,9 +36,9 @@ class SyntheticHumanRegressor(DegradedTruth):
         persons, places, rngs = [], [], []
         for image, image_boxes in zip(images, boxes, strict=True):
             truth = known_truth(self._truth_of, image.key)
-            known = _true_persons(truth)
+            known = true_persons(truth)
             for number, box in enumerate(np.reshape(image_boxes, (-1, 4))):
-                rng = np.random.default_rng(sample_seed(image.key, f"human {number}", self._seed))
+                rng = regressor_rng(image.key, number, self._seed)
                 match = matching_person(box, truth)
                 persons.append(known[match] if match >= 0 else _nobody(truth, box, rng))
                 places.append(np.asarray(box, np.float32))
@@ -61,7 +61,13 @@ class SyntheticHumanRegressor(DegradedTruth):
         return [[next(answers) for _ in np.reshape(b, (-1, 4))] for b in boxes]
 
 
-def _true_persons(truth: Mapping) -> list[TruePerson]:
+def regressor_rng(key: SampleKey, number: int, seed: int) -> np.random.Generator:
+    """What the regressor's errors about the box of a number are drawn from."""
+    return np.random.default_rng(sample_seed(key, f"human {number}", seed))
+
+
+def true_persons(truth: Mapping) -> list[TruePerson]:
+    """The persons of a truth row as the error model needs them."""
     R = np.reshape(truth["camera_R"], (3, 3)).astype(float)
     t = np.asarray(truth["camera_t"], float)
     K = np.reshape(truth["camera_K"], (3, 3)).astype(float)

@@ -31,6 +31,8 @@ _SPINE = [
 ]
 _JOINT_SHARE = np.ones(23)
 _JOINT_SHARE[np.array(_SPINE) - 1] = 0.5
+_ARMS, _LEGS = (5, 7, 9), (11, 13, 15)  # left ones of COCO's keypoints; the right ones follow each
+_FAR = (0.2, 0.6)  # a miss lies that far off, in sizes of the person
 _MASK_GRAIN = 12  # size of a boundary wobble: this fraction of the instance
 _OUT_OF_IMAGE_WEIGHT = 0.05
 
@@ -101,7 +103,63 @@ def noisy_keypoints(
         confidence = _CONFIDENCE[visibility] + wobble
     else:
         confidence = _EXACT_CONFIDENCE[visibility]
-    return np.column_stack([places, np.clip(confidence, 0, 1)]).astype(np.float32)
+    found = np.column_stack([places, np.clip(confidence, 0, 1)])
+    # Strictly after the draws above, which so are the same whether these errors are on or off.
+    if noise.keypoint_swap:
+        found = sides_swapped(found, noise.keypoint_swap, rng)
+    if noise.keypoint_confident_miss:
+        found = confidently_missed(found, size, noise, rng)
+    return found.astype(np.float32)
+
+
+def sides_swapped(found: np.ndarray, rate: float, rng: np.random.Generator) -> np.ndarray:
+    """Keypoints (17, 3) with both arms, or both legs, taken for each other at a rate."""
+    order = np.arange(17)
+    for left in (np.array(_ARMS), np.array(_LEGS)):
+        if rng.random() < rate:
+            order[left], order[left + 1] = left + 1, left
+    return found[order]
+
+
+def confidently_missed(
+    found: np.ndarray, size: float, noise: NoiseSettings, rng: np.random.Generator
+) -> np.ndarray:
+    """Keypoints (17, 3), some of them far off with the confidence of visible ones.
+
+    Half of the missed lie on another keypoint of the person, half anywhere a good part of the
+    person's size away.
+    """
+    missed = rng.random(17) < noise.keypoint_confident_miss
+    other = found[(np.arange(17) + rng.integers(1, 17, 17)) % 17, :2]
+    way = rng.normal(0, 1, (17, 2))
+    way *= size * rng.uniform(*_FAR, (17, 1)) / np.linalg.norm(way, axis=1, keepdims=True)
+    places = np.where(rng.random((17, 1)) < 0.5, other, found[:, :2] + way)
+    sure = _CONFIDENCE[VISIBLE] if noise.confidence_spread else _EXACT_CONFIDENCE[VISIBLE]
+    confidence = np.clip(sure + rng.normal(0, 1, 17) * noise.confidence_spread, 0, 1)
+    wrong = np.column_stack([places, np.maximum(confidence, found[:, 2])])
+    return np.where(missed[:, None], wrong, found)
+
+
+def distance_to(mask: np.ndarray, place: np.ndarray) -> float:
+    """Pixels from a place (2,) to the nearest pixel centre of a mask (H, W); infinite if empty."""
+    rows, columns = np.nonzero(mask)
+    away = np.hypot(columns + 0.5 - place[0], rows + 0.5 - place[1])
+    return float(away.min(initial=np.inf))
+
+
+def hand_swallowed(
+    person: np.ndarray, thing: np.ndarray, wrist: np.ndarray, radius: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Masks of person and object (H, W), the person's pixels about a wrist given to the object.
+
+    wrist (2,) and radius: pixels. Both as they were if the object does not reach as far.
+    """
+    height, width = person.shape
+    x, y = np.arange(width) + 0.5 - wrist[0], np.arange(height)[:, None] + 0.5 - wrist[1]
+    near = x**2 + y**2 < radius**2
+    if not (near & thing).any():
+        return person, thing
+    return person & ~near, thing | (person & near)
 
 
 def noisy_pose(
@@ -112,6 +170,8 @@ def noisy_pose(
         return pose
     spread = np.radians(noise.pose_error) * _JOINT_SHARE
     spread = spread * np.where(visible, 1.0, 1 + noise.hidden_pose_error)
+    if noise.occlusion_pose_error:
+        spread = spread * (1 + noise.occlusion_pose_error * np.mean(~visible))
     wrong = Rotation.from_rotvec(rng.normal(0, 1, (23, 3)) * spread[:, None])
     return (Rotation.from_rotvec(pose) * wrong).as_rotvec()
 

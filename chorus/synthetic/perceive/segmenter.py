@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chorus.body.skeleton import JOINT_NAMES
 from chorus.geometry import masks
 from chorus.records.keys import SampleKey, sample_seed
 from chorus.records.rows import Detection, Image
@@ -17,6 +18,8 @@ from chorus.synthetic.perceive.truth_rows import DegradedTruth, known_truth
 from chorus.vocabulary import strip_demo
 
 _FALSE_SCORES = (0.5, 0.97)
+_WRISTS = [JOINT_NAMES.index(f"{side}_wrist") for side in ("left", "right")]
+_HAND = 0.14  # metres about the wrist: the hand, and as much of the forearm
 
 
 def load(
@@ -34,6 +37,21 @@ class SyntheticSegmenter(DegradedTruth):
         """Persons and objects per image; label "person" or the object's category."""
         return [self._detect(image.key, known_truth(self._truth_of, image.key)) for image in images]
 
+    def _instances(
+        self, key: SampleKey, truth: Mapping, size: tuple[int, int]
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Labels and masks (H, W) of what there is, as far as the segmenter tells it apart."""
+        persons, things = (
+            [masks.decode(entry["mask"], size[1], size[0]) for entry in truth[kind]]
+            for kind in ("persons", "objects")
+        )
+        if rate := self._noise.mask_swallows_hands:
+            rng = np.random.default_rng(sample_seed(key, "swallowed hands", self._seed))
+            _with_swallowed_hands(truth, persons, things, rate, rng)
+        yield from (("person", mask) for mask in persons)
+        categories = [item["category"] for item in truth["objects"]]
+        yield from zip(categories, things, strict=True)
+
     def _detect(self, key: SampleKey, truth: Mapping) -> list[Detection]:
         noise, rng = (
             self._noise,
@@ -41,8 +59,7 @@ class SyntheticSegmenter(DegradedTruth):
         )
         size = (int(truth["width"]), int(truth["height"]))
         found = []
-        for label, counts in _instances(truth):
-            mask = masks.decode(counts, size[1], size[0])
+        for label, mask in self._instances(key, truth, size):
             if errors.missed(int(mask.sum()), noise, rng):
                 continue
             found.append(_detection(label, mask, errors.score(noise, rng), noise, rng))
@@ -55,11 +72,24 @@ class SyntheticSegmenter(DegradedTruth):
         return found
 
 
-def _instances(truth: Mapping) -> Iterator[tuple[str, bytes]]:
-    for person in truth["persons"]:
-        yield "person", person["mask"]
-    for item in truth["objects"]:
-        yield item["category"], item["mask"]
+def _with_swallowed_hands(
+    truth: Mapping, persons: list, things: list, rate: float, rng: np.random.Generator
+) -> None:
+    """Give hands at a rate from the masks (H, W) of persons to that of an object beside them."""
+    depth_axis = np.reshape(truth["camera_R"], (3, 3))[2]
+    for number, person in enumerate(truth["persons"]):
+        depth = np.reshape(person["joints3d"], (24, 3)) @ depth_axis + truth["camera_t"][2]
+        for wrist in _WRISTS:
+            swallowed = rng.random() < rate
+            if not (swallowed and things and person["joint_visible"][wrist]):
+                continue
+            radius = _HAND * truth["camera_K"][0] / depth[wrist]
+            place = np.reshape(person["joints2d"], (24, 2))[wrist]
+            away = [errors.distance_to(thing, place) for thing in things]
+            nearest = int(np.argmin(away))
+            persons[number], things[nearest] = errors.hand_swallowed(
+                persons[number], things[nearest], place, radius
+            )
 
 
 def _detection(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -65,12 +66,35 @@ class _Draft:
         return posed.vertices.numpy()
 
 
-def draw_betas(rng: np.random.Generator, body: BodyModel, spread: float) -> np.ndarray:
-    """Shape (10,) from N(0, spread), clipped at two deviations; zero beyond the body's shapes."""
+def draw_betas(
+    rng: np.random.Generator, body: BodyModel, spread: float, stature: float = 1.0
+) -> np.ndarray:
+    """Shape (10,) from N(0, spread), clipped at two deviations; zero beyond the body's shapes.
+
+    stature: how much larger than that the person is, as near as the body's shapes come to it;
+    variation goes with size.
+    """
     betas = np.zeros(10, np.float32)
     count = min(10, body.shapedirs.shape[2])
     betas[:count] = np.clip(rng.normal(0, spread, count), -2 * spread, 2 * spread)
+    if stature == 1:
+        return betas
+    betas[:count] = stature * betas[:count] + (stature - 1) * growth(body)[:count]
     return betas
+
+
+@lru_cache(maxsize=4)
+def growth(body: BodyModel) -> np.ndarray:
+    """The shape (10,) that is nearest to the template enlarged by its own size about the pelvis.
+
+    Least squares over vertices. Shapes are linear, so betas of (s - 1) times this make a body about
+    s times as large: a scaled adult, also where a child is meant.
+    """
+    vertices, joints = body.rest()
+    wanted = (vertices - joints[0]).double().numpy().ravel()
+    shapes = body.shapedirs[..., :10].double().numpy()
+    found = np.linalg.lstsq(shapes.reshape(len(wanted), -1), wanted, rcond=None)[0]
+    return np.pad(found, (0, 10 - len(found))).astype(np.float32)
 
 
 def draw_pose(
@@ -260,12 +284,15 @@ def arrange(
     mesh: trimesh.Trimesh | None,
     rng: np.random.Generator,
     shape_spread: float = 1.0,
+    stature: float = 1.0,
 ) -> Arrangement:
     """Draw person and object of an interaction into a world, the pelvis at x = z = 0.
 
     mesh: the object in its kind's frame, None to leave it away (the pose stays the same kind).
+    shape_spread, stature: see `draw_betas`.
     """
-    draft = draw_pose(body, interaction.poses, draw_betas(rng, body, shape_spread), rng)
+    betas = draw_betas(rng, body, shape_spread, stature)
+    draft = draw_pose(body, interaction.poses, betas, rng)
     placed = None
     if mesh is not None:
         placed = place_object(draft.figure(with_skin=True), interaction, mesh, rng)
@@ -280,10 +307,14 @@ def arrange(
 
 
 def arrange_alone(
-    body: BodyModel, poses: tuple[Pose, ...], rng: np.random.Generator, shape_spread: float = 1.0
+    body: BodyModel,
+    poses: tuple[Pose, ...],
+    rng: np.random.Generator,
+    shape_spread: float = 1.0,
+    stature: float = 1.0,
 ) -> Arrangement:
     """Draw a person without an object, standing on the ground, x = z = 0, any heading."""
-    draft = draw_pose(body, poses, draw_betas(rng, body, shape_spread), rng)
+    draft = draw_pose(body, poses, draw_betas(rng, body, shape_spread, stature), rng)
     group = angles_to_matrix(0, rng.uniform(-180, 180), 0)
     return _finish(draft, None, None, group, group[:, 2], ("body", 0.0))
 

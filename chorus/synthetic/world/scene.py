@@ -66,3 +66,4 @@ class Scene:
     seed: int
     fault: str = ""  # "" or the name of the deliberate fault ("second person", "no object", ...)
     body_faces: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), np.int64))
+    cloth_thickness: float = 0.0  # metres, see SceneSettings

@@ -13,7 +13,6 @@ import torch
 import trimesh
 
 from chorus.body.model import BodyModel
-from chorus.errors import BadInput
 from chorus.synthetic.world import objects
 from chorus.synthetic.world.arranging import Arrangement, arrange, arrange_alone, rigid
 from chorus.synthetic.world.expressions import Figure
@@ -29,6 +28,7 @@ from chorus.synthetic.world.interactions import (
 from chorus.synthetic.world.posing import Skeleton, angles_to_matrix
 from chorus.synthetic.world.reading import read_yaml
 from chorus.synthetic.world.scene import Scene, SceneCamera, SceneObject, ScenePerson
+from chorus.synthetic.world.scene_settings import SceneSettings
 from chorus.synthetic.world.viewpoints import Subject, sample_camera
 
 FLOATING = {"sea": 0.04}
@@ -36,45 +36,7 @@ FLOATING = {"sea": 0.04}
 
 FAULTS = ("no person", "no object", "second person", "second object", "wrong interaction")
 
-
-@dataclass(frozen=True)
-class SceneSettings:
-    """What the synthetic image model draws. Fault rates are shares of all pictures, one fault each.
-
-    The rates are assumptions, chosen so that every check of the filter has work.
-    """
-
-    width: int = 512
-    """Image width in pixels."""
-    height: int = 512
-    """Image height in pixels."""
-    shape_spread: float = 1.0
-    """Standard deviation of the body's shape parameters."""
-    no_person: float = 0.02
-    """Share of pictures without a person."""
-    no_object: float = 0.06
-    """Share of pictures without the object."""
-    second_person: float = 0.12
-    """Share of pictures with another person in the background."""
-    second_object: float = 0.08
-    """Share of pictures with another object of the category lying about."""
-    wrong_interaction: float = 0.08
-    """Share of pictures that show another interaction, or the object lying beside the person."""
-
-    def __post_init__(self) -> None:
-        rates = self.fault_rates()
-        if min(rates) < 0 or sum(rates) > 1:
-            raise BadInput(f"fault rates must lie in 0..1 and sum to at most 1, found {rates}.")
-
-    def fault_rates(self) -> tuple[float, ...]:
-        """The rates in the order of FAULTS."""
-        return (
-            self.no_person,
-            self.no_object,
-            self.second_person,
-            self.second_object,
-            self.wrong_interaction,
-        )
+_HARSHER = 31  # what the seed of the draws that only other than default settings need is made of
 
 
 def sample_scene(
@@ -91,6 +53,7 @@ def sample_scene(
     """
     settings = settings or SceneSettings()
     rng = np.random.default_rng(seed)
+    unusual = _Unusual.drawn(seed, settings)
     sided = find_interaction(category, prompt)
     rates = np.array(settings.fault_rates())
     fault = ("", *FAULTS)[rng.choice(len(FAULTS) + 1, p=[1 - rates.sum(), *rates])]
@@ -101,12 +64,13 @@ def sample_scene(
         sided = sided if apart else others[rng.integers(len(others))]
     interaction = _pick_side(sided, rng)
     setting = _pick(interaction.settings, rng)
-    arrangement, items = _subject(interaction, setting, fault, apart, body, rng, settings)
+    arrangement, items = _subject(interaction, setting, fault, apart, body, rng, unusual)
     persons = [] if arrangement is None else [arrangement.person]
     subject = Subject.of(arrangement, _figure(persons, body), _vertices(items))
-    camera = sample_camera(augprompt, subject, rng, (settings.width, settings.height))
+    size = (settings.width, settings.height)
+    camera = sample_camera(augprompt, subject, rng, size, unusual.field_of_view)
     if fault == "second person":
-        persons.append(_bystander(subject, camera, setting, body, rng, settings))
+        persons.append(_bystander(subject, camera, setting, body, rng, unusual))
     if fault == "second object":
         items.append(_lying(interaction, _background_spot(subject, camera, rng), setting, rng))
     return Scene(
@@ -117,7 +81,31 @@ def sample_scene(
         seed=seed,
         fault=fault,
         body_faces=body.faces.numpy(),
+        cloth_thickness=settings.cloth_thickness,
     )
+
+
+@dataclass(frozen=True)
+class _Unusual:
+    """What settings other than the default ones change about a scene, from a generator of its own:
+    scenes of a seed have the same poses, objects and faults in every world.
+
+    field_of_view: vertical, degrees, None for the lens of viewpoints.yaml.
+    """
+
+    shape_spread: float
+    field_of_view: float | None
+    stature: float
+    bystander_stature: float
+
+    @classmethod
+    def drawn(cls, seed: int, settings: SceneSettings) -> _Unusual:
+        rng = np.random.default_rng([seed, _HARSHER])
+        lens, angle = settings.field_of_view, rng.random()
+        field_of_view = None if lens is None else lens[0] + angle * (lens[1] - lens[0])
+        low, high = settings.stature
+        statures = low + rng.random(2) * (high - low)
+        return cls(settings.shape_spread, field_of_view, *map(float, statures))
 
 
 def _subject(
@@ -127,19 +115,20 @@ def _subject(
     apart: bool,
     body: BodyModel,
     rng: np.random.Generator,
-    settings: SceneSettings,
+    unusual: _Unusual,
 ) -> tuple[Arrangement | None, list[SceneObject]]:
     """The prompt's own person and object, spoiled as the fault says."""
     if fault == "no person":
         return None, [_lying(interaction, np.zeros(3), setting, rng)]
+    shape = (unusual.shape_spread, unusual.stature)
     if apart:
-        alone = arrange_alone(body, bystanders().poses, rng, settings.shape_spread)
-        alone = _sunk(alone, setting)
+        alone = arrange_alone(body, bystanders().poses, rng, *shape)
+        alone = _sunk(alone, setting, unusual.stature)
         way = angles_to_matrix(0, rng.uniform(-180, 180), 0)[:, 2]
         return alone, [_lying(interaction, way * rng.uniform(1.0, 1.6), setting, rng)]
     parameters, mesh = draw_object(interaction.object, rng)
     missing = fault == "no object"
-    made = arrange(body, interaction, None if missing else mesh, rng, settings.shape_spread)
+    made = arrange(body, interaction, None if missing else mesh, rng, *shape)
     if made.transform is None:
         return made, []
     category = interaction.category
@@ -228,16 +217,17 @@ def _bystander(
     setting: str,
     body: BodyModel,
     rng: np.random.Generator,
-    settings: SceneSettings,
+    unusual: _Unusual,
 ) -> ScenePerson:
-    alone = arrange_alone(body, bystanders().poses, rng, settings.shape_spread)
-    person = _sunk(alone, setting).person
+    stature = unusual.bystander_stature
+    alone = arrange_alone(body, bystanders().poses, rng, unusual.shape_spread, stature)
+    person = _sunk(alone, setting, stature).person
     return moved(person, _background_spot(subject, camera, rng))
 
 
-def _sunk(arrangement: Arrangement, setting: str) -> Arrangement:
-    """Lower a standing person into water."""
-    down = np.array([0.0, -bystanders().sunk.get(setting, 0.0), 0.0])
+def _sunk(arrangement: Arrangement, setting: str, stature: float) -> Arrangement:
+    """Lower a standing person into water, the small ones less."""
+    down = np.array([0.0, -bystanders().sunk.get(setting, 0.0) * stature, 0.0])
     return replace(arrangement, person=moved(arrangement.person, down))
 
 

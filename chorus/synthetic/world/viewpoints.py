@@ -120,9 +120,16 @@ class Subject:
 
 
 def sample_camera(
-    augprompt: str, subject: Subject, rng: np.random.Generator, size: tuple[int, int]
+    augprompt: str,
+    subject: Subject,
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    field_of_view: float | None = None,
 ) -> SceneCamera:
-    """Draw a camera for a subject; size: image width and height in pixels."""
+    """Draw a camera for a subject; size: image width and height in pixels.
+
+    field_of_view: vertical, degrees, instead of what the lens of viewpoints.yaml draws.
+    """
     known = viewpoints()
     view = find_view(augprompt)
     if rng.random() > view.obeys:
@@ -137,7 +144,8 @@ def sample_camera(
     if subject.figure is None:
         framing = replace(framing, around="group", fill=framing.fill or (1.1, 2.0), extent=None)
     mean, spread, low, high = known.lens
-    field_of_view = np.radians(np.clip(rng.normal(mean, spread), low, high))
+    usual = np.clip(rng.normal(mean, spread), low, high)  # drawn anyway: the rest stays the same
+    field_of_view = np.radians(usual if field_of_view is None else field_of_view)
     level = angles_to_matrix(0, azimuth, 0) @ subject.heading
     toward_eye = np.cos(np.radians(elevation)) * level + np.array(
         [0, np.sin(np.radians(elevation)), 0]
