@@ -156,6 +156,15 @@ def test_errors_of_a_detector_are_inconsistent(made):
     assert 0 < noisy < exact
 
 
+def test_a_detector_that_repeats_the_regressor_is_given_the_body(made, tmp_path):
+    small_body(tmp_path / "body.npz")
+    asked = ("--criteria", "consistency", "--error_model", "harsh")
+    assert made.run(*asked, "--body", str(tmp_path / "body.npz")) == 0
+    settings = read_table(made.tree.table("quality", SHARD), "quality").settings
+    assert settings["noise"]["shared_error"] == 0.3 and settings["body"]
+    assert all(0 < value < 1 for value in made.column("consistency"))
+
+
 def small_body(path) -> BodyModel:
     """A model file of a random body with 24 joints, read back."""
     rng = np.random.default_rng(3)
@@ -202,7 +211,10 @@ def test_the_refined_body_may_be_asked_about(made, tmp_path, capsys):
     [
         (("--criteria", "agreement"), "--second_keypoint_model NAME"),
         (("--criteria", "confidence", "confidence"), "each once; found confidence confidence"),
-        (("--criteria", "agreement", "--second_keypoint_model", "vitpos"), "did you mean 'vitpose"),
+        (
+            ("--criteria", "agreement", "--second_keypoint_model", "vitpos"),
+            "unknown --second_keypoint_model 'vitpos'; did you mean 'vitpose",
+        ),
         (
             ("--criteria", "agreement", "--second_keypoint_model", "synthetic"),
             "agrees with itself",
@@ -270,6 +282,12 @@ def test_a_quality_that_is_not_there_is_named(made):
     made.run()
     with pytest.raises(BadInput, match=r"quality --criteria confidence reprojection consistency -"):
         chosen(made, selection="consistency")
+    quality = read_table(made.tree.table("quality", SHARD), "quality")
+    quality.settings["from refined"] = {"fit": 1}  # the table that is there is of other settings
+    write_table(made.tree.table("quality", SHARD), "quality", quality)
+    made.rows("refined", [])
+    with pytest.raises(StaleResults, match="from refined of other settings"):
+        chosen(made, selection="confidence")
     made.rows("filtered", [], threshold=1)
     samples = Retained([SampleKey(*SHARD, 0)], *([0],) * 6)
     with pytest.raises(StaleResults, match="from filtered of other settings"):
