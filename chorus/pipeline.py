@@ -7,6 +7,7 @@
     keypoints    the 2D keypoints of every person
     filter       which images show one person who uses one object
     refine       pose and camera of every retained person, fitted to its keypoints
+    quality      how far every retained sample can be trusted
     calibrate    a perspective camera in the body frame of every retained person
     aggregate    all views in the body's canonical space: the object's probability per voxel
     view         pictures of it
@@ -38,6 +39,8 @@ class Step:
     module: str = ""
     reads: tuple[str, ...] = ()
     """Tables it is made from; a sample is worked on if the first of them has it."""
+    may_read: tuple[str, ...] = ()
+    """Tables that it also needs where its options or settings ask for them."""
     writes: tuple[str, ...] = ()
     """The table it makes, then those that it makes beside it."""
     script: str = ""
@@ -103,6 +106,14 @@ STEPS = (
         writes=("refined",),
     ),
     Step(
+        "quality",
+        "tell how far every retained sample can be trusted",
+        "chorus.stages.quality",
+        reads=("filtered", "humans", "human_kps"),
+        may_read=("refined", "images"),
+        writes=("quality",),
+    ),
+    Step(
         "calibrate",
         "anchor a perspective camera to every retained person",
         "chorus.stages.calibrate",
@@ -114,7 +125,8 @@ STEPS = (
         "aggregate",
         "accumulate the 3D distributions",
         "chorus.stages.aggregate",
-        reads=("filtered", "filtered_cameras", "humans", "refined", "segmentations"),
+        reads=("filtered", "filtered_cameras", "humans", "segmentations"),
+        may_read=("refined", "quality"),
         script="aggregation/aggregate.py",
     ),
     Step(
@@ -148,9 +160,10 @@ def sources(table: str, among: Collection[str] | None = None) -> tuple[str, ...]
 
 
 def ingredients(name: str, among: Collection[str] | None = None) -> tuple[str, ...]:
-    """The main tables that a step is made from, directly or through others, in order; if it does
-    without some of the tables that it may read, `among` are the ones it reads."""
-    needed = {table for table in step(name).reads if among is None or table in among}
+    """The main tables that a step is made from, directly or through others, in order; `among` are
+    the ones it reads where that is not all of `reads`, or some of `may_read` too."""
+    one = step(name)
+    needed = set(one.reads) if among is None else {*one.reads, *one.may_read}.intersection(among)
     for table in reversed(main_tables()):
         if table in needed:
             needed |= set(sources(table))

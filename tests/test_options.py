@@ -13,28 +13,20 @@ from chorus.cli import COMMANDS, main
 # accept it silently.
 ONLY = {
     "shard": {
-        *(
-            "images",
-            "segment",
-            "humans",
-            "keypoints",
-            "filter",
-            "refine",
-            "calibrate",
-            "aggregate",
-            "run",
-        ),
-        *("testset", "prune", "evaluate"),
+        *("images", "segment", "humans", "keypoints", "filter", "refine", "quality", "calibrate"),
+        *("aggregate", "run", "testset", "prune", "evaluate"),
     },
-    "seed": {"prompts", "images", "segment", "humans", "keypoints", "testset", "ablate", "run"},
+    "seed": {
+        *("prompts", "images", "segment", "humans", "keypoints", "quality", "testset", "ablate"),
+        "run",
+    },
     "device": {
-        *("images", "segment", "humans", "keypoints", "refine", "calibrate"),
-        *("aggregate", "truth"),
-        *("ablate", "run"),
+        *("images", "segment", "humans", "keypoints", "refine", "quality", "calibrate"),
+        *("aggregate", "truth", "ablate", "run"),
     },
     "engine": {
-        *("images", "segment", "humans", "keypoints", "filter", "refine", "calibrate", "aggregate"),
-        *("testset", "truth", "ablate", "run"),
+        *("images", "segment", "humans", "keypoints", "filter", "refine", "quality", "calibrate"),
+        *("aggregate", "testset", "truth", "ablate", "run"),
     },
 }
 

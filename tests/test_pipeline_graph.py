@@ -11,6 +11,7 @@ import pytest
 from chorus import cli
 from chorus.commands.run import Options, StepName
 from chorus.pipeline import STEPS, ingredients, main_tables, maker, sources, step, tables
+from chorus.records.gathering import gathered
 from chorus.records.schemas import SCHEMAS
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -19,7 +20,7 @@ SCRIPTS = Path(__file__).parents[1] / "scripts"
 def test_a_table_is_made_before_it_is_read():
     made: set[str] = set()
     for each in STEPS:
-        assert set(each.reads) <= made, each.name
+        assert set(each.reads) | set(each.may_read) <= made, each.name
         made |= set(each.writes)
 
 
@@ -36,9 +37,12 @@ def test_the_graph_by_table():
     assert sources("images") == ()
     assert ingredients("segment") == ("images",) and ingredients("prompts") == ()
     assert ingredients("calibrate")[-2:] == ("human_kps", "filtered")
-    assert set(ingredients("aggregate")) == set(main_tables())
-    calibrated = ("filtered", "filtered_cameras", "humans", "segmentations")
-    assert set(ingredients("aggregate", calibrated)) == set(main_tables()) - {"refined"}
+    assert ingredients("aggregate", among=main_tables()) == main_tables()
+    assert set(ingredients("aggregate")) == set(main_tables()) - {"refined", "quality"}
+    assert ingredients("aggregate", gathered("calibrated")) == ingredients("aggregate")
+    refined = ingredients("aggregate", gathered("refined"))
+    assert set(refined) == set(main_tables()) - {"filtered_cameras", "quality"}
+    assert set(ingredients("aggregate", ("filtered", "quality"))) >= {"quality", "human_kps"}
     assert "synthetic_truth" in tables() and "synthetic_truth" not in main_tables()
     with pytest.raises(KeyError):
         step("keypoint")
@@ -68,7 +72,7 @@ def test_run_takes_a_part_of_the_steps():
 def test_what_run_means_where_nothing_is_said():
     demo = Options(categories=("surfboard-demo",))
     assert (demo.prompt_dir, demo.save_dir) == (Path("prompts/demo"), Path("results_demo"))
-    assert demo.aggr_setting_names == ("qual:demo",)
+    assert demo.aggr_setting_names == ("qual:evidence-demo", "qual:demo")
     other = Options(categories=("surfboard-demo", "tie"), results_dir=Path("r"), profile="paper")
     assert (other.prompt_dir, other.save_dir) == (Path("r/prompts/paper"), None)
     assert other.aggr_setting_names == ()

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from chorus.body.keypoints import BODY_KEYPOINTS, KEYPOINT_NAMES
 from chorus.body.model import BodyModel, PosedBody
 from chorus.body.skeleton import KINEMATIC, RELEASE_24
 from chorus.errors import BadInput, unknown_name
@@ -39,6 +40,9 @@ MESH_VERTICES = (*_FACE, *_FEET, *_FINGERS)
 _OPENPOSE = (24, 12, 17, 19, 21, 16, 18, 20, 0, 2, 5, 8, 1, 4, 7, *range(25, 35))
 _LIMBS = (8, 5, 45, 46, 4, 7, 21, 19, 17, 16, 18, 20)
 _TRUNK_AND_FACE = (*range(47, 54), 24, 26, 25, 28, 27)
+# The last 24 begin with ankles, knees, hips, wrists, elbows and shoulders, and end with the face.
+_RELEASE_LIMBS = (9, 8, 10, 7, 11, 6, 3, 2, 4, 1, 5, 0)
+_RELEASE_FACE = (19, 20, 21, 22, 23)
 ORDER = (*_OPENPOSE, *_LIMBS, *_TRUNK_AND_FACE)
 
 
@@ -67,6 +71,18 @@ class ReleaseJoints:
     def to(self, device: torch.device | str) -> ReleaseJoints:
         """The same on another device."""
         return replace(self, body=self.body.to(device), extra=self.extra.to(device))
+
+
+def coco_keypoints(name: str) -> list[int | None]:
+    """Which of the 24 joints of that name each of COCO's 17 keypoints is; None for none of them.
+
+    BadInput for another name.
+    """
+    if name == KINEMATIC:
+        return [*[None] * (len(KEYPOINT_NAMES) - len(BODY_KEYPOINTS)), *BODY_KEYPOINTS]
+    if name != RELEASE_24:
+        raise unknown_name("joint set", name, (KINEMATIC, RELEASE_24))
+    return [*_RELEASE_FACE, *_RELEASE_LIMBS]
 
 
 def release_joints(

@@ -28,9 +28,7 @@ from chorus.errors import BadInput, ChorusError, StaleResults, unknown_name
 from chorus.evaluation.labelled_sets import table_of, usual_set
 from chorus.files import atomic_write, portable_name
 from chorus.occupancy.presets import preset
-from chorus.pipeline import ingredients
 from chorus.records.aggregations import read_record
-from chorus.records.gathering import gathered
 from chorus.records.keys import TOTAL, ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import read_table
@@ -134,21 +132,19 @@ class _Work:
         for shard in shards:
             rows = read_table(self._tree.table("images", shard), "images").rows
             self._images[shard.category] += len(rows)
-        self._fingerprints: dict[tuple[str, str], str] = {}
+        self._fingerprints: dict[tuple[tuple[str, ...], str], str] = {}
         self._scorers: dict[str, AblationScorer] = {}
 
     @staticmethod
     def _tables(ablations: Iterable[Ablation]) -> list[str]:
         """The tables that some ablations' aggregations are made from."""
-        anchors = {preset(ablation.preset).anchor for ablation in ablations}
-        tables = (ingredients("aggregate", gathered(anchor)) for anchor in sorted(anchors))
-        return list(dict.fromkeys(table for some in tables for table in some))
+        return list(dict.fromkeys(t for ablation in ablations for t in ablation.ingredients))
 
     def _fingerprint(self, ablation: Ablation, category: str) -> str:
         """Of all that a category's measurements depend on besides the ablation itself."""
-        known = preset(ablation.preset).anchor, category
+        known = ablation.ingredients, category
         if known not in self._fingerprints:
-            tables = self._tables([ablation])
+            tables = list(ablation.ingredients)
             if self._options.profile == "synthetic":
                 tables.append("synthetic_truth")
             paths = [self._tree.table(name, s) for s in self._shards[category] for name in tables]

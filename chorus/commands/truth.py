@@ -21,12 +21,11 @@ from chorus.evaluation.reliability import Reliability, reliability
 from chorus.files import atomic_write, portable_name
 from chorus.occupancy.presets import preset
 from chorus.records.aggregations import WHOLE, AggregationKind, chosen_kinds, load
-from chorus.records.gathering import gather
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import DONE, read_table
 from chorus.settings import SampleOptions, TreeOptions
-from chorus.stages.aggregate import CountingOptions, SampleCounter
+from chorus.stages.aggregate import CountingOptions, SampleCounter, chosen_samples
 from chorus.viewing.charts import reliability_diagram
 from chorus.viewing.text_table import format_table
 
@@ -143,7 +142,7 @@ class _Scorer:
         tree, settings = self._options.tree, self._settings
         folder = tree.aggregation(shards[0].model, category, prompt, self._kind.name)
         learned = load(folder)[WHOLE]
-        samples = gather(tree, shards, self._kind.rules, settings.anchor)
+        samples = chosen_samples(tree, shards, self._kind.rules, settings)
         rigid = self._rigid.accumulate(samples, f"{prompt}, no canonicalisation")[WHOLE]
         truth = true_occupancy(self._full.space(), known_scenes(tree, shards))
         found = {FULL: learned.probability}

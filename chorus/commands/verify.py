@@ -16,12 +16,12 @@ from chorus.errors import BadInput, ChorusError, unknown_name
 from chorus.evaluation.result_files import RESULTS, score_files
 from chorus.files import display_name, portable_name, temporary_files
 from chorus.models.registry import MODELS
-from chorus.pipeline import maker, sources, tables
+from chorus.pipeline import maker, tables
 from chorus.records.aggregations import load, parsed_name, stored
 from chorus.records.image_files import read_what_is_kept
 from chorus.records.keys import SampleKey, ShardKey
 from chorus.records.results_tree import ResultsTree
-from chorus.records.staleness import difference
+from chorus.records.staleness import difference, made_from
 from chorus.records.tables import DONE, FAILED, Table, read_key, read_table
 from chorus.vocabulary import strip_demo
 
@@ -162,7 +162,7 @@ def _check_shard(options: Options, shard: ShardKey) -> tuple[list[str], int]:
             mend = _import_command(options, shard.category)
         if present[name].shard != shard:
             problems.append(f"{path} belongs to {present[name].shard}; delete it.")
-        for source in sources(name):
+        for source in made_from(name, present[name].settings):
             problems += [
                 f"{path} {text}; rerun: {mend} --overwrite"
                 for text in _against(present[name], source, present.get(source))

@@ -15,6 +15,7 @@ from chorus.engine.loop import Outcome, Sample, Stage
 from chorus.engine.progress import Progress
 from chorus.engine.table_stage import run_table_stage
 from chorus.errors import BadInput
+from chorus.models.choice import ModelChoice
 from chorus.models.registry import Kind
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
@@ -65,7 +66,12 @@ class PerceptionOptions(
     def load(self, kind: Kind, *, synthetic: dict[str, Any], others: dict[str, Any]) -> Any:
         """The adapter of the chosen model, with what only the synthetic world's needs beside its
         truth, or what only the others need."""
-        model = self.model(kind)
+        return self.load_choice(self.model(kind), synthetic=synthetic, others=others)
+
+    def load_choice(
+        self, model: ModelChoice, *, synthetic: dict[str, Any], others: dict[str, Any]
+    ) -> Any:
+        """The adapter of a model that no option of `kind`'s name chooses, as `load` does."""
         if model.is_synthetic:
             truth = {"truth_of": TruthRows(self.tree), "noise": self.errors, "seed": self.seed}
             return model.load(self.imports_dir, self.device, **truth, **synthetic)
@@ -78,8 +84,11 @@ class PerceptionOptions(
     def recorded(self, kind: Kind) -> dict[str, Any]:
         """What the step's table keeps of its model, the synthetic world's noise too."""
         model = self.model(kind)
-        own = {"noise": self.errors.recorded(), "seed": self.seed} if model.is_synthetic else {}
-        return {**model.recorded(), **own}
+        return {**model.recorded(), **(self.recorded_errors() if model.is_synthetic else {})}
+
+    def recorded_errors(self) -> dict[str, Any]:
+        """What a table keeps of the errors of the synthetic world's networks."""
+        return {"noise": self.errors.recorded(), "seed": self.seed}
 
 
 def run_perception_stage(

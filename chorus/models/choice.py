@@ -19,6 +19,8 @@ class ModelChoice:
     kind: Kind
     text: str
     """NAME or NAME:SOURCE, as it was typed."""
+    chosen_by: str = ""
+    """The option that chose it, if that is not its kind's."""
 
     @property
     def name(self) -> str:
@@ -33,17 +35,17 @@ class ModelChoice:
     @property
     def is_synthetic(self) -> bool:
         """Whether it is the synthetic world's."""
-        return self.text == SYNTHETIC
+        return self.name == SYNTHETIC
 
     @property
     def entry(self) -> Model:
         """Its entry in the registry; BadInput if there is none."""
-        known = MODELS[self.kind]
+        known, option = MODELS[self.kind], f"--{self.chosen_by or self.kind}"
         if self.name not in known:
-            raise unknown_name(f"--{self.kind}", self.name, known)
+            raise unknown_name(option, self.name, known)
         model = known[self.name]
         if self.source and not model.source:
-            raise BadInput(f"--{self.kind} {self.name} takes nothing after a colon.")
+            raise BadInput(f"{option} {self.name} takes nothing after a colon.")
         return model
 
     def check(self, imports_dir: Path) -> None:

@@ -254,8 +254,9 @@ _ENTRIES = (
     Model(
         "keypoint_model",
         SYNTHETIC,
-        "the synthetic world's keypoints, with noise",
+        "the synthetic world's keypoints, with noise; each STREAM has errors of its own",
         "chorus.synthetic.perceive.keypoint_detector",
+        source="STREAM",
     ),
     Model(
         "keypoint_model",

@@ -65,12 +65,14 @@ def accumulate(
     kernels with `threads` threads, the choice on a CPU; a "device" kernel, the choice elsewhere;
     "plain" tensor operations, which are there to be compared with and run on any device. A sample
     with NaN or infinity in its pose or camera or without a proper mask is refused with a reason
-    and leaves no trace. With symmetric settings each sample is also counted mirrored, as one more
-    sample; `members` then tells of the sample as it is. BadInput if `into` counts hidden voxels and
-    the settings do not, or the other way round.
+    and leaves no trace. A sample of level n is counted as n samples. With symmetric settings each
+    sample is also counted mirrored, as one more; `members` then tells of the sample as it is.
+    BadInput if `into` counts hidden voxels and the settings do not, or the other way round, and for
+    levels that are not whole numbers of 1 or more.
     """
     counts = empty_counts(space) if into is None else into
     _check_hidden(space, counts)
+    views.levels()  # wrong ones shall be heard of before anything is counted
     device = torch.device(device)
     make, collect = _batch_maker(space, threads, device, path)
 
@@ -164,11 +166,13 @@ def _add(
     regions = [images.touched(region) for region in space.regions]
     touched = np.stack(regions) if regions else np.zeros((0, len(bins)), bool)
     members = space.members(touched)
+    levels = views.levels()
+    repeated, joined = np.repeat(bins, levels), np.repeat(members, levels, axis=1)
     targets = [counts[part.name] for part in space.parts]
-    images.count(members, bins, targets)
-    for cluster, mine in zip(targets, members, strict=True):
-        np.add(cluster.samples, np.bincount(bins, minlength=BINS), out=cluster.samples)
-        np.add(cluster.members, np.bincount(bins[mine], minlength=BINS), out=cluster.members)
+    images.count(members, bins, levels, targets)
+    for cluster, mine in zip(targets, joined, strict=True):
+        np.add(cluster.samples, np.bincount(repeated, minlength=BINS), out=cluster.samples)
+        np.add(cluster.members, np.bincount(repeated[mine], minlength=BINS), out=cluster.members)
     return members
 
 

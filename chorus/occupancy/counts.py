@@ -157,17 +157,21 @@ def target_words(
     members: Bool[np.ndarray, "clusters B"],
     bins: Int[np.ndarray, " B"],
     bits: UInt64[np.ndarray, " B"],
+    levels: Int[np.ndarray, " B"],
 ) -> tuple[Int[np.ndarray, " T"], UInt64[np.ndarray, " T"]]:
     """Which rows of counts a batch adds to, and the images that each row counts.
 
     rows (T,): a cluster's number times 12 plus an azimuth bin; words (T,): the `bits` of the images
-    of that cluster and bin together. Rows without images are left out.
+    of that cluster and bin together. An image of level n is in n words of its row. Rows without
+    images are left out.
     """
     rows, words = [], []
     for cluster, mine in enumerate(members):
         for azimuth in np.unique(bins[mine]):
-            rows.append(cluster * BINS + azimuth)
-            words.append(np.bitwise_or.reduce(bits[mine & (bins == azimuth)]))
+            here = mine & (bins == azimuth)
+            for level in range(1, levels[here].max() + 1):
+                rows.append(cluster * BINS + azimuth)
+                words.append(np.bitwise_or.reduce(bits[here & (levels >= level)]))
     return np.array(rows, np.int64), np.array(words, np.uint64)
 
 

@@ -300,10 +300,12 @@ class DeviceBatch:
         self,
         members: Bool[np.ndarray, "clusters B"],
         bins: Int[np.ndarray, " B"],
+        levels: Int[np.ndarray, " B"],
         counts: Sequence[BinCounts],
     ) -> None:
-        """Count the images on the device; `counts` get them when the device's are collected."""
+        """Count the images on the device, each as often as its level says; `counts` get them when
+        the device's are collected."""
         del counts
-        rows, words = target_words(members, bins, self._bits)
+        rows, words = target_words(members, bins, self._bits, levels)
         if len(rows):
             self._counts.add(self._images, self._maps, words, rows)

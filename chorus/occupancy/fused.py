@@ -55,12 +55,14 @@ class FusedBatch:
         self,
         members: Bool[np.ndarray, "clusters B"],
         bins: Int[np.ndarray, " B"],
+        levels: Int[np.ndarray, " B"],
         counts: Sequence[BinCounts],
     ) -> None:
-        """Add the images to the voxel counts of the clusters they are members of, in place."""
+        """Add the images, each as often as its level says, to the voxel counts of the clusters they
+        are members of, in place."""
         names = ("image", "mask") if self._maps is None else ("image", "mask", "hidden")
         targets = []
-        for row, word in zip(*target_words(members, bins, self._bits), strict=True):
+        for row, word in zip(*target_words(members, bins, self._bits, levels), strict=True):
             volumes = (getattr(counts[row // BINS], name) for name in names)
             targets.append((word, [volume[row % BINS].reshape(-1) for volume in volumes]))
         if not targets:

@@ -56,13 +56,15 @@ class PlainBatch:
         self,
         members: Bool[np.ndarray, "clusters B"],
         bins: Int[np.ndarray, " B"],
+        levels: Int[np.ndarray, " B"],
         counts: Sequence[BinCounts],
     ) -> None:
-        """Add the images to the voxel counts of the clusters they are members of, in place."""
-        # (B, clusters * 12): 1 where an image belongs to a cluster and a bin. Counts of at most 64
-        # are exact in float32, so one matrix product sums a block.
+        """Add the images, each as often as its level says, to the voxel counts of the clusters they
+        are members of, in place."""
+        # (B, clusters * 12): the level where an image belongs to a cluster and a bin. Whole numbers
+        # below 2^24 are exact in float32, so one matrix product sums a block.
         one_hot = np.eye(len(counts[0].image), dtype=np.float32)[bins]
-        belongs = members.T[:, :, None] * one_hot[:, None]
+        belongs = (members.T * levels[:, None]).astype(np.float32)[:, :, None] * one_hot[:, None]
         belongs = torch.from_numpy(belongs.reshape(len(bins), -1)).to(self._pixels.device)
         for start, verdicts in self._verdicts(self._space.weights, self._space.centres):
             for name, verdict in verdicts.items():

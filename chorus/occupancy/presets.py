@@ -15,6 +15,7 @@ Weighting = Literal["azimuth-uniform-fine", "azimuth-uniform", "total-uniform"]
 Projection = Literal["exact", "release"]
 Anchor = Literal["calibrated", "refined"]
 Estimator = Literal["quotient", "evidence"]
+Selection = Literal["", "confidence", "consistency", "agreement", "reprojection", "combined"]
 AUTO = "auto"
 """The body-part preset whose parts are found in the samples."""
 
@@ -166,6 +167,13 @@ class AggregationSettings:
     """Also count where the person's body hides a voxel."""
     hidden_margin: float = 0.03
     """How far behind the body's first surface a voxel counts as hidden, metres."""
+    selection: Selection = ""
+    """Quality by which samples are selected (`chorus quality`): one criterion, or `combined`; none
+    if empty."""
+    selection_share: float = 1.0
+    """Part of every prompt's samples that is counted, those of best quality, at least one."""
+    selection_levels: int = 1
+    """A sample counts as 1 to so many samples, by the quantile of its quality in its prompt."""
     field: FieldSettings = field(default_factory=FieldSettings)
     """The skinning field around the canonical body."""
 
@@ -175,6 +183,7 @@ class AggregationSettings:
             ("projection", self.projection, get_args(Projection)),
             ("anchor", self.anchor, get_args(Anchor)),
             ("estimator", self.estimator, get_args(Estimator)),
+            ("selection", self.selection, get_args(Selection)),
         ):
             if value not in known:
                 raise unknown_name(kind, value, known)
@@ -188,6 +197,20 @@ class AggregationSettings:
                 "a voxel counts as hidden from a finite distance of 0 m or more behind the body; "
                 f"found a hidden_margin of {self.hidden_margin} m, the usual is 0.03."
             )
+        self._check_selection()
+
+    def _check_selection(self) -> None:
+        share, levels = self.selection_share, self.selection_levels
+        if not 0 < share <= 1 or levels < 1:
+            raise BadInput(
+                "a selection takes a share above 0 and at most 1, and 1 or more levels; found "
+                f"{share} and {levels}."
+            )
+        if not self.selection and (share, levels) != (1, 1):
+            raise BadInput(
+                f"a selection_share of {share} and selection_levels of {levels} need a quality to "
+                "select by: give `selection` a criterion, or `combined`."
+            )
 
     def recorded(self) -> dict[str, Any]:
         """The settings as results record them.
@@ -195,7 +218,7 @@ class AggregationSettings:
         Left out are, as in results that are older than these settings: `share` where it is 1,
         `hidden` where nothing hidden is counted, `hidden_margin` where it says nothing new,
         `discovery` where parts are listed by hand, `anchor` and `estimator` where they are the
-        paper's, and `evidence` of another estimator.
+        paper's, `evidence` of another estimator, and the selection's where there is none.
         """
         settings = asdict(self)
         if self.anchor == type(self).anchor:
@@ -212,6 +235,9 @@ class AggregationSettings:
             del settings["hidden"]
         if self.parts != AUTO:
             del settings["discovery"]
+        if not self.selection:
+            for name in ("selection", "selection_share", "selection_levels"):
+                del settings[name]
         return settings
 
 
@@ -219,12 +245,12 @@ _FULL = AggregationSettings(parts="quant")
 _EVIDENCE = replace(_FULL, anchor="refined", estimator="evidence", hidden=True)
 
 
-def _without(**changes: Any) -> AggregationSettings:
+def _estimator(**changes: Any) -> AggregationSettings:
     """The evidence preset with some settings of its estimator changed."""
     return replace(_EVIDENCE, evidence=replace(_EVIDENCE.evidence, **changes))
 
 
-_WITHOUT: dict[str, tuple[str, AggregationSettings]] = {
+_CHANGED: dict[str, tuple[str, AggregationSettings]] = {
     "no-refinement": (
         "the regressor's poses and the calibrated cameras",
         replace(_EVIDENCE, anchor="calibrated"),
@@ -235,14 +261,22 @@ _WITHOUT: dict[str, tuple[str, AggregationSettings]] = {
     ),
     "no-hidden": (
         "what the body hides counts as seen empty",
-        _without(hidden=False),
+        _estimator(hidden=False),
     ),
-    "no-bound": ("all visits pooled, whatever their view", _without(bound=False)),
-    "no-smoothing": ("no kernel smoothing", _without(widths=(0.0,), own_width=0.0)),
-    "no-inside": ("objects may be inside the body", _without(inside=math.inf)),
-    "no-calibration": ("rates as they are", _without(slope=1.0, offset=0.0)),
+    "no-bound": ("all visits pooled, whatever their view", _estimator(bound=False)),
+    "no-smoothing": ("no kernel smoothing", _estimator(widths=(0.0,), own_width=0.0)),
+    "no-inside": ("objects may be inside the body", _estimator(inside=math.inf)),
+    "no-calibration": ("rates as they are", _estimator(slope=1.0, offset=0.0)),
+    "levels": (
+        "a sample counts as 1 to 4 by its quality",
+        replace(_EVIDENCE, selection="combined", selection_levels=4),
+    ),
+    "share": (
+        "three quarters of every prompt's samples, those of best quality",
+        replace(_EVIDENCE, selection="combined", selection_share=0.75),
+    ),
 }
-WITHOUT = {name: about for name, (about, _) in _WITHOUT.items()}
+EVIDENCE_CHANGES = {name: about for name, (about, _) in _CHANGED.items()}
 """What each `quant:evidence-<name>` does otherwise than `quant:evidence`."""
 
 PRESETS: dict[str, AggregationSettings] = {
@@ -260,7 +294,7 @@ PRESETS: dict[str, AggregationSettings] = {
     "quant:resolution-96": replace(_FULL, resolution=96),
     "quant:data-10-percent": replace(_FULL, share=0.1),
     "quant:data-1-percent": replace(_FULL, share=0.01),
-    **{f"quant:evidence-{name}": settings for name, (_, settings) in _WITHOUT.items()},
+    **{f"quant:evidence-{name}": settings for name, (_, settings) in _CHANGED.items()},
     "quant:evidence-data-50-percent": replace(_EVIDENCE, share=0.5),
     "quant:evidence-data-15-percent": replace(_EVIDENCE, share=0.15),
 }

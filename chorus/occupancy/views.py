@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from roma import rotvec_to_rotmat
 from torch import Tensor
 
@@ -24,7 +24,8 @@ class Views(NamedTuple):
 
     pose (B, 24, 3) axis-angle, radians (the global rotation is ignored: the camera has it);
     R (B, 3, 3), t (B, 3) metres: body frame to camera; K (B, 3, 3) pixels; masks: B arrays
-    (H, W) bool or the same as `MaskBits`, the union of the category's instances, sizes may differ.
+    (H, W) bool or the same as `MaskBits`, the union of the category's instances, sizes may differ;
+    level: as how many samples each counts, 1 or more; all as one if None.
     """
 
     pose: Float[Tensor, "B 24 3"]
@@ -32,6 +33,7 @@ class Views(NamedTuple):
     t: Float[Tensor, "B 3"]
     K: Float[Tensor, "B 3 3"]
     masks: Sequence[Bool[np.ndarray, "H W"] | MaskBits]
+    level: Sequence[int] | None = None
 
     @classmethod
     def of(
@@ -41,6 +43,7 @@ class Views(NamedTuple):
         t: Float[np.ndarray, "B 3"],
         K: Float[np.ndarray, "B 3 3"],
         masks: Sequence[Bool[np.ndarray, "H W"] | MaskBits],
+        level: Sequence[int] | None = None,
     ) -> Views:
         """Samples from arrays, lists or tensors; the last dimensions may be flat, as in tables.
 
@@ -56,12 +59,27 @@ class Views(NamedTuple):
                     f"{tuple(tensor.shape)}."
                 )
             tensors.append(tensor.reshape(len(masks), *shape))
-        return cls(*tensors, list(masks))
+        return cls(*tensors, list(masks), None if level is None else list(level))
+
+    def levels(self) -> Int[np.ndarray, " B"]:
+        """(B,): as how many samples each counts. BadInput unless all are whole numbers of 1 or
+        more, one for each sample."""
+        count = len(self.masks)
+        levels = np.ones(count, np.int64) if self.level is None else np.asarray(self.level)
+        whole = levels.shape == (count,) and (levels.dtype.kind in "iu" or not count)
+        if not whole or (levels < 1).any():
+            raise BadInput(
+                f"{count} samples need as many levels, whole numbers of 1 or more; found "
+                f"{levels.dtype} {levels.shape}, smallest {levels.min(initial=1)}."
+            )
+        return levels
 
     def select(self, index: Sequence[int]) -> Views:
         """The samples of these numbers, in this order."""
         rows = torch.as_tensor(list(index), dtype=torch.long)
-        return Views(*(tensor[rows] for tensor in self[:4]), [self.masks[i] for i in index])
+        masks = [self.masks[i] for i in index]
+        level = None if self.level is None else [self.level[i] for i in index]
+        return Views(*(tensor[rows] for tensor in self[:4]), masks, level)
 
 
 def unusable(views: Views) -> list[str]:
@@ -98,7 +116,7 @@ def mirrored(views: Views) -> Views:
     """
     R, t = mirror_camera(views.R, views.t)
     masks = [_dense(mask)[:, ::-1] for mask in views.masks]
-    return Views(mirror_pose(views.pose), R, t, views.K, masks)
+    return Views(mirror_pose(views.pose), R, t, views.K, masks, views.level)
 
 
 def joint_cameras(space: CanonicalSpace, views: Views) -> Float[Tensor, "B 24 3 4"]:

@@ -28,7 +28,8 @@ class Retained:
     """Samples that a combination of rules retains and that have a camera.
 
     pose (24, 3) axis-angle with the predicted global rotation; R, t, K the calibrated camera, body
-    frame to pixels; mask the RLE counts of the object's instances with the image's size.
+    frame to pixels; mask the RLE counts of the object's instances with the image's size; level: as
+    how many samples it counts.
     """
 
     keys: list[SampleKey] = field(default_factory=list)
@@ -37,6 +38,7 @@ class Retained:
     t: list[np.ndarray] = field(default_factory=list)
     K: list[np.ndarray] = field(default_factory=list)
     mask: list[tuple[tuple[bytes, ...], int, int]] = field(default_factory=list)
+    level: list[int] = field(default_factory=list)
     dropped: Counter = field(default_factory=Counter)
     """Why the other samples are not here, counted."""
 
@@ -61,7 +63,7 @@ class Retained:
         return Retained(*([values[at] for at in chosen] for values in self._columns()))
 
     def _columns(self) -> tuple[list, ...]:
-        return self.keys, self.pose, self.R, self.t, self.K, self.mask
+        return self.keys, self.pose, self.R, self.t, self.K, self.mask, self.level
 
     def digest(self) -> str:
         """Fingerprint of everything aggregation takes from these samples."""
@@ -74,6 +76,8 @@ class Retained:
             content.update(f"{height} {width}".encode())
             for instance in counts:
                 content.update(instance)
+            if self.level[at] != 1:  # so that without levels digests are as they were before them
+                content.update(f"level {self.level[at]}".encode())
         return content.hexdigest()
 
 
@@ -160,3 +164,4 @@ def _append(samples: Retained, key: SampleKey, rows: dict[str, dict]) -> None:
     samples.K.append(camera.K)
     counts = tuple(image["detections"][at]["mask"] for at in rows["filtered"]["objects"])
     samples.mask.append((counts, image["height"], image["width"]))
+    samples.level.append(1)

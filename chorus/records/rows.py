@@ -17,6 +17,7 @@ from chorus.errors import BadInput
 from chorus.filtering.rules import RULES
 from chorus.filtering.verdicts import RETAINED
 from chorus.geometry import masks
+from chorus.geometry.boxes import iou
 from chorus.records.keys import SampleKey
 from chorus.records.tables import DONE
 from chorus.vocabulary import PERSON
@@ -24,13 +25,21 @@ from chorus.vocabulary import PERSON
 ANY_RULE = tuple(range(1, len(RULES) + 1))
 """The numbers of all filter rules."""
 
+_SAME_PERSON = 0.3  # overlap (IoU) from which keypoints are those of a body
+
 
 @dataclass(frozen=True)
 class Image:
-    """A decoded image: its sample and RGB pixels, uint8 (H, W, 3)."""
+    """A decoded image: its sample and RGB pixels, uint8 (H, W, 3).
+
+    transform: what was done to the pixels after decoding (`geometry.image_transforms`), None for
+    nothing. A network sees the pixels alone; the synthetic world's, which look up the truth of the
+    image as it was, need to know.
+    """
 
     key: SampleKey
     pixels: np.ndarray
+    transform: Float[np.ndarray, "2 3"] | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,18 @@ def masks_of(segmentation: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
 def keypoints_of(persons: Iterable[Mapping[str, Any]]) -> Float[np.ndarray, "P 17 3"]:
     """COCO keypoints (P, 17, 3), x, y, confidence, of the persons of a `human_kps` row."""
     return np.array([each["keypoints"] for each in persons], np.float32).reshape(-1, 17, 3)
+
+
+def keypoints_of_body(
+    humans: Mapping[str, Any], detected: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    """Of the persons of a `human_kps` row the one whose box is that of the only person of a
+    `humans` row; None if there is none. BadInput as `only_person`."""
+    persons = detected["persons"]
+    if not persons:
+        return None
+    overlap = iou(person_array(only_person(humans), "box")[None], boxes_of(persons))
+    return persons[overlap.argmax()] if overlap.max() >= _SAME_PERSON else None
 
 
 def only_person(humans: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -110,6 +110,16 @@ SCHEMAS: dict[str, Schema] = {
             },
         ),
         Schema(
+            "quality",
+            1,
+            {
+                "confidence": "float32",
+                "consistency": "float32",
+                "agreement": "float32",
+                "reprojection": "float32",
+            },
+        ),
+        Schema(
             "filtered_cameras",
             1,
             {

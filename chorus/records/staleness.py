@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from chorus.errors import StaleResults
+from chorus.pipeline import maker, sources
 
 
 def difference(made_with: dict, requested: dict, prefix: str = "") -> list[str]:
@@ -17,6 +18,13 @@ def difference(made_with: dict, requested: dict, prefix: str = "") -> list[str]:
         elif old != new:
             changes.append(f"{prefix}{name}: {old!r}, now {new!r}")
     return changes
+
+
+def made_from(table: str, settings: dict) -> tuple[str, ...]:
+    """The tables that a table of these settings was made from, those that its step always reads
+    first."""
+    asked_for = (name for name in maker(table).may_read if f"from {name}" in settings)
+    return (*sources(table), *asked_for)
 
 
 def check_settings(path: Path, made_with: dict, settings: dict) -> None:

@@ -41,8 +41,10 @@ from chorus.records.aggregations import (
     update_record,
 )
 from chorus.records.discovered_parts import discovered, told, with_parts
-from chorus.records.gathering import Retained, gather
+from chorus.records.gathering import Retained, gather, gathered
 from chorus.records.keys import TOTAL, ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.soft_selection import selected
 from chorus.records.staleness import difference
 from chorus.settings import (
     AggregationOptions,
@@ -250,13 +252,11 @@ class Aggregator(SampleCounter):
         samples = {p: self._gather(group) for p, group in by_prompt.items()}
         if not any(map(len, samples.values())):
             raise BadInput(_nothing_retained(category, self._kind.rules, samples.values()))
-        for prompt, gathered in samples.items():
-            if not len(gathered):
+        for prompt, chosen in samples.items():
+            if not len(chosen):
                 label = f"{category} / {prompt}"
-                self.notes.append(_nothing_retained(label, self._kind.rules, [gathered]))
-        digests = {
-            prompt: gathered.digest() for prompt, gathered in samples.items() if len(gathered)
-        }
+                self.notes.append(_nothing_retained(label, self._kind.rules, [chosen]))
+        digests = {prompt: chosen.digest() for prompt, chosen in samples.items() if len(chosen)}
         if self._settings.parts == AUTO:
             self._discover(category, samples)
             digests = {p: with_parts(digest, self._discovery) for p, digest in digests.items()}
@@ -288,9 +288,8 @@ class Aggregator(SampleCounter):
         return written + 1, kept
 
     def _gather(self, shards: Sequence[ShardKey]) -> Retained:
-        """The retained samples of a prompt, or the settings' share of them."""
-        gathered = gather(self._options.tree, shards, self._kind.rules, self._settings.anchor)
-        return gathered.share(self._settings.share)
+        """The retained samples of a prompt that the settings choose."""
+        return chosen_samples(self._options.tree, shards, self._kind.rules, self._settings)
 
     def space(self) -> CanonicalSpace:
         """The canonical space with the clusters of the preset, or those found in the category."""
@@ -401,6 +400,23 @@ class Aggregator(SampleCounter):
         store(self._options.tree, folder, distributions, record)
 
 
+def tables_read(settings: AggregationSettings) -> tuple[str, ...]:
+    """The tables that `chosen_samples` reads, verdicts first."""
+    return (*gathered(settings.anchor), *(("quality",) if settings.selection else ()))
+
+
+def chosen_samples(
+    tree: ResultsTree,
+    shards: Sequence[ShardKey],
+    rules: Sequence[int],
+    settings: AggregationSettings,
+) -> Retained:
+    """The retained samples of a prompt that the settings choose, by share and by quality."""
+    samples = gather(tree, shards, rules, settings.anchor).share(settings.share)
+    how = settings.selection, settings.selection_share, settings.selection_levels
+    return selected(tree, samples, *how)
+
+
 def count_chunk(space: CanonicalSpace, chunk: Retained, device: str) -> Counted:
     """The counts of some samples."""
     from chorus.occupancy.accumulate import accumulate
@@ -426,11 +442,12 @@ def views(samples: Retained, batch: Sequence[int]) -> Views:
 
     columns = (samples.pose, samples.R, samples.t, samples.K)
     arrays = ([values[at] for at in batch] for values in columns)
-    return Views.of(*arrays, [of_counts(*samples.mask[at]) for at in batch])
+    masks = [of_counts(*samples.mask[at]) for at in batch]
+    return Views.of(*arrays, masks, [samples.level[at] for at in batch])
 
 
 def _nothing_retained(label: str, rules: Sequence[int], samples: Iterable[Retained]) -> str:
-    dropped = sum((gathered.dropped for gathered in samples), start=Counter())
+    dropped = sum((chosen.dropped for chosen in samples), start=Counter())
     common = dropped.most_common(_REASONS)
     counted = ", ".join(f"{count} {reason}" for reason, count in common)
     others = dropped.total() - sum(count for _, count in common)

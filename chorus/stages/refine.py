@@ -16,7 +16,6 @@ from chorus.engine.progress import Progress
 from chorus.engine.table_stage import run_table_stage
 from chorus.engine.torch_threads import one_torch_thread
 from chorus.geometry import masks
-from chorus.geometry.boxes import iou
 from chorus.pipeline import step
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
@@ -24,6 +23,7 @@ from chorus.records.rows import (
     ANY_RULE,
     boxes_of,
     keypoints_of,
+    keypoints_of_body,
     only_person,
     person_array,
     retained,
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
 _NUMBERS = ("pose", "R", "t", "K")
 _AT_ONCE = 32  # persons whose surface points are in memory together
-_SAME_PERSON = 0.3  # overlap (IoU) from which keypoints are those of a body
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class RefinementWorker:
             if not retained(row, ANY_RULE):
                 outcomes[at] = Outcome(skipped=row["verdicts"][ANY_RULE[-1] - 1])
                 continue
-            detected = _keypoints_of_person(sample)
+            detected = keypoints_of_body(sample.inputs["humans"], sample.inputs["human_kps"])
             if detected is None:
                 outcomes[at] = Outcome(skipped="no keypoints of this person")
             else:
@@ -162,16 +161,6 @@ class RefinementWorker:
             pixels = surface_pixels(self._surface, transforms[some], *camera).cpu().numpy()
             found += map(agreement, pixels, *zip(*map(_masks, samples[some]), strict=True))
         return found
-
-
-def _keypoints_of_person(sample: Sample) -> Mapping[str, Any] | None:
-    """The row of the keypoints whose box is that of the sample's body; None if there is none."""
-    detected = sample.inputs["human_kps"]["persons"]
-    if not detected:
-        return None
-    box = person_array(only_person(sample.inputs["humans"]), "box")
-    overlap = iou(box[None], boxes_of(detected))
-    return detected[overlap.argmax()] if overlap.max() >= _SAME_PERSON else None
 
 
 def _masks(sample: Sample) -> tuple[np.ndarray, np.ndarray]:

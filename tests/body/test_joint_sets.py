@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from chorus.body.joint_sets import MESH_VERTICES, ORDER, joint_source, release_joints
+from chorus.body.joint_sets import (
+    MESH_VERTICES,
+    ORDER,
+    coco_keypoints,
+    joint_source,
+    release_joints,
+)
+from chorus.body.keypoints import KEYPOINT_NAMES
 from chorus.body.loading import load_body
 from chorus.body.skeleton import JOINT_NAMES
 from chorus.cli import main
@@ -87,6 +94,21 @@ def test_vertices_are_those_that_smplx_adds(body):
 
 def test_kinematic_joints_are_the_body_s_own(body, tmp_path):
     assert joint_source("kinematic", body, tmp_path) is body
+
+
+def test_coco_keypoints_are_found_among_the_joints(body, imports):
+    kinematic = coco_keypoints("kinematic")
+    assert kinematic[:5] == [None] * 5
+    assert [JOINT_NAMES[at] for at in kinematic[5:]] == list(KEYPOINT_NAMES[5:])
+    found = joint_source("release-24", body, imports).posed_joints(POSE)[0]
+    posed = body.pose(POSE).joints[0]
+    for name, at, own in zip(KEYPOINT_NAMES, coco_keypoints("release-24"), kinematic, strict=True):
+        if own is not None and "hip" not in name:  # the release has hips of its own
+            assert torch.equal(found[at], posed[own]), name
+    assert coco_keypoints("release-24")[11:13] == [3, 2]
+    assert coco_keypoints("release-24")[:5] == [19, 20, 21, 22, 23]
+    with pytest.raises(BadInput, match="unknown joint set 'coco'"):
+        coco_keypoints("coco")
 
 
 def test_what_is_missing_is_said(body, tmp_path):

@@ -13,10 +13,15 @@ import pytest
 from chorus.commands.ablation.definitions import ABLATIONS, FULL, NOISE_OF
 from chorus.commands.ablation.scores import at_resolution
 from chorus.commands.ablation.table import rows_of, write_rows
+from chorus.commands.ablation.trees import AblationOptions
+from chorus.commands.ablation.trees import _changed as changed_settings
+from chorus.commands.ablation.trees import _stage_options as stage_options
 from chorus.errors import BadInput
 from chorus.occupancy.presets import PRESETS
 from chorus.records.gathering import Retained
 from chorus.records.keys import SampleKey
+from chorus.stages import quality
+from chorus.stages.quality import _recorded as recorded
 from chorus.synthetic.perceive.noise_settings import NoiseSettings
 
 
@@ -41,7 +46,42 @@ def test_an_ablation_without_a_preset_takes_its_references():
     assert knob.against("evidence").preset == "quant:evidence"
     assert ABLATIONS["symmetric"].against("evidence") == ABLATIONS["symmetric"]
     assert knob.against("evidence").makes == ("humans", "refined")
-    assert knob.against("evidence").leaves_out == ("filtered_cameras",)
+    assert knob.against("evidence").leaves_out == ("quality", "filtered_cameras")
+
+
+def test_an_ablation_with_a_selection_makes_the_quality_too():
+    knob, levels = (
+        ABLATIONS["pose-error-0"].against("evidence-levels"),
+        ABLATIONS["evidence-levels"],
+    )
+    assert "quality" in levels.ingredients and not levels.makes
+    assert "quality" not in ABLATIONS["evidence"].ingredients
+    assert knob.makes == ("humans", "refined", "quality")
+    assert knob.leaves_out == ("filtered_cameras",)
+    assert ABLATIONS["weak-perspective"].against("evidence-share").makes == ()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"criteria": ("confidence", "reprojection"), "reprojected": "refined"},
+        {
+            "criteria": ("consistency", "agreement"),
+            "second_keypoint_model": "synthetic:other",
+            "noise": NoiseSettings(keypoint_jitter=0.02, shared_error=0.1),
+            "seed": 7,
+        },
+    ],
+)
+def test_quality_is_made_with_the_options_that_its_table_records(options, tmp_path):
+    made = recorded(quality.Options(results_dir=tmp_path, **options))
+    again = stage_options(quality, "quality", AblationOptions(results_dir=tmp_path), made)
+    assert recorded(again) == made
+    changed = changed_settings("quality", ABLATIONS["keypoint-jitter-doubled"], made)
+    looks = "noise" in made
+    assert (changed != made) == looks
+    assert not looks or changed["noise"]["keypoint_jitter"] == 0.04
 
 
 @pytest.mark.parametrize(
@@ -63,13 +103,13 @@ def test_an_ablation_makes_what_it_changes_and_what_follows(name, makes):
     ablation = ABLATIONS[name].against(FULL)
     assert ablation.makes == makes
     refined = {"humans", "human_kps", "segmentations", "filtered"}.intersection(makes)
-    assert ablation.leaves_out == (("refined",) if refined else ())
+    assert ablation.leaves_out == (("refined", "quality") if refined else ())
 
 
 def samples(count: int) -> Retained:
     keys = [SampleKey("m", "chair", "A person sits", "original", n) for n in range(count)]
     columns = [[np.full(3, n) for n in range(count)] for _ in range(4)]
-    return Retained(keys, *columns, [((), n, n) for n in range(count)])
+    return Retained(keys, *columns, [((), n, n) for n in range(count)], [1] * count)
 
 
 def test_shares_are_nested_and_never_empty():

@@ -118,7 +118,8 @@ def test_few_visits_take_what_is_around_them():
     image[0], mask[0, 0] = 100, 60  # a plane at x = 0 is hit often
     image[0, 4, 3, 3], mask[0, 4, 3, 3] = 1, 1
     image[0, 4, 1, 1], mask[0, 4, 1, 1] = 100, 100
-    found = evidence_probability(counts_of(image, mask), EvidenceSettings(bound=False))
+    settings = EvidenceSettings(bound=False, widths=(0.6, 0.0))  # the voxels are 0.5 m large
+    found = evidence_probability(counts_of(image, mask), settings)
     assert found[4, 3, 3] < 0.5 < found[4, 1, 1]
 
 

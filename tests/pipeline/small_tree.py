@@ -10,7 +10,10 @@ from chorus.cli import COMMANDS
 
 PROMPTS = ["A person balances on a surfboard", "A person carries a surfboard"]
 AUGPROMPTS = ["original", ", full body photo", ", face only"]
-STAGES = ("images", "segment", "humans", "keypoints", "filter", "refine", "calibrate", "aggregate")
+STAGES = (
+    *("images", "segment", "humans", "keypoints", "filter", "refine", "quality", "calibrate"),
+    "aggregate",
+)
 AGGREGATION = "filter(3)-aggr(quant%3Afull)"
 
 

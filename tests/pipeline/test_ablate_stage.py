@@ -14,7 +14,7 @@ from small_tree import AGGREGATION, command, files
 
 import chorus
 from chorus.cli import main
-from chorus.commands.ablation.definitions import ABLATIONS
+from chorus.commands.ablation.definitions import ABLATIONS, FULL
 from chorus.commands.ablation.trees import AblationOptions, ablation_tree, make_table, settings_of
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import DONE, read_table, write_table
@@ -136,6 +136,26 @@ def test_equal_inputs_are_not_calibrated_again(spoiled, monkeypatch):
         assert own.rows == below.rows and own.settings != below.settings
 
 
+def test_a_reference_with_a_selection_has_its_quality_made_anew(spoiled):
+    arguments = ["--reference", "evidence-levels", "--ablations", "pose-error-0"]
+    assert main(ablate(spoiled, *arguments, "--metric", "pap/v2")) == 0
+    tree = own_tree(spoiled, "pose-error-0 of evidence-levels")
+    assert not tree.folder("filtered_cameras").exists()
+    rows = []
+    for shard in tree.shards("quality", "synthetic-v1"):
+        own, below = (
+            read_table(one.table("quality", shard), "quality") for one in (tree, tree.base)
+        )
+        assert own.settings["criteria"] == below.settings["criteria"]
+        assert own.settings["from humans"] != below.settings["from humans"]
+        rows += [
+            (row["reprojection"], below.rows[index]["reprojection"])
+            for index, row in own.rows.items()
+            if row["status"] == DONE
+        ]
+    assert rows and np.mean(rows, axis=0)[0] > np.mean(rows, axis=0)[1]
+
+
 def test_without_filtering_all_with_person_and_object_are_counted(ablated):
     tree = own_tree(ablated, "no-filtering")
     usable = 0
@@ -172,10 +192,10 @@ def test_without_filtering_the_best_scored_person_is_taken(spoiled):
     tables["humans"].rows[index]["persons"].append({**person, "betas": [1.0] * 10})
     for name, table in tables.items():
         write_table(base.table(name, shard), name, table)
-    ablation = ABLATIONS["no-filtering"]
+    ablation = ABLATIONS["no-filtering"].against(FULL)
     tree = ablation_tree(base, "no-filtering", ablation)
     options = AblationOptions(results_dir=tree.root, imports_dir=spoiled / "imports", workers=1)
-    settings = settings_of(base, shards)
+    settings = settings_of(base, shards, ablation.makes)
     for name in ablation.makes:
         make_table(name, ablation, options, settings[name], shards, None)
     rows = {n: read_table(tree.table(n, shard), n).rows[index] for n in ablation.makes}
@@ -200,11 +220,11 @@ def test_without_filtering_persons_are_known_by_their_boxes(spoiled):
     tiny = [0.0, 0.0, 4.0, 4.0]
     detections.insert(0, {**person, "score": 0.99, "box": tiny})
     write_table(base.table("segmentations", shard), "segmentations", table)
-    ablation = ABLATIONS["no-filtering"]
+    ablation = ABLATIONS["no-filtering"].against(FULL)
     shutil.rmtree(spoiled / "results/ablations", ignore_errors=True)
     tree = ablation_tree(base, "no-filtering", ablation)
     options = AblationOptions(results_dir=tree.root, imports_dir=spoiled / "imports", workers=1)
-    settings = settings_of(base, [shard])
+    settings = settings_of(base, [shard], ablation.makes)
     make_table("humans", ablation, options, settings["humans"], [shard], None)
     kept = read_table(tree.table("humans", shard), "humans").rows[index]["persons"]
     assert [each["box"] for each in kept] == [person["box"]]

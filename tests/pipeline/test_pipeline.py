@@ -36,6 +36,7 @@ OUTPUTS = {
     "keypoints": ("human_kps",),
     "filter": ("filtered",),
     "refine": ("refined",),
+    "quality": ("quality",),
     "calibrate": ("filtered_cameras",),
     "aggregate": ("aggregations",),
 }
@@ -471,7 +472,7 @@ def test_run_takes_the_steps_in_order_and_says_where_to_look(tree, capsys):
     arguments += ["--prompt_dir", str(tree / "prompts")]
     assert main([*arguments, "--from", "segment"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    steps = ["segment", "humans", "keypoints", "filter", "refine", "calibrate", "run"]
+    steps = ["segment", "humans", "keypoints", "filter", "refine", "quality", "calibrate", "run"]
     assert [line.partition(":")[0] for line in lines] == steps
     assert all("18 already there" in line for line in lines[:-1])
     assert str(tree / "results/filtered_cameras") in lines[-1]

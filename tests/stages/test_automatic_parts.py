@@ -29,7 +29,7 @@ def retained(prompt: str, count: int, seed: int) -> Retained:
     views = random_views(count, seed)
     keys = [SampleKey("model", "surfboard", prompt, "original", n) for n in range(count)]
     masks = [((encode(mask),), *mask.shape) for mask in views.masks]
-    return Retained(keys, *(list(tensor.numpy()) for tensor in views[:4]), masks)
+    return Retained(keys, *(list(tensor.numpy()) for tensor in views[:4]), masks, [1] * len(keys))
 
 
 class World:

@@ -8,6 +8,7 @@ import pytest
 from chorus.errors import BadInput
 from chorus.generation.protocols import ImageRequest
 from chorus.geometry import masks
+from chorus.geometry.image_transforms import about, move_box, move_image, move_points
 from chorus.records.keys import SampleKey, sample_seed
 from chorus.records.rows import Image
 from chorus.synthetic.look.image_model import SyntheticImageModel
@@ -112,6 +113,38 @@ def test_keypoints_follow_the_truth(samples):
         shown = np.array(person["keypoint_visible"])
         assert (found[0, shown, 2] == 1).all() and (found[0, ~shown, 2] < 1).all()
         assert off.shape == (1, 17, 3) and np.isfinite(off).all()
+
+
+def test_keypoints_of_a_transformed_image_follow_the_truth(samples):
+    images, truth_of = samples
+    boxes = true_boxes(images, truth_of)
+    for image, own in zip(images, boxes, strict=True):
+        transform = about((own[0, :2] + own[0, 2:]) / 2, 1.1, 10)
+        moved = Image(image.key, move_image(image.pixels, transform), transform)
+        box = [move_box(own[0], transform)[None]]
+        exact = SyntheticKeypointDetector(truth_of, EXACT)
+        (before,), (after,) = exact.detect([image], [own])[0], exact.detect([moved], box)[0]
+        expected = move_points(before[:, :2], transform)
+        np.testing.assert_allclose(after[:, :2], expected, rtol=1e-5, atol=1e-3)
+        size = image.pixels.shape[1::-1]
+        shown = ((expected >= 0) & (expected < size)).all(1)
+        np.testing.assert_array_equal(after[shown, 2], before[shown, 2])
+        assert (after[~shown, 2] == 0).all()
+
+
+def test_streams_and_transforms_have_errors_of_their_own(samples):
+    images, truth_of = samples
+    image, boxes = images[:1], true_boxes(images, truth_of)[:1]
+    usual, other = (SyntheticKeypointDetector(truth_of, stream=name) for name in ("", "other"))
+    nothing = Image(image[0].key, image[0].pixels, about(np.zeros(2)))
+    answers = [
+        usual.detect(image, boxes)[0],
+        other.detect(image, boxes)[0],
+        usual.detect([nothing], boxes)[0],
+    ]
+    for at, one in enumerate(answers):
+        assert all(not np.array_equal(one, another) for another in answers[at + 1 :])
+    np.testing.assert_array_equal(other.detect(image, boxes)[0], answers[1])
 
 
 def test_boxes_without_a_person_get_answers_without_confidence(samples, body):

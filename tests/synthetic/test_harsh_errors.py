@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chorus.body.keypoints import BODY_KEYPOINTS, KEYPOINT_NAMES
 from chorus.body.skeleton import JOINT_NAMES
 from chorus.errors import BadInput
 from chorus.geometry import masks
-from chorus.synthetic.look.truth import BODY_KEYPOINTS, KEYPOINT_NAMES
+from chorus.geometry.image_transforms import about, move_box, move_points
+from chorus.records.rows import Image
 from chorus.synthetic.perceive import noise as errors
 from chorus.synthetic.perceive.human_regressor import SyntheticHumanRegressor
 from chorus.synthetic.perceive.keypoint_detector import SyntheticKeypointDetector
@@ -231,6 +233,19 @@ def test_the_camera_error_is_not_shared(images, truth_of, boxes, body):
     exact = SyntheticKeypointDetector(truth_of, EXACT).detect(images, boxes)
     for one, other in zip(found, exact, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_shared_errors_go_with_a_transformed_image(images, truth_of, boxes, body):
+    """Without errors of its own a detector finds the same wrong places, carried along."""
+    noise = replace(EXACT, pose_error=8.0, rotation_error=8.0, shared_error=0.5)
+    for stream, degrees in (("", 20), ("other", -90)):
+        detector = SyntheticKeypointDetector(truth_of, noise, body=body, stream=stream)
+        for image, own, before in zip(images, boxes, detector.detect(images, boxes), strict=True):
+            transform = about((own[0, :2] + own[0, 2:]) / 2, 1.1, degrees)
+            moved = Image(image.key, image.pixels, transform)
+            after = detector.detect([moved], [move_box(own[0], transform)[None]])[0]
+            expected = move_points(before[0, :, :2], transform)
+            np.testing.assert_allclose(after[0, :, :2], expected, atol=0.1)
 
 
 def test_shared_errors_need_the_body(truth_of):

@@ -7,16 +7,16 @@ from typing import Any
 
 from chorus.calibration.settings import Anchoring
 from chorus.filtering.rules import DEFAULT_RULE
-from chorus.occupancy.presets import WITHOUT, preset
+from chorus.occupancy.presets import EVIDENCE_CHANGES, preset
 from chorus.pipeline import ingredients, main_tables, sources
 from chorus.records.aggregations import aggregation_name
-from chorus.records.gathering import gathered
+from chorus.stages.aggregate import tables_read
 from chorus.synthetic.perceive.noise_settings import NoiseSettings
 
 FULL = "full-method"
 """The published method, which the others are compared with unless another is named."""
 
-CHANGEABLE = tuple(table for table in ingredients("aggregate") if table != "images")
+CHANGEABLE = tuple(t for t in ingredients("aggregate", among=main_tables()) if t != "images")
 """Tables that an ablation may make itself, in order."""
 
 NOISE_OF = {
@@ -74,6 +74,11 @@ class Ablation:
         return replace(self, preset=self.preset or ABLATIONS[reference].preset)
 
     @property
+    def ingredients(self) -> tuple[str, ...]:
+        """The tables that its aggregation is made from, in order."""
+        return ingredients("aggregate", tables_read(preset(self.preset)))
+
+    @property
     def makes(self) -> tuple[str, ...]:
         """Tables that it makes itself, in the order of making: what it changes, what follows and
         is aggregated."""
@@ -85,8 +90,7 @@ class Ablation:
         for table in CHANGEABLE:
             if changed.intersection(sources(table)):
                 changed.add(table)
-        wanted = ingredients("aggregate", gathered(preset(self.preset).anchor))
-        return tuple(table for table in CHANGEABLE if table in changed and table in wanted)
+        return tuple(t for t in CHANGEABLE if t in changed and t in self.ingredients)
 
     @property
     def leaves_out(self) -> tuple[str, ...]:
@@ -122,7 +126,7 @@ ABLATIONS: dict[str, Ablation] = {
     "evidence": Ablation("refined persons and the evidence estimator", preset="quant:evidence"),
     **{
         f"evidence-{name}": Ablation(f"evidence, {about}", preset=f"quant:evidence-{name}")
-        for name, about in WITHOUT.items()
+        for name, about in EVIDENCE_CHANGES.items()
     },
     "no-canonicalisation": Ablation(
         "poses are not undone: space stays around the pelvis", preset="quant:no-canonicalisation"

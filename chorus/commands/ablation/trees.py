@@ -20,11 +20,11 @@ from chorus.errors import BadInput, StaleResults
 from chorus.filtering.rules import RULES
 from chorus.filtering.verdicts import RETAINED, FilterSettings
 from chorus.geometry.boxes import iou
-from chorus.pipeline import maker, sources
+from chorus.pipeline import maker
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.rows import ANY_RULE, boxes_of, retained
-from chorus.records.staleness import difference
+from chorus.records.staleness import difference, made_from
 from chorus.records.tables import DONE, FAILED, Table, read_settings, read_table, write_table
 from chorus.refinement.settings import RefinementSettings
 from chorus.settings import (
@@ -121,7 +121,9 @@ def take_over(tree: ResultsTree, shard: ShardKey, table: str) -> None:
     if path.is_file():
         return
     settings, inputs = dict(below.settings), []
-    for name in sources(table, among=CHANGEABLE):
+    for name in made_from(table, below.settings):
+        if name not in CHANGEABLE:
+            continue
         settings[f"from {name}"] = read_settings(tree.table(name, shard))
         both = (read_table(layer.table(name, shard), name).rows for layer in (tree.base, tree))
         inputs.append((_TAKEN.get((table, name), _everything), *both))
@@ -150,7 +152,10 @@ _TAKEN = {("filtered_cameras", "filtered"): _calibrated}
 
 def _changed(table: str, ablation: Ablation, settings: dict[str, Any]) -> dict[str, Any]:
     """The table's settings with the ablation's one change, if it is a change of this table."""
-    if ablation.knob and NOISE_OF[ablation.knob] == table:
+    disturbed = NOISE_OF.get(ablation.knob)
+    # The keypoint detector may also have looked for the table of quality.
+    again = (table, disturbed) == ("quality", "human_kps") and "noise" in settings
+    if disturbed == table or again:
         if "noise" not in settings:
             raise BadInput(
                 f"{table} was not made by the synthetic world, so it has no {ablation.knob} to "
@@ -179,6 +184,8 @@ def _stage_options(
     elif table == "filtered_cameras":
         own.pop("body")
         more["calibration"] = CalibrationSettings(**own)
+    elif table == "quality":
+        more |= _quality_options(own)
     elif table == "refined":
         own.pop("body")
         more["refinement"] = own.pop("refinement")
@@ -187,6 +194,21 @@ def _stage_options(
         more["noise"] = NoiseSettings(**own["noise"])
         more |= {name: own[name] for name in ("mode", "threshold", "seed") if name in own}
     return options.carried_to(module.Options, **more)
+
+
+def _quality_options(settings: dict[str, Any]) -> dict[str, Any]:
+    """The options of `chorus quality` from the settings that its table shall have."""
+    models = (("keypoint_model", "consistency"), ("second_keypoint_model", "agreement"))
+    return {
+        "criteria": tuple(settings["criteria"]),
+        **{name: settings[name] for name in ("reprojected", "seed") if name in settings},
+        **{
+            option: settings[f"{criterion} model"]["keypoint_model"]
+            for option, criterion in models
+            if criterion in settings["criteria"]
+        },
+        **({"noise": NoiseSettings(**settings["noise"])} if "noise" in settings else {}),
+    }
 
 
 def _unfiltered_humans(base: ResultsTree, shard: ShardKey) -> Table:

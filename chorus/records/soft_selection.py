@@ -1,0 +1,89 @@
+"""Retained samples selected by their quality (method.md 5c)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from chorus.errors import BadInput, StaleResults
+from chorus.records.gathering import Retained
+from chorus.records.keys import SampleKey, ShardKey, sample_seed
+from chorus.records.results_tree import ResultsTree
+from chorus.records.staleness import difference, made_from
+from chorus.records.tables import DONE, Table, read_settings, read_table
+from chorus.selection.choosing import COMBINED, CRITERIA, combined, levels, top_share
+
+_LEFT_OUT = "not among the best by {}"
+
+
+def selected(
+    tree: ResultsTree, samples: Retained, selection: str, share: float, level_count: int
+) -> Retained:
+    """The share of one prompt's samples that is best by a quality, in the same order, with levels
+    by their quality; all of them as they are if `selection` is empty.
+
+    selection: a criterion, or `combined`. BadInput if the table `quality` is missing or lacks the
+    criterion, StaleResults if it was made from other tables than those that are there.
+    """
+    if not selection or not len(samples):
+        return samples
+    quality = _qualities(tree, samples.keys, selection)
+    order = np.array([sample_seed(key, "share") for key in samples.keys])
+    chosen = np.flatnonzero(top_share(quality, share, order))
+    best = samples.take(chosen.tolist())
+    best.level = levels(quality[chosen], level_count).tolist()
+    left_out = Counter({_LEFT_OUT.format(selection): len(samples) - len(chosen)})
+    best.dropped = samples.dropped + left_out
+    return best
+
+
+def _qualities(
+    tree: ResultsTree, keys: Sequence[SampleKey], selection: str
+) -> Float[np.ndarray, " S"]:
+    """(S,): the quality of each sample, NaN where the table has none."""
+    tables = {
+        shard: _read(tree, shard, selection) for shard in dict.fromkeys(k.shard for k in keys)
+    }
+    computed = {tuple(table.settings["criteria"]) for table in tables.values()}
+    if len(computed) > 1:
+        raise StaleResults(
+            f"the tables of quality of {keys[0].category} / {keys[0].prompt} have different "
+            f"criteria ({' and '.join(', '.join(names) for names in sorted(computed))}); make them "
+            "again with chorus quality --overwrite."
+        )
+    rows = [tables[key.shard].rows.get(key.index) for key in keys]
+    values = {
+        name: np.array(
+            [row[name] if row is not None and row["status"] == DONE else np.nan for row in rows]
+        )
+        for name in computed.pop()
+    }
+    return combined(values, tuple(values)) if selection == COMBINED else values[selection]
+
+
+def _read(tree: ResultsTree, shard: ShardKey, selection: str) -> Table:
+    path = tree.table("quality", shard)
+    if not path.is_file():
+        raise BadInput(
+            f"samples cannot be selected by {selection}: there is no {path}; run chorus quality "
+            "first."
+        )
+    table = read_table(path, "quality", columns=CRITERIA)
+    criteria = table.settings["criteria"]
+    if selection not in (COMBINED, *criteria):
+        raise BadInput(
+            f"{path} has no {selection}, but {', '.join(criteria)}; run chorus quality --criteria "
+            f"{' '.join([*criteria, selection])} --overwrite."
+        )
+    for source in made_from("quality", table.settings):
+        now = read_settings(tree.table(source, shard))
+        changes = difference(table.settings.get(f"from {source}", {}), now)
+        if changes:
+            raise StaleResults(
+                f"{path} was made from {source} of other settings ({'; '.join(changes[:3])}); run "
+                "chorus quality --overwrite."
+            )
+    return table
