@@ -324,7 +324,8 @@ class AggregationOptions(CategoryOptions, TreeOptions):
     is nothing, `aggregate` makes the profile's usual one)."""
     filter_setting_nums: tuple[str, ...] = ()
     """Filter rules, one aggregation each, such as 3; "7,8" is what rule 7 or rule 8 retains. If
-    left out those of what has been aggregated, rule 3 if presets are named."""
+    left out those of what has been aggregated; if presets are named, rule 3, or 15 for presets
+    that select samples by quality."""
 
     def kinds(self, usual: AggregationKind | None = None) -> list[AggregationKind]:
         """The kinds of aggregation that are meant (`records.aggregations.chosen_kinds`)."""

@@ -51,7 +51,7 @@ class Options(CountingOptions, TreeOptions, SampleOptions):
     that is of one kind."""
     filter_setting_num: str | None = None
     """The filter rules whose results are scored, e.g. 3 or 7,8; if left out those of what has been
-    aggregated, rule 3 if a preset is named."""
+    aggregated; if a preset is named, rule 3, or 15 for one that selects samples by quality."""
 
     @property
     def kind(self) -> AggregationKind:

@@ -127,6 +127,7 @@ RULES: tuple[Rule, ...] = _rules()
 """Rules 1 to 15, in order."""
 
 DEFAULT_RULE = 3
+NO_KEYPOINT_RULE = 15
 
 
 def parse_combination(text: str) -> tuple[int, ...]:

@@ -170,6 +170,9 @@ class AggregationSettings:
     selection: Selection = ""
     """Quality by which samples are selected (`chorus quality`): one criterion, or `combined`; none
     if empty."""
+    selection_least: float = 0.0
+    """Quality below which a sample is not counted; above 0, this takes the place of the keypoint
+    rules: the usual filter rule is then 15, which has none."""
     selection_share: float = 1.0
     """Part of every prompt's samples that is counted, those of best quality, at least one."""
     selection_levels: int = 1
@@ -200,16 +203,17 @@ class AggregationSettings:
         self._check_selection()
 
     def _check_selection(self) -> None:
-        share, levels = self.selection_share, self.selection_levels
-        if not 0 < share <= 1 or levels < 1:
+        least, share, levels = self.selection_least, self.selection_share, self.selection_levels
+        if not 0 <= least < 1 or not 0 < share <= 1 or levels < 1:
             raise BadInput(
-                "a selection takes a share above 0 and at most 1, and 1 or more levels; found "
-                f"{share} and {levels}."
+                "a selection takes a least quality from 0 to below 1, a share above 0 and at most "
+                f"1, and 1 or more levels; found {least}, {share} and {levels}."
             )
-        if not self.selection and (share, levels) != (1, 1):
+        if not self.selection and (least, share, levels) != (0, 1, 1):
             raise BadInput(
-                f"a selection_share of {share} and selection_levels of {levels} need a quality to "
-                "select by: give `selection` a criterion, or `combined`."
+                f"a selection_least of {least}, selection_share of {share} and selection_levels of "
+                f"{levels} need a quality to select by: give `selection` a criterion, or "
+                "`combined`."
             )
 
     def recorded(self) -> dict[str, Any]:
@@ -236,13 +240,20 @@ class AggregationSettings:
         if self.parts != AUTO:
             del settings["discovery"]
         if not self.selection:
-            for name in ("selection", "selection_share", "selection_levels"):
+            for name in ("selection", "selection_least", "selection_share", "selection_levels"):
                 del settings[name]
         return settings
 
 
 _FULL = AggregationSettings(parts="quant")
-_EVIDENCE = replace(_FULL, anchor="refined", estimator="evidence", hidden=True)
+_EVIDENCE = replace(
+    _FULL,
+    anchor="refined",
+    estimator="evidence",
+    hidden=True,
+    selection="confidence",
+    selection_least=0.55,
+)
 
 
 def _estimator(**changes: Any) -> AggregationSettings:
@@ -257,7 +268,7 @@ _CHANGED: dict[str, tuple[str, AggregationSettings]] = {
     ),
     "no-estimator": (
         "the paper's weighted quotient over refined persons",
-        replace(_FULL, anchor="refined"),
+        replace(_EVIDENCE, estimator="quotient", hidden=False),
     ),
     "no-hidden": (
         "what the body hides counts as seen empty",
@@ -266,14 +277,21 @@ _CHANGED: dict[str, tuple[str, AggregationSettings]] = {
     "no-bound": ("all visits pooled, whatever their view", _estimator(bound=False)),
     "no-smoothing": ("no kernel smoothing", _estimator(widths=(0.0,), own_width=0.0)),
     "no-inside": ("objects may be inside the body", _estimator(inside=math.inf)),
-    "no-calibration": ("rates as they are", _estimator(slope=1.0, offset=0.0)),
+    "no-selection": (
+        "filter rule 3 instead of a least mean confidence of keypoints",
+        replace(_EVIDENCE, selection="", selection_least=0.0),
+    ),
     "levels": (
-        "a sample counts as 1 to 4 by its quality",
-        replace(_EVIDENCE, selection="combined", selection_levels=4),
+        "a sample counts as 1 to 4 by its confidence",
+        replace(_EVIDENCE, selection_levels=4),
     ),
     "share": (
-        "three quarters of every prompt's samples, those of best quality",
-        replace(_EVIDENCE, selection="combined", selection_share=0.75),
+        "three quarters of every prompt's samples, those of highest confidence",
+        replace(_EVIDENCE, selection_share=0.75),
+    ),
+    "calibrated": (
+        "rates mapped to occupied shares (learned on other categories and seeds)",
+        _estimator(slope=2.2, offset=-2.0),
     ),
 }
 EVIDENCE_CHANGES = {name: about for name, (about, _) in _CHANGED.items()}

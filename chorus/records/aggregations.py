@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chorus.errors import BadInput, StaleResults, unknown_name
 from chorus.files import atomic_write, display_name, portable_name
-from chorus.filtering.rules import DEFAULT_RULE, parse_combination
+from chorus.filtering.rules import DEFAULT_RULE, NO_KEYPOINT_RULE, parse_combination
 from chorus.occupancy.presets import preset
 from chorus.records.keys import TOTAL
 from chorus.records.results_tree import ResultsTree
@@ -40,6 +40,12 @@ def parsed_name(aggregation: str) -> tuple[str, str] | None:
     return (parts[1], parts[2]) if parts else None
 
 
+def usual_rules(preset_name: str) -> tuple[int, ...]:
+    """The filter rules that a preset is meant for: the paper's rule 3, or rule 15, which has no
+    keypoint rule, where a least quality of samples takes its place. BadInput for an unknown one."""
+    return (NO_KEYPOINT_RULE,) if preset(preset_name).selection_least else (DEFAULT_RULE,)
+
+
 class AggregationKind(NamedTuple):
     """One way to aggregate."""
 
@@ -62,17 +68,18 @@ def chosen_kinds(
 ) -> list[AggregationKind]:
     """The kinds of aggregation that options name; without presets, what has been aggregated.
 
-    presets and rules (such as "7,8") are combined; of presets alone rule 3 is meant. Without
-    presets the one that the tree has is meant, and without rules the one kind; if it has none,
-    `usual`. BadInput that lists what is there if it has several, or none and nothing is usual.
+    presets and rules (such as "7,8") are combined; of presets alone their `usual_rules` are meant.
+    Without presets the one that the tree has is meant, and without rules the one kind; if it has
+    none, `usual`. BadInput that lists what is there if it has several, or none and nothing is
+    usual.
     """
     if presets:
-        combinations = [parse_combination(text) for text in rules] or [(DEFAULT_RULE,)]
+        combinations = [parse_combination(text) for text in rules]
         return [
             AggregationKind(name, rule_set)
             for name in presets
+            for rule_set in combinations or [usual_rules(name)]
             if preset(name)
-            for rule_set in combinations
         ]
     rule_sets = list(dict.fromkeys(map(parse_combination, rules)))
     folders = stored(tree, model, set(categories) or None)

@@ -17,26 +17,38 @@ from chorus.records.tables import DONE, Table, read_settings, read_table
 from chorus.selection.choosing import COMBINED, CRITERIA, combined, levels, top_share
 
 _LEFT_OUT = "not among the best by {}"
+_TOO_LOW = "{} below {}"
 
 
 def selected(
-    tree: ResultsTree, samples: Retained, selection: str, share: float, level_count: int
+    tree: ResultsTree,
+    samples: Retained,
+    selection: str,
+    least: float = 0.0,
+    share: float = 1.0,
+    level_count: int = 1,
 ) -> Retained:
-    """The share of one prompt's samples that is best by a quality, in the same order, with levels
-    by their quality; all of them as they are if `selection` is empty.
+    """Of one prompt's samples those of at least a quality, and of these the share that is best, in
+    the same order, with levels by their quality; all as they are if `selection` is empty.
 
-    selection: a criterion, or `combined`. BadInput if the table `quality` is missing or lacks the
-    criterion, StaleResults if it was made from other tables than those that are there.
+    selection: a criterion, or `combined`. A quality that is not known is below any but 0. BadInput
+    if the table `quality` is missing or lacks the criterion, StaleResults if it was made from other
+    tables than those that are there.
     """
     if not selection or not len(samples):
         return samples
     quality = _qualities(tree, samples.keys, selection)
-    order = np.array([sample_seed(key, "share") for key in samples.keys])
-    chosen = np.flatnonzero(top_share(quality, share, order))
+    good = np.flatnonzero(quality >= least) if least else np.arange(len(samples))
+    order = np.array([sample_seed(samples.keys[at], "share") for at in good])
+    chosen = good[top_share(quality[good], share, order)] if len(good) else good
     best = samples.take(chosen.tolist())
-    best.level = levels(quality[chosen], level_count).tolist()
-    left_out = Counter({_LEFT_OUT.format(selection): len(samples) - len(chosen)})
-    best.dropped = samples.dropped + left_out
+    best.level = levels(quality[chosen], level_count).tolist() if len(chosen) else []
+    best.dropped = samples.dropped + Counter(
+        {
+            _TOO_LOW.format(selection, least): len(samples) - len(good),
+            _LEFT_OUT.format(selection): len(good) - len(chosen),
+        }
+    )
     return best
 
 

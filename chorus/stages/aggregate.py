@@ -26,7 +26,6 @@ from chorus.engine.progress import Advance, Progress, progress_bar
 from chorus.engine.ray_cluster import map_reduce
 from chorus.engine.torch_threads import one_torch_thread
 from chorus.errors import BadInput, ChorusError, StaleResults
-from chorus.filtering.rules import DEFAULT_RULE
 from chorus.occupancy.presets import AUTO, AggregationSettings, preset
 from chorus.records.aggregations import (
     WHOLE,
@@ -39,6 +38,7 @@ from chorus.records.aggregations import (
     same_samples,
     store,
     update_record,
+    usual_rules,
 )
 from chorus.records.discovered_parts import discovered, told, with_parts
 from chorus.records.gathering import Retained, gather, gathered
@@ -94,7 +94,8 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     """Aggregate what is missing or was made from other samples."""
     started = time.monotonic()
     tree, model = options.tree, options.models.model_key
-    kinds = options.kinds(usual=AggregationKind(options.models.quantitative, (DEFAULT_RULE,)))
+    name = options.models.quantitative
+    kinds = options.kinds(usual=AggregationKind(name, usual_rules(name)))
     for kind in kinds:
         _check_mode(options, kind.preset)
     shards = tree.shards("filtered", model, options.categories, options.prompts)
@@ -413,8 +414,14 @@ def chosen_samples(
 ) -> Retained:
     """The retained samples of a prompt that the settings choose, by share and by quality."""
     samples = gather(tree, shards, rules, settings.anchor).share(settings.share)
-    how = settings.selection, settings.selection_share, settings.selection_levels
-    return selected(tree, samples, *how)
+    return selected(
+        tree,
+        samples,
+        settings.selection,
+        settings.selection_least,
+        settings.selection_share,
+        settings.selection_levels,
+    )
 
 
 def count_chunk(space: CanonicalSpace, chunk: Retained, device: str) -> Counted:

@@ -2,7 +2,7 @@
 
 Stills and turntables lie beside their distribution and are drawn once; `--save_dir` collects all of
 a category's pictures in one folder together with the page and the sheet. Aggregations of a category
-by the same filter rules share a page, which switches between their estimates.
+by different presets share a page, which switches between their estimates.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class Options(
     """Draw distributions and the images they were learned from."""
 
     save_dir: Path | None = None
-    """Collect everything here; a folder per category and filter rules if there are several."""
+    """Collect everything here; a folder per category, and per filter rules where
+    one preset was aggregated by several, if there are several."""
     renderer: Literal["cpu", "gl"] = "cpu"
     """Draw on the CPU, or with OpenGL off screen (VTK, pyrender) where that works."""
 
@@ -75,10 +76,11 @@ class Drawing(NamedTuple):
 
 
 class Page(NamedTuple):
-    """One category's aggregations by the same filter rules."""
+    """One category's aggregations by different presets."""
 
     category: str
-    rules: tuple[int, ...]
+    kinds: dict[str, AggregationKind]
+    """By preset; the filter rules of the first are those of the contact sheet."""
     groups: dict[str, list[Drawing]]
     """Drawings by preset: prompts in order and the total last."""
 
@@ -88,9 +90,14 @@ class Page(NamedTuple):
         return [drawing for group in self.groups.values() for drawing in group]
 
     @property
+    def rules(self) -> tuple[int, ...]:
+        """Filter rules of the contact sheet."""
+        return next(iter(self.kinds.values())).rules
+
+    @property
     def names(self) -> list[str]:
         """Of its aggregations, in its order."""
-        return [AggregationKind(preset, self.rules).name for preset in self.groups]
+        return [kind.name for kind in self.kinds.values()]
 
 
 def run(options: Options, progress: Progress = None) -> CommandResult:
@@ -146,14 +153,26 @@ def _collect(options: Options, kinds: Sequence[AggregationKind], problems: list[
     """
     pages = []
     for category, prompts in sorted(_prompts(options).items()):
-        by_rules: dict[tuple[int, ...], Page] = {}
+        own: list[Page] = []
         for kind in kinds:
             group = _group(options, category, prompts, kind, problems)
-            if group:
-                page = by_rules.setdefault(kind.rules, Page(category, kind.rules, {}))
-                page.groups[kind.preset] = group
-        pages += by_rules.values()
+            if not group:
+                continue
+            page = _page_of(own, kind)
+            if page is None:
+                page = Page(category, {}, {})
+                own.append(page)
+            page.kinds[kind.preset], page.groups[kind.preset] = kind, group
+        pages += own
     return pages
+
+
+def _page_of(pages: Sequence[Page], kind: AggregationKind) -> Page | None:
+    """The page that a kind joins, None for a new one: of those without its preset one with the same
+    filter rules, else the first."""
+    free = [page for page in pages if kind.preset not in page.kinds]
+    alike = [page for page in free if any(k.rules == kind.rules for k in page.kinds.values())]
+    return next(iter((*alike, *free)), None)
 
 
 def _group(

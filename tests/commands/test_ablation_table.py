@@ -44,8 +44,10 @@ def test_an_ablation_without_a_preset_takes_its_references():
     knob = ABLATIONS["pose-error-0"]
     assert knob.against(FULL).preset == "quant:full"
     assert knob.against("evidence").preset == "quant:evidence"
-    assert ABLATIONS["symmetric"].against("evidence") == ABLATIONS["symmetric"]
-    assert knob.against("evidence").makes == ("humans", "refined")
+    assert ABLATIONS["symmetric"].against("evidence") == ABLATIONS["symmetric"].against(FULL)
+    assert knob.against("evidence").rules == (15,) and knob.against(FULL).rules == (3,)
+    assert ABLATIONS["evidence-no-selection"].against(FULL).rules == (3,)
+    assert knob.against("evidence").makes == ("humans", "refined", "quality")
     assert knob.against("evidence").leaves_out == ("quality", "filtered_cameras")
 
 
@@ -55,7 +57,7 @@ def test_an_ablation_with_a_selection_makes_the_quality_too():
         ABLATIONS["evidence-levels"],
     )
     assert "quality" in levels.ingredients and not levels.makes
-    assert "quality" not in ABLATIONS["evidence"].ingredients
+    assert "quality" not in ABLATIONS["evidence-no-selection"].ingredients
     assert knob.makes == ("humans", "refined", "quality")
     assert knob.leaves_out == ("filtered_cameras",)
     assert ABLATIONS["weak-perspective"].against("evidence-share").makes == ()

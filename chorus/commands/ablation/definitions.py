@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from chorus.calibration.settings import Anchoring
-from chorus.filtering.rules import DEFAULT_RULE
 from chorus.occupancy.presets import EVIDENCE_CHANGES, preset
 from chorus.pipeline import ingredients, main_tables, sources
-from chorus.records.aggregations import aggregation_name
+from chorus.records.aggregations import aggregation_name, usual_rules
 from chorus.stages.aggregate import tables_read
 from chorus.synthetic.perceive.noise_settings import NoiseSettings
 
@@ -53,8 +52,8 @@ class Ablation:
     """What it is, in one line."""
     preset: str = ""
     """Aggregation preset (`occupancy.presets`); "" for that of the reference."""
-    rules: tuple[int, ...] = (DEFAULT_RULE,)
-    """Filter rules."""
+    rules: tuple[int, ...] = ()
+    """Filter rules; none for those that the preset is meant for."""
     filtering: bool = True
     """False: every sample with a detected person and an object mask, whatever the verdict."""
     anchoring: Anchoring = "perspective"
@@ -70,8 +69,9 @@ class Ablation:
         return aggregation_name(self.rules, self.preset)
 
     def against(self, reference: str) -> Ablation:
-        """The same with the reference's preset where it names none."""
-        return replace(self, preset=self.preset or ABLATIONS[reference].preset)
+        """The same with the reference's preset if it names none, and the preset's usual rules."""
+        name = self.preset or ABLATIONS[reference].preset
+        return replace(self, preset=name, rules=self.rules or usual_rules(name))
 
     @property
     def ingredients(self) -> tuple[str, ...]:
