@@ -23,13 +23,16 @@ fi
 presets='quant:full quant:evidence'
 if [ "${CHORUS_PROFILE:-synthetic}" = paper ]; then presets='quant:full'; fi
 for stage in \
-    predict_segmentations predict_humans predict_keypoints filter_dataset refine predict_perspective
+    predict_segmentations predict_humans predict_keypoints filter_dataset refine quality \
+    predict_perspective
 do
-    script="scripts/aggregation/$stage.py"
-    if [ "$stage" = refine ]; then
+    case $stage in
+    refine | quality) # ours: the release has no such scripts
         if [ "$presets" = quant:full ]; then continue; fi
-        script="-m chorus.cli refine" # ours: the release has no such script
-    fi
+        script="-m chorus.cli $stage"
+        ;;
+    *) script="scripts/aggregation/$stage.py" ;;
+    esac
     # shellcheck disable=SC2086 # words of $script are words
     if [ -n "${CHORUS_SHARD:-}" ]; then
         # Other parts may not have come as far: a category that is listed must be there.
