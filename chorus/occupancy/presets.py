@@ -289,6 +289,8 @@ _CHANGED: dict[str, tuple[str, AggregationSettings]] = {
         "three quarters of every prompt's samples, those of highest confidence",
         replace(_EVIDENCE, selection_share=0.75),
     ),
+    "data-50-percent": ("half of every prompt's samples", replace(_EVIDENCE, share=0.5)),
+    "data-15-percent": ("15 % of every prompt's samples", replace(_EVIDENCE, share=0.15)),
     "calibrated": (
         "rates mapped to occupied shares (learned on other categories and seeds)",
         _estimator(slope=2.2, offset=-2.0),
@@ -313,8 +315,6 @@ PRESETS: dict[str, AggregationSettings] = {
     "quant:data-10-percent": replace(_FULL, share=0.1),
     "quant:data-1-percent": replace(_FULL, share=0.01),
     **{f"quant:evidence-{name}": settings for name, (_, settings) in _CHANGED.items()},
-    "quant:evidence-data-50-percent": replace(_EVIDENCE, share=0.5),
-    "quant:evidence-data-15-percent": replace(_EVIDENCE, share=0.15),
 }
 """Aggregation settings by the names that the commands and the results tree use."""
 
