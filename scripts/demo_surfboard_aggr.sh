@@ -16,7 +16,6 @@ stage filter_dataset
 set -- 'qual:demo'
 if [ "${CHORUS_PROFILE:-synthetic}" != paper ]; then
     "$PYTHON" -m chorus.cli refine --skip_done --categories surfboard-demo
-    "$PYTHON" -m chorus.cli quality --skip_done --categories surfboard-demo
     set -- 'qual:evidence-demo' 'qual:demo' # the page opens with the first and can switch
 fi
 stage predict_perspective

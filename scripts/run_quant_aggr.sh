@@ -23,11 +23,10 @@ fi
 presets='quant:full quant:evidence'
 if [ "${CHORUS_PROFILE:-synthetic}" = paper ]; then presets='quant:full'; fi
 for stage in \
-    predict_segmentations predict_humans predict_keypoints filter_dataset refine quality \
-    predict_perspective
+    predict_segmentations predict_humans predict_keypoints filter_dataset refine predict_perspective
 do
     case $stage in
-    refine | quality) # ours: the release has no such scripts
+    refine) # ours: the release has no such script
         if [ "$presets" = quant:full ]; then continue; fi
         script="-m chorus.cli $stage"
         ;;

@@ -171,7 +171,7 @@ class AggregationSettings:
     """Quality by which samples are selected (`chorus quality`): one criterion, or `combined`; none
     if empty."""
     selection_least: float = 0.0
-    """Quality below which a sample is not counted; above 0, this takes the place of the keypoint
+    """Quality below which a sample is not counted; above 0, it is meant in place of the keypoint
     rules: the usual filter rule is then 15, which has none."""
     selection_share: float = 1.0
     """Part of every prompt's samples that is counted, those of best quality, at least one."""
@@ -246,14 +246,7 @@ class AggregationSettings:
 
 
 _FULL = AggregationSettings(parts="quant")
-_EVIDENCE = replace(
-    _FULL,
-    anchor="refined",
-    estimator="evidence",
-    hidden=True,
-    selection="confidence",
-    selection_least=0.55,
-)
+_EVIDENCE = replace(_FULL, anchor="refined", estimator="evidence", hidden=True)
 
 
 def _estimator(**changes: Any) -> AggregationSettings:
@@ -277,17 +270,17 @@ _CHANGED: dict[str, tuple[str, AggregationSettings]] = {
     "no-bound": ("all visits pooled, whatever their view", _estimator(bound=False)),
     "no-smoothing": ("no kernel smoothing", _estimator(widths=(0.0,), own_width=0.0)),
     "no-inside": ("objects may be inside the body", _estimator(inside=math.inf)),
-    "no-selection": (
-        "filter rule 3 instead of a least mean confidence of keypoints",
-        replace(_EVIDENCE, selection="", selection_least=0.0),
+    "selection": (
+        "a least mean confidence of keypoints in place of the keypoint rule",
+        replace(_EVIDENCE, selection="confidence", selection_least=0.55),
     ),
     "levels": (
         "a sample counts as 1 to 4 by its confidence",
-        replace(_EVIDENCE, selection_levels=4),
+        replace(_EVIDENCE, selection="confidence", selection_levels=4),
     ),
     "share": (
         "three quarters of every prompt's samples, those of highest confidence",
-        replace(_EVIDENCE, selection_share=0.75),
+        replace(_EVIDENCE, selection="confidence", selection_share=0.75),
     ),
     "data-50-percent": ("half of every prompt's samples", replace(_EVIDENCE, share=0.5)),
     "data-15-percent": ("15 % of every prompt's samples", replace(_EVIDENCE, share=0.15)),

@@ -45,10 +45,11 @@ def test_an_ablation_without_a_preset_takes_its_references():
     assert knob.against(FULL).preset == "quant:full"
     assert knob.against("evidence").preset == "quant:evidence"
     assert ABLATIONS["symmetric"].against("evidence") == ABLATIONS["symmetric"].against(FULL)
-    assert knob.against("evidence").rules == (15,) and knob.against(FULL).rules == (3,)
-    assert ABLATIONS["evidence-no-selection"].against(FULL).rules == (3,)
-    assert knob.against("evidence").makes == ("humans", "refined", "quality")
-    assert knob.against("evidence").leaves_out == ("filtered_cameras",)
+    assert knob.against("evidence").rules == knob.against(FULL).rules == (3,)
+    assert knob.against("evidence").makes == ("humans", "refined")
+    assert ABLATIONS["evidence-selection"].against(FULL).rules == (15,)
+    assert knob.against("evidence-selection").rules == (15,)
+    assert knob.against("evidence").leaves_out == ("quality", "filtered_cameras")
 
 
 def test_an_ablation_with_a_selection_makes_the_quality_too():
@@ -57,7 +58,7 @@ def test_an_ablation_with_a_selection_makes_the_quality_too():
         ABLATIONS["evidence-levels"],
     )
     assert "quality" in levels.ingredients and not levels.makes
-    assert "quality" not in ABLATIONS["evidence-no-selection"].ingredients
+    assert "quality" not in ABLATIONS["evidence"].ingredients
     assert knob.makes == ("humans", "refined", "quality")
     assert knob.leaves_out == ("filtered_cameras",)
     assert ABLATIONS["weak-perspective"].against("evidence-share").makes == ()

@@ -74,12 +74,11 @@ def test_aggregation_works_on_what_has_images(run, tmp_path):
         write_table(path, "images", Table(shard, {}))
     result, calls = run("run_quant_aggr.sh")
     assert result.returncode == 0, result.stderr
-    assert len(calls) == 9 and all(call.endswith("|tie|sports ball|") for call in calls)
+    assert len(calls) == 8 and all(call.endswith("|tie|sports ball|") for call in calls)
     assert calls[4].startswith("-m|chorus.cli|refine|--skip_done|")
-    assert calls[5].startswith("-m|chorus.cli|quality|--skip_done|")
-    assert "|--eval_mode|quant|--aggr_setting_names|quant:full|quant:evidence|" in calls[7]
-    assert calls[8].startswith("-m|chorus.cli|testset|")
-    assert len(run("run_quant_aggr.sh", CHORUS_PROFILE="paper")[1]) == 9, "nothing for this profile"
+    assert "|--eval_mode|quant|--aggr_setting_names|quant:full|quant:evidence|" in calls[6]
+    assert calls[7].startswith("-m|chorus.cli|testset|")
+    assert len(run("run_quant_aggr.sh", CHORUS_PROFILE="paper")[1]) == 8, "nothing for this profile"
 
 
 def test_the_papers_aggregation_is_the_papers(run, tmp_path):
@@ -98,4 +97,4 @@ def test_a_part_of_an_array_job_ends_before_the_aggregation(run, tmp_path):
     write_table(path, "images", Table(shard, {}))
     result, calls = run("run_quant_aggr.sh", CHORUS_SHARD="2/3")
     assert result.returncode == 0 and "part 2/3" in result.stdout
-    assert len(calls) == 7 and all(call.endswith("|--skip_done|") for call in calls)
+    assert len(calls) == 6 and all(call.endswith("|--skip_done|") for call in calls)
