@@ -46,7 +46,7 @@ def main(root: Path) -> None:
         error = together.expected_calibration_error
         curves[f"{label} (error {100 * error:.1f} %)"] = (*together.means, together.voxels)
     path = Path(__file__).with_name("reliability.png")
-    print(reliability_diagram(curves, path), *curves)
+    reliability_diagram(curves, path)
 
 
 if __name__ == "__main__":
