@@ -1,9 +1,9 @@
 """`chorus ablate`: the full method and it less its parts, each measured alike, in one table.
 
-Every ablation (`ablations.py`) is a small results tree <results>/ablations/<name>/ on top of the
-main one, with nothing in it but what the ablation changes (`ablation_trees.py`). All are scored on
-the same test images and against the same 3D truth (`ablation_scores.py`). What was measured of the
-same tables is kept.
+Every ablation (`ablation/definitions.py`) is a small results tree <results>/ablations/<name>/ on
+top of the main one, with nothing in it but what the ablation changes (`ablation/trees.py`). All are
+scored on the same test images and against the same 3D truth (`ablation/scores.py`). What was
+measured of the same tables is kept.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from chorus.errors import BadInput, ChorusError, StaleResults, unknown_name
 from chorus.evaluation.labelled_sets import table_of, usual_set
 from chorus.files import atomic_write, portable_name
 from chorus.occupancy.presets import preset
+from chorus.pipeline import main_tables, maker
 from chorus.records.aggregations import read_record
 from chorus.records.keys import TOTAL, ShardKey
 from chorus.records.results_tree import ResultsTree
@@ -60,9 +61,11 @@ class Options(AblationOptions):
 def run(options: Options, progress: Progress = None) -> CommandResult:
     """Make and measure what is missing; the table is the report's text and lies in the tree."""
     started = time.monotonic()
-    names = _names(options)
-    work = _Work(options, progress)
     report = CommandResult("")
+    names = _names(options)
+    if not options.ablations:
+        names = _possible(options, names, report.problems)
+    work = _Work(options, names, progress)
     measured = sum(work.ablation(name, report.problems) for name in names)
     records = {name: work.records(name) for name in names}
     reference = options.reference
@@ -113,10 +116,29 @@ def _names(options: Options) -> list[str]:
     return list(dict.fromkeys([options.reference, *(options.ablations or usable)]))
 
 
+def _possible(options: Options, names: Sequence[str], problems: list[str]) -> list[str]:
+    """Those of all ablations whose tables the tree has, and the reference; the others are told."""
+    tree, model = options.tree, options.models.model_key
+    made = {t for t in main_tables() if tree.shards(t, model, options.categories, required=False)}
+    possible, without = [], {}
+    for name in names:
+        lacking = set(ABLATIONS[name].against(options.reference).ingredients) - made
+        if name == options.reference or not lacking:
+            possible.append(name)
+        else:
+            without.setdefault(min(lacking, key=main_tables().index), []).append(name)
+    for table, left_out in without.items():
+        problems.append(
+            f"{', '.join(left_out)} left out: they need the table {table}, which chorus "
+            f"{maker(table).name} makes."
+        )
+    return possible
+
+
 class _Work:
     """One run: what all ablations share is looked up once."""
 
-    def __init__(self, options: Options, progress: Progress):
+    def __init__(self, options: Options, names: Sequence[str], progress: Progress):
         self._options = options
         self._progress = progress
         self._tree, model = options.tree, options.models.model_key
@@ -124,9 +146,7 @@ class _Work:
         self._shards: dict[str, list[ShardKey]] = {}
         for shard in shards:
             self._shards.setdefault(shard.category, []).append(shard)
-        self._ablations = {
-            name: ABLATIONS[name].against(options.reference) for name in _names(options)
-        }
+        self._ablations = {name: ABLATIONS[name].against(options.reference) for name in names}
         self._settings = settings_of(self._tree, shards, self._tables(self._ablations.values()))
         self._images: Counter[str] = Counter()
         for shard in shards:

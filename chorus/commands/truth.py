@@ -51,7 +51,8 @@ class Options(CountingOptions, TreeOptions, SampleOptions):
     that is of one kind."""
     filter_setting_num: str | None = None
     """The filter rules whose results are scored, e.g. 3 or 7,8; if left out those of what has been
-    aggregated; if a preset is named, rule 3, or 15 for one that selects samples by quality."""
+    aggregated; if a preset is named, rule 3, or 15 for one with a least quality
+    of samples."""
 
     @property
     def kind(self) -> AggregationKind:
@@ -63,7 +64,8 @@ class Options(CountingOptions, TreeOptions, SampleOptions):
 
 
 def run(options: Options, progress: Progress = None) -> CommandResult:
-    """Scores per prompt and variant, as a table, in <tree>/truth/<key>/<category>.json too."""
+    """Scores per prompt and variant, as a table, and in the tree:
+    truth/<key>/<category>/<aggregation>.json."""
     if options.profile != "synthetic":
         raise BadInput(
             f"only the synthetic world knows the 3D truth of its images; profile "
@@ -72,6 +74,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     started = time.monotonic()
     tree, model = options.tree, options.models.model_key
     shards = tree.shards("filtered", model, options.categories, options.prompts)
+    where = tree.folder("truth") / portable_name(model)
     scorer = _Scorer(options, progress)
     report = CommandResult("")
     rows: list[list[str]] = []
@@ -84,15 +87,13 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
             except ChorusError as error:
                 report.problems.append(str(error))
         if scores:
-            name = f"{portable_name(category)}.json"
-            path = tree.folder("truth") / portable_name(model) / name
+            path = where / portable_name(category) / f"{portable_name(options.kind.name)}.json"
             atomic_write(path, (json.dumps(scores, indent=1, sort_keys=True) + "\n").encode())
             rows += _rows(scores)
     report.ok = bool(rows)
     header = ["prompt", "variant", "samples", "scenes", "3D AP", "of at most", "region AP", "IoU"]
     report.text = format_table(header, rows) if rows else ""
     seconds = time.monotonic() - started
-    where = tree.folder("truth") / portable_name(model)
     report.line = f"truth: {len(rows)} scores in {seconds:.1f} s → {where}"
     if scorer.reliability:
         together = sum(scorer.reliability[1:], start=scorer.reliability[0])

@@ -63,7 +63,11 @@ class CanonicalSpace:
         vertices = star_body(self.body).vertices.numpy()
         distance = self.settings.region_distance
         regions = _regions(self.body, vertices, self.grid, distance, clusters)
-        return replace(self, parts=clusters, regions=regions)
+        other = replace(self, parts=clusters, regions=regions)
+        for name in ("proxy", "depth_inside"):  # cached, and not of the clusters
+            if name in vars(self):
+                vars(other)[name] = vars(self)[name]
+        return other
 
     @cached_property
     def proxy(self) -> BodyProxy:

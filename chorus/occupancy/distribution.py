@@ -115,17 +115,20 @@ class Distribution:
         )
 
     def reweighted(self, weighting: Weighting) -> Distribution:
-        """The same samples with other view weights (method.md 8); BadInput without counts."""
+        """The weighted quotient of the same counts with these view weights (method.md 8), whatever
+        the estimate was before; BadInput without counts."""
         if self.counts is None:
             raise BadInput(
                 "this distribution was saved without its counts, so its views cannot be weighted "
                 "anew; aggregate again."
             )
-        return replace(
-            self,
-            probability=self.counts.probability(weighting),
-            metadata={**self.metadata, "weighting": weighting},
-        )
+        metadata = {**self.metadata, "weighting": weighting}
+        if isinstance(metadata.get("settings"), dict):
+            settings = {**metadata["settings"], "weighting": weighting}
+            for name in ("estimator", "evidence"):
+                settings.pop(name, None)
+            metadata["settings"] = settings
+        return replace(self, probability=self.counts.probability(weighting), metadata=metadata)
 
     def query(
         self, points: Float[np.ndarray, "*batch 3"] | Float[Tensor, "*batch 3"]

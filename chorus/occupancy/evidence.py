@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import gaussian_filter
+from scipy.special import expit, logit
 
 from chorus.errors import BadInput
 
@@ -150,6 +151,4 @@ def calibrated(rate: Float[np.ndarray, ...], slope: float, offset: float) -> Flo
     """Rates from 0 to 1 whose log odds are multiplied by a slope above 0 and moved by an offset."""
     if (slope, offset) == (1.0, 0.0):
         return rate
-    odds = rate / np.maximum(1 - rate, 1e-7)
-    mapped = np.exp(offset) * odds**slope
-    return mapped / (1 + mapped)
+    return expit(slope * logit(rate) + offset)

@@ -200,6 +200,11 @@ class AggregationSettings:
                 "a voxel counts as hidden from a finite distance of 0 m or more behind the body; "
                 f"found a hidden_margin of {self.hidden_margin} m, the usual is 0.03."
             )
+        if self.estimator == "evidence" and self.evidence.hidden and not self.hidden:
+            raise BadInput(
+                "the evidence estimator leaves out hidden visits, which hidden=False does not "
+                "count; set hidden=True, or evidence.hidden=False."
+            )
         self._check_selection()
 
     def _check_selection(self) -> None:
@@ -230,7 +235,9 @@ class AggregationSettings:
         if self.estimator == type(self).estimator:
             del settings["estimator"], settings["evidence"]
         else:
-            settings["evidence"] |= {"widths": list(self.evidence.widths)}
+            # As JSON holds it: lists, and no infinity.
+            inside = None if math.isinf(self.evidence.inside) else self.evidence.inside
+            settings["evidence"] |= {"widths": list(self.evidence.widths), "inside": inside}
         if self.share == 1:
             del settings["share"]
         if not self.hidden or self.hidden_margin == type(self).hidden_margin:

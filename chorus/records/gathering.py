@@ -9,16 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from chorus.errors import StaleResults
 from chorus.filtering.verdicts import RETAINED
 from chorus.occupancy.presets import Anchor
-from chorus.pipeline import sources
-from chorus.records.joining import joined, read_tables
+from chorus.records.joining import check_origins, joined, read_tables
 from chorus.records.keys import SampleKey, ShardKey, sample_seed
 from chorus.records.results_tree import ResultsTree
 from chorus.records.rows import Camera, only_person, person_array, retained
-from chorus.records.staleness import difference
-from chorus.records.tables import DONE, Table
+from chorus.records.tables import DONE
 
 _LEFT_OUT = "not in the share of the data"
 
@@ -27,9 +24,9 @@ _LEFT_OUT = "not in the share of the data"
 class Retained:
     """Samples that a combination of rules retains and that have a camera.
 
-    pose (24, 3) axis-angle with the predicted global rotation; R, t, K the calibrated camera, body
-    frame to pixels; mask the RLE counts of the object's instances with the image's size; level: as
-    how many samples it counts.
+    pose (24, 3) axis-angle with the predicted global rotation; R, t, K the camera, calibrated or
+    refined, body frame to pixels; mask the RLE counts of the object's instances with the image's
+    size; level: as how many samples it counts.
     """
 
     keys: list[SampleKey] = field(default_factory=list)
@@ -113,7 +110,7 @@ def gather(
     samples = Retained()
     for shard in shards:
         tables = read_tables(tree, shard, gathered(anchor), _COLUMNS)
-        _check_origins(tree, shard, tables)
+        check_origins(tree, shard, tables)
         for key, rows in joined(shard, tables, "filtered"):
             reason = _why_not(rows, rules)
             if reason:
@@ -121,17 +118,6 @@ def gather(
             else:
                 _append(samples, key, rows)
     return samples
-
-
-def _check_origins(tree: ResultsTree, shard: ShardKey, tables: dict[str, Table]) -> None:
-    for name, table in tables.items():
-        for source in sources(name, among=tables):
-            changes = difference(table.settings.get(f"from {source}", {}), tables[source].settings)
-            if changes:
-                raise StaleResults(
-                    f"{tree.table(name, shard)} was made from {source} of other settings "
-                    f"({'; '.join(changes[:3])}); make it again with --overwrite."
-                )
 
 
 def _why_not(rows: dict[str, dict | None], rules: Sequence[int]) -> str:

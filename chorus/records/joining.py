@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from chorus.errors import BadInput
+from chorus.errors import BadInput, StaleResults
 from chorus.pipeline import maker
 from chorus.records.keys import SampleKey, ShardKey
 from chorus.records.results_tree import ResultsTree
-from chorus.records.tables import Table, read_table
+from chorus.records.staleness import difference, made_from
+from chorus.records.tables import Table, read_settings, read_table
 
 Columns = Mapping[str, Collection[str]]
 """The columns to read of each table, by its name; all of a table that is not there."""
@@ -31,6 +32,26 @@ def read_tables(
         elif name not in optional:
             raise BadInput(f"{path} does not exist; run chorus {maker(name).name} first.")
     return tables
+
+
+def check_origins(tree: ResultsTree, shard: ShardKey, tables: Mapping[str, Table]) -> None:
+    """StaleResults, which names the command, if one of a shard's tables was made from another state
+    of a table than the one that is there, be that one of these or not."""
+    for name, table in tables.items():
+        for source in made_from(name, table.settings):
+            path = tree.table(source, shard)
+            if source in tables:
+                now = tables[source].settings
+            elif path.is_file():
+                now = read_settings(path)
+            else:
+                continue
+            changes = difference(table.settings.get(f"from {source}", {}), now)
+            if changes:
+                raise StaleResults(
+                    f"{tree.table(name, shard)} was made from {source} of other settings "
+                    f"({'; '.join(changes[:3])}); run chorus {maker(name).name} --overwrite."
+                )
 
 
 def joined(

@@ -10,10 +10,10 @@ from jaxtyping import Float
 
 from chorus.errors import BadInput, StaleResults
 from chorus.records.gathering import Retained
+from chorus.records.joining import check_origins
 from chorus.records.keys import SampleKey, ShardKey, sample_seed
 from chorus.records.results_tree import ResultsTree
-from chorus.records.staleness import difference, made_from
-from chorus.records.tables import DONE, Table, read_settings, read_table
+from chorus.records.tables import DONE, Table, read_table
 from chorus.selection.choosing import COMBINED, CRITERIA, combined, levels, top_share
 
 _LEFT_OUT = "not among the best by {}"
@@ -90,12 +90,5 @@ def _read(tree: ResultsTree, shard: ShardKey, selection: str) -> Table:
             f"{path} has no {selection}, but {', '.join(criteria)}; run chorus quality --criteria "
             f"{' '.join([*criteria, selection])} --overwrite."
         )
-    for source in made_from("quality", table.settings):
-        now = read_settings(tree.table(source, shard))
-        changes = difference(table.settings.get(f"from {source}", {}), now)
-        if changes:
-            raise StaleResults(
-                f"{path} was made from {source} of other settings ({'; '.join(changes[:3])}); run "
-                "chorus quality --overwrite."
-            )
+    check_origins(tree, shard, {"quality": table})
     return table

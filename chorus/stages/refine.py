@@ -15,6 +15,7 @@ from chorus.engine.loop import Outcome, Sample, Stage
 from chorus.engine.progress import Progress
 from chorus.engine.table_stage import run_table_stage
 from chorus.engine.torch_threads import one_torch_thread
+from chorus.errors import BadInput
 from chorus.geometry import masks
 from chorus.pipeline import step
 from chorus.records.keys import ShardKey
@@ -197,7 +198,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         processes=False,
     )
     result = run_table_stage(stage, options, shards, progress)
-    result.line += _doubts(options.tree, shards)
+    result.line += _doubts(options.tree, options.my_shards(shards))
     return result
 
 
@@ -205,8 +206,10 @@ def _doubts(tree: ResultsTree, shards: Sequence[ShardKey]) -> str:
     """How many of the refined persons are doubtful, in words."""
     counted: Counter[str] = Counter()
     for path in (tree.table("refined", shard) for shard in shards):
-        if path.is_file():
+        try:
             rows = read_table(path, "refined", columns=("doubt",)).rows.values()
-            counted.update(row["doubt"] for row in rows if row["status"] == DONE)
+        except BadInput:  # missing or damaged, which the step has told already
+            continue
+        counted.update(row["doubt"] for row in rows if row["status"] == DONE)
     said = [f"{number} {doubt}" for doubt, number in sorted(counted.items()) if doubt]
     return f"; doubtful: {', '.join(said)}" if said else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from types import SimpleNamespace
 
@@ -68,6 +69,7 @@ def test_strength_finds_that_of_a_beta_binomial_draw():
 def test_calibration_by_hand():
     rate = np.array([0.0, 0.2, 0.5, 1.0])
     assert calibrated(rate, 1.0, 0.0) is rate
+    assert not np.isnan(calibrated(rate, 300.0, 800.0)).any()
     mapped = calibrated(rate, 2.0, math.log(3))
     assert mapped == pytest.approx([0, 3 / 16 / (1 + 3 / 16), 0.75, 1], abs=1e-6)
 
@@ -142,6 +144,12 @@ def test_estimate_follows_the_settings():
     assert np.array_equal(
         found, evidence_probability(counts, space.settings.evidence, inside > 0.1)
     )
+
+
+def test_what_cannot_be_estimated_is_not_counted_first():
+    with pytest.raises(BadInput, match="hidden=True"):
+        AggregationSettings(estimator="evidence")
+    assert json.dumps(preset("quant:evidence-no-inside").recorded(), allow_nan=False)
 
 
 @pytest.mark.parametrize(

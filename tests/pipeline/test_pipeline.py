@@ -369,7 +369,9 @@ def test_truth_scores_the_stored_aggregation(base, capsys):
     assert main(command(base, "truth", "--aggr_setting_name", "quant:full")) == 0
     printed = capsys.readouterr().out
     assert "full method" in printed and "neither" in printed
-    scores = json.loads((base / "results/truth/synthetic-v1/surfboard.json").read_text())
+    scores = json.loads(
+        (base / f"results/truth/synthetic-v1/surfboard/{AGGREGATION}.json").read_text()
+    )
     shutil.rmtree(base / "results/truth")
     full = scores[PROMPTS[0]]["variants"]["full method"]
     assert 0 < full["soft_ap"] <= full["soft_ap_ceiling"] <= 1

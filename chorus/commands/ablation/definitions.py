@@ -102,8 +102,9 @@ class Ablation:
         return tuple(table for table in main_tables() if table in changed - set(self.makes))
 
     def recorded(self) -> dict[str, Any]:
-        """All that its results depend on, as they record it."""
-        return {name: value for name, value in asdict(self).items() if name != "about"}
+        """All that its results depend on, as they record it; its preset must be known."""
+        own = {name: value for name, value in asdict(self).items() if name != "about"}
+        return {**own, "settings": preset(self.preset).recorded()}
 
 
 def _noise() -> dict[str, Ablation]:

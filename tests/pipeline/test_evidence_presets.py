@@ -81,6 +81,13 @@ def test_without_refined_persons_the_sentence_names_the_command(tree, capsys):
     assert main(command(tree, "aggregate")) == 0, "the paper's recipe does without"
 
 
+def test_refined_persons_of_other_humans_are_refused(tree, capsys):
+    assert main(command(tree, "humans", "--noise.pose_error", "7", "--overwrite")) == 0
+    assert main(command(tree, "aggregate", *NAMES)) != 0
+    output = capsys.readouterr()
+    assert "chorus refine --overwrite" in output.out + output.err
+
+
 def test_doubtful_persons_are_left_out_and_counted(tree):
     results, some = shards(tree)
     usual = gather(results, some, (3,), "refined")
@@ -107,7 +114,8 @@ def test_the_truth_test_and_verify_know_the_estimate(tree, capsys):
     assert "expected calibration error" in output
     diagrams = list((tree / "results/truth/synthetic-v1").glob("*.png"))
     assert len(diagrams) == 1 and diagrams[0].stat().st_size > 5000
-    record = json.loads((tree / "results/truth/synthetic-v1/surfboard.json").read_text())
+    (path,) = (tree / "results/truth/synthetic-v1/surfboard").glob("*.json")
+    record = json.loads(path.read_text())
     assert all(set(one["variants"]) == {"full method", "no canonicalisation"}
                for one in record.values())  # fmt: skip
     assert main(command(tree, "verify")) == 0
