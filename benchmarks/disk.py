@@ -15,7 +15,10 @@ from pathlib import Path
 PAPERS_IMAGES = 528_924
 CONSTANT = ("aggregations", "truth", "test_set", "quant_results", "ablations", "prompts")
 """Folders that do not grow with the number of images."""
-TABLES = ("segmentations", "humans", "human_kps", "filtered", "refined", "filtered_cameras")
+TABLES = (
+    *("segmentations", "humans", "human_kps"),
+    *("filtered", "refined", "quality", "filtered_cameras"),
+)
 
 
 def sizes(root: Path) -> tuple[int, dict[str, int]]:
@@ -41,7 +44,7 @@ def table(count: int, found: dict[str, int], images: int) -> str:
     per_image = {name: size / count for name, size in found.items()}
     networks = sum(per_image.get(name, 0.0) for name in TABLES)
     lines = [f"| folder | bytes an image | GB at {images:,} images |", "|---|---:|---:|"]
-    rows = [*per_image.items(), ("tables of the six stages after images", networks)]
+    rows = [*per_image.items(), ("tables of the seven stages after images", networks)]
     lines += [
         f"| {name} | (not per image) | {size * count / 1e9:,.3f} |"
         if name in CONSTANT

@@ -7,7 +7,7 @@
     keypoints    the 2D keypoints of every person
     filter       which images show one person who uses one object
     refine       pose and camera of every retained person, fitted to its keypoints
-    quality      how far every retained sample can be trusted
+    quality      how far every retained sample can be trusted (optional: no usual preset reads it)
     calibrate    a perspective camera in the body frame of every retained person
     aggregate    all views in the body's canonical space: the object's probability per voxel
     view         pictures of it

@@ -312,7 +312,17 @@ class ErrorModelOptions(OptionGroup):
 
     error_model: ErrorModelName = "default"
     """How far the synthetic world's networks are off, all knobs at once; --noise.… changes single
-    ones of the default."""
+    ones of the default. Other networks have no error model."""
+
+
+def check_has_errors(option: str, models: Sequence[ModelChoice]) -> None:
+    """BadInput if an option of the synthetic world's errors is given to other networks alone."""
+    if models and not any(model.is_synthetic for model in models):
+        raise BadInput(
+            f"{option} is for the synthetic world's networks only, not for "
+            f"{', '.join(model.text for model in models)}; leave it out, or take --profile "
+            "synthetic."
+        )
 
 
 @dataclass(frozen=True)
@@ -325,7 +335,7 @@ class AggregationOptions(CategoryOptions, TreeOptions):
     filter_setting_nums: tuple[str, ...] = ()
     """Filter rules, one aggregation each, such as 3; "7,8" is what rule 7 or rule 8 retains. If
     left out those of what has been aggregated; if presets are named, rule 3, or 15 for presets
-    that select samples by quality."""
+    with a least quality of samples (quant:evidence-selection)."""
 
     def kinds(self, usual: AggregationKind | None = None) -> list[AggregationKind]:
         """The kinds of aggregation that are meant (`records.aggregations.chosen_kinds`)."""

@@ -1,7 +1,7 @@
 """`chorus import`: photographs, instance annotations and poses of one's own → tables.
 
 What `images`, `segment`, `keypoints` and `humans` would make is taken from files instead, so that
-`filter`, `calibrate` and `aggregate` go on from there. Formats: docs/bring-your-own.md.
+`filter`, `refine`, `calibrate` and `aggregate` go on from there. Formats: docs/bring-your-own.md.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
     threshold: float = 0.8
     """Annotations with a score below this are dropped."""
     without_keypoints: bool = False
-    """Write keypoints of confidence 0, so that filter rule 15, which needs none, can be used."""
+    """Write keypoints of confidence 0; aggregate then with --aggr_setting_names quant:full
+    --filter_setting_nums 15, a preset and a filter rule that need none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -193,7 +194,8 @@ def _report_annotations(
         report.problems.append(
             "the annotations hold no keypoints: detect them with `chorus keypoints --profile "
             f"modern --model_key {options.models.model_key} ...`, or import with "
-            "--without_keypoints and use filter rule 15"
+            "--without_keypoints and aggregate with --aggr_setting_names quant:full "
+            "--filter_setting_nums 15"
         )
 
 

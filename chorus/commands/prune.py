@@ -1,8 +1,9 @@
 """`chorus prune`: images that every network has seen → thumbnails, or nothing.
 
 The networks' tables are a sixth of an image's size, and nothing after them looks at pixels but the
-contact sheet. A shard is pruned once its images are segmented and have bodies and keypoints; the
-images table keeps its rows, so nothing is generated again.
+contact sheet and two criteria of `chorus quality` (consistency and agreement, both off by default),
+which have to be computed before. A shard is pruned once its images are segmented and have bodies
+and keypoints; the images table keeps its rows, so nothing is generated again.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 It ends at the first step that goes wrong. Options that only single steps have keep their usual
 values; who wants others runs `run --to` the step before, that step by itself, and `run --from` the
-next one.
+next one. `refine` and `quality` are taken too, also where the chosen presets read neither.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from chorus.engine.command_result import CommandResult
+from chorus.engine.perception import LOOKING
 from chorus.engine.progress import Progress
 from chorus.errors import BadInput, ChorusError
 from chorus.pipeline import STEPS, Step
@@ -32,6 +33,7 @@ from chorus.settings import (
     SeedOptions,
     ShardOptions,
     WorldOptions,
+    check_has_errors,
 )
 from chorus.vocabulary import strip_demo
 
@@ -85,6 +87,7 @@ class Options(
         self._fill(prompt_dir=self.results_dir / "prompts" / self.profile)
         if not self.categories:
             raise BadInput("run needs --categories, for instance --categories surfboard-demo.")
+        self._check_errors()
         if not self.steps:
             raise BadInput(f"--from {self.first} comes after --to {self.last}.")
         whole = {"aggregate", "view"}.intersection(step.name for step in self.steps)
@@ -93,6 +96,11 @@ class Options(
                 "a part of the work (--shard, CHORUS_SHARD) ends with the cameras: give --to "
                 "calibrate, and once all parts are there, run --from aggregate without --shard."
             )
+
+    def _check_errors(self) -> None:
+        if self.error_model != "default":
+            networks = [self.model(kind) for kind in LOOKING]
+            check_has_errors(f"--error_model {self.error_model}", networks)
 
     def _fill(self, **usual: Any) -> None:
         """Set options that were left out to what is usual."""

@@ -24,7 +24,8 @@ class Options(WorkerOptions, BodyOptions, TreeOptions, CategoryOptions):
     field: Positional[Path] = dataclasses.field(kw_only=True)
     """The field: a distribution, or a file as docs/evaluation.md describes it."""
     metric: str = "pap/v2"
-    """Version of the metric: pap/v1 is the paper's, pap/v2 closes its curve."""
+    """Version of the metric: pap/v1 is the paper's, pap/v2 closes its curve, pap/v2-relative also
+    divides every field by its highest value."""
     test_set: TestSet | None = None
     """Test images; the synthetic world's for profile synthetic, else extended COCO-EFT."""
 

@@ -1,5 +1,6 @@
-"""What the three steps share whose networks look at images: options, which images, settings, and
-the worker of networks that look at persons, top-down on their boxes."""
+"""What the steps share whose networks look at images (`segment`, `humans`, `keypoints`, and
+`quality` for two of its criteria): options, which images, settings, and the worker of networks that
+look at persons, top-down on their boxes."""
 
 from __future__ import annotations
 
@@ -28,12 +29,16 @@ from chorus.settings import (
     SampleOptions,
     SeedOptions,
     TableOptions,
+    check_has_errors,
     resolve_device,
 )
 from chorus.synthetic.perceive.noise_settings import ERROR_MODELS, NoiseSettings
 from chorus.synthetic.perceive.truth_rows import TruthRows, drawn_by_the_world
 
 Finding = TypeVar("Finding")
+
+LOOKING: tuple[Kind, ...] = ("segmenter", "human_model", "keypoint_model")
+"""The kinds of models that look at images."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,15 @@ class PerceptionOptions(
                 f"--noise.… changes single knobs of the default error model, not of --error_model "
                 f"{self.error_model}; give the one or the other."
             )
+        if self.error_model != "default":
+            check_has_errors(f"--error_model {self.error_model}", self.networks)
+        elif self.noise != NoiseSettings():
+            check_has_errors("--noise.…", self.networks)
+
+    @property
+    def networks(self) -> tuple[ModelChoice, ...]:
+        """The models that look at images: those of the kinds that the step has an option for."""
+        return tuple(self.model(kind) for kind in LOOKING if hasattr(self, kind))
 
     @property
     def errors(self) -> NoiseSettings:
@@ -94,17 +108,17 @@ class PerceptionOptions(
 def run_perception_stage(
     stage: Stage,
     options: PerceptionOptions,
-    kind: Kind,
+    model: ModelChoice,
     shards: Sequence[ShardKey],
     progress: Progress,
 ) -> CommandResult:
-    """Run a step on the shards that its model can look at.
+    """Run a step on the shards that its model (of several, a synthetic one) can look at.
 
     The synthetic world's networks look up the truth of the images that it drew; shards of other
     images, unless they have their table, are left out and named. BadInput if there are no others.
     """
     problems = []
-    if options.model(kind).is_synthetic:
+    if model.is_synthetic:
         blank = [
             shard
             for shard in shards
@@ -112,7 +126,7 @@ def run_perception_stage(
         ]
         unknown = set(blank) - set(drawn_by_the_world(options.tree, blank))
         if unknown:
-            problems.append(_not_drawn(kind, sorted(unknown)))
+            problems.append(_not_drawn(model, sorted(unknown)))
         shards = [shard for shard in shards if shard not in unknown]
         if not shards:
             raise BadInput(problems[0])
@@ -122,12 +136,15 @@ def run_perception_stage(
     return result
 
 
-def _not_drawn(kind: Kind, shards: Sequence[ShardKey]) -> str:
+def _not_drawn(model: ModelChoice, shards: Sequence[ShardKey]) -> str:
+    other = model.chosen_by or (
+        f"profile modern (or paper) with --model_key {shards[0].model}, or --{model.kind}"
+    )
     return (
-        f"the synthetic {kind} looks up the truth of the images that the synthetic world drew, and "
-        f"{len(shards)} tables of images have none in synthetic_truth (first: {shards[0]}). Other "
-        f"images need a network: --profile modern (or paper) with --model_key {shards[0].model}, "
-        f"or --{kind}; images that the world drew are made again by images --overwrite."
+        f"the synthetic {model.kind} looks up the truth of the images that the synthetic world "
+        f"drew, and {len(shards)} tables of images have none in synthetic_truth (first: "
+        f"{shards[0]}). Other images need a network: --{other}; images that the world drew are "
+        "made again by images --overwrite."
     )
 
 

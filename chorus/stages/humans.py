@@ -82,4 +82,4 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         processes=model.is_synthetic,
         check_overwrite=check_images_are_kept,
     )
-    return run_perception_stage(stage, options, "human_model", shards, progress)
+    return run_perception_stage(stage, options, model, shards, progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from chorus.engine.table_stage import run_table_stage
 from chorus.errors import BadInput
 from chorus.geometry.image_transforms import about, inverse, move_box, move_image, move_points
 from chorus.models.choice import ModelChoice
+from chorus.models.registry import MODELS
 from chorus.perception.protocols import KeypointDetector
 from chorus.pipeline import step
 from chorus.records.image_files import check_images_are_kept
@@ -34,6 +36,7 @@ from chorus.records.rows import (
     person_array,
     retained,
 )
+from chorus.records.staleness import difference
 from chorus.records.tables import read_settings
 from chorus.selection.choosing import CRITERIA
 from chorus.selection.criteria import (
@@ -101,7 +104,7 @@ class Options(BodyOptions, PerceptionOptions):
     @property
     def repeats_the_regressor(self) -> bool:
         """Whether a detector depends on the body regressor's errors, and so on its body."""
-        synthetic = any(model.is_synthetic for model in self.detectors.values())
+        synthetic = any(model.is_synthetic for model in self.networks)
         return synthetic and self.errors.shared_error > 0
 
     @property
@@ -114,6 +117,18 @@ class Options(BodyOptions, PerceptionOptions):
             ),
         }
         return {name: model for name, model in named.items() if name in self.criteria}
+
+    @property
+    def networks(self) -> tuple[ModelChoice, ...]:
+        """The models that look at images; none for criteria of tables alone."""
+        return tuple(self.detectors.values())
+
+    def recorded_keypoints(self) -> dict[str, Any]:
+        """What the table of keypoints keeps if the detector of `consistency` made it."""
+        model = self.model("keypoint_model")
+        repeats = model.is_synthetic and self.errors.shared_error > 0
+        body = {"body": self.body_name} if repeats else {}
+        return {**self.recorded("keypoint_model"), **body}
 
 
 class _Persons(NamedTuple):
@@ -267,22 +282,45 @@ def _refined_joints(body: BodyModel, samples: Sequence[Sample]) -> np.ndarray:
 
 
 def _check_models(options: Options, shards: Sequence[ShardKey]) -> None:
-    """BadInput if `consistency` would run another model than made the keypoints, or `agreement` the
-    same."""
+    """BadInput if `consistency` would run another detector than made the keypoints, or `agreement`
+    the same."""
     chosen = {name: model.text for name, model in options.detectors.items()}
+    wanted = options.recorded_keypoints() if "consistency" in chosen else {}
     for path in (options.tree.table("human_kps", shard) for shard in shards if chosen):
-        made_by = read_settings(path).get("keypoint_model") if path.is_file() else None
-        if made_by and chosen.get("consistency", made_by) != made_by:
-            raise BadInput(
-                f"{path} was made by the keypoint model {made_by}; whether keypoints stay where "
-                f"they are in transformed images can only be asked of it: --keypoint_model "
-                f"{made_by}."
-            )
+        made_with = read_settings(path) if path.is_file() else {}
+        made_by = made_with.get("keypoint_model")
+        if made_by and wanted:
+            _check_same_detector(path, made_with, wanted)
         if made_by and chosen.get("agreement") == made_by:
             raise BadInput(
                 f"{path} was made by {made_by}, which agrees with itself; give another model with "
                 "--second_keypoint_model."
             )
+
+
+def _check_same_detector(path: Path, made_with: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """BadInput if the detector of these settings is not the one that made a table of keypoints."""
+    made_by = made_with["keypoint_model"]
+    if ModelChoice("keypoint_model", made_by).name not in MODELS["keypoint_model"]:
+        raise BadInput(
+            f"the keypoints of {path} were taken from files; what would be found in transformed "
+            "images cannot be asked: leave consistency out of --criteria."
+        )
+    if made_by != wanted["keypoint_model"]:
+        raise BadInput(
+            f"{path} was made by the keypoint model {made_by}; whether keypoints stay where "
+            f"they are in transformed images can only be asked of it: --keypoint_model "
+            f"{made_by}."
+        )
+    own = {name: value for name, value in made_with.items() if not name.startswith("from ")}
+    changes = difference(own, wanted)
+    if changes:
+        raise BadInput(
+            f"{path} was made by {made_by} with other settings ({'; '.join(changes[:6])}); whether "
+            "keypoints stay where they are in transformed images can only be asked of the same "
+            "detector: give --error_model (or --noise.…), --seed, weights and --body as for "
+            "keypoints."
+        )
 
 
 def _recorded(options: Options) -> dict[str, Any]:
@@ -294,14 +332,14 @@ def _recorded(options: Options) -> dict[str, Any]:
         settings["body"] = options.body_name
     for name, model in options.detectors.items():
         settings[f"{name} model"] = model.recorded()
-    if any(model.is_synthetic for model in options.detectors.values()):
+    if any(model.is_synthetic for model in options.networks):
         settings |= options.recorded_errors()
     return settings
 
 
 def run(options: Options, progress: Progress = None) -> CommandResult:
     """Judge what is missing."""
-    for model in options.detectors.values():
+    for model in options.networks:
         model.check(options.imports_dir)
     shards = options.shards_of("filtered")
     _check_models(options, shards)
@@ -319,9 +357,10 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
             "refined": ("pose", *CAMERA_SHAPES),
         },
         batch_size=32 if options.looks else 256,
-        processes=options.looks and all(m.is_synthetic for m in options.detectors.values()),
+        processes=options.looks and all(model.is_synthetic for model in options.networks),
         check_overwrite=check_images_are_kept if options.looks else None,
     )
-    if "consistency" in options.criteria:
-        return run_perception_stage(stage, options, "keypoint_model", shards, progress)
+    for model in options.networks:
+        if model.is_synthetic:
+            return run_perception_stage(stage, options, model, shards, progress)
     return run_table_stage(stage, options, shards, progress)

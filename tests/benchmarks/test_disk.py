@@ -39,7 +39,7 @@ def test_sizes_are_those_of_the_files(tree, capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "| images | 1,000 | 2.0 |" in printed
     assert "| aggregations | (not per image) | 0.001 |" in printed
-    assert "| tables of the six stages after images | 200 | 0.4 |" in printed
+    assert "| tables of the seven stages after images | 200 | 0.4 |" in printed
 
 
 def test_a_tree_without_images(tmp_path, monkeypatch):

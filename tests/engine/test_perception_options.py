@@ -10,7 +10,7 @@ from chorus.commands import run, testset
 from chorus.commands.run import _options_of
 from chorus.errors import BadInput
 from chorus.pipeline import STEPS, step
-from chorus.stages import humans, images, keypoints, segment
+from chorus.stages import humans, images, keypoints, quality, segment
 from chorus.synthetic.perceive.noise_settings import HARSH, NoiseSettings
 
 
@@ -55,7 +55,36 @@ def test_a_named_world_is_recorded_and_other_image_models_have_none():
 def test_only_keypoints_that_repeat_errors_depend_on_the_body():
     assert not keypoints.Options().repeats_the_regressor
     assert keypoints.Options(error_model="harsh").repeats_the_regressor
-    assert not keypoints.Options(error_model="harsh", profile="modern").repeats_the_regressor
+    assert not keypoints.Options(profile="modern").repeats_the_regressor
+
+
+@pytest.mark.parametrize("errors", [{"error_model": "harsh"}, {"noise": HARSH}])
+@pytest.mark.parametrize(
+    ("module", "network"),
+    [(segment, "open-vocabulary"), (humans, "hmr2"), (keypoints, "vitpose")],
+)
+def test_errors_of_networks_that_are_not_synthetic_are_refused(module, network, errors):
+    with pytest.raises(BadInput, match=f"synthetic world's networks only, not for {network};"):
+        module.Options(profile="modern", **errors)
+
+
+def test_a_step_by_itself_may_have_a_synthetic_network_in_another_profile():
+    options = keypoints.Options(profile="modern", keypoint_model="synthetic", error_model="harsh")
+    assert options.errors == HARSH
+
+
+def test_quality_refuses_errors_where_no_detector_has_any():
+    looking = {"criteria": ("consistency",), "profile": "modern", "error_model": "harsh"}
+    with pytest.raises(BadInput, match=r"--error_model harsh .* not for vitpose"):
+        quality.Options(**looking)
+    quality.Options(profile="modern", error_model="harsh")  # tables alone; `run` passes it on
+    both = {**looking, "criteria": ("consistency", "agreement")}
+    quality.Options(**both, second_keypoint_model="synthetic")
+
+
+def test_run_refuses_an_error_model_where_nothing_is_synthetic():
+    with pytest.raises(BadInput, match=r"--error_model doubled .*open-vocabulary, hmr2, vitpose"):
+        run.Options(categories=("surfboard",), profile="modern", error_model="doubled")
 
 
 def test_run_passes_world_and_error_model_on():

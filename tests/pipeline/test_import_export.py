@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import read_table
 
 MINE = ("--model_key", "mine")
+MANUAL = Path(__file__).parents[2] / "docs" / "bring-your-own.md"
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +54,67 @@ def test_imported_samples_give_the_same_distribution(base, imported, prompt):
     assert first.metadata["samples"] == second.metadata["samples"] > 0
     np.testing.assert_array_equal(first.counts.mask, second.counts.mask)
     np.testing.assert_array_equal(first.probability, second.probability)
+
+
+def documented() -> list[list[str]]:
+    """The words of the commands at the top of the manual, without "chorus"."""
+    block = re.search(r"```\n(chorus import.*?)```", MANUAL.read_text(encoding="utf-8"), re.DOTALL)
+    return [shlex.split(line)[1:] for line in block[1].replace("\\\n", " ").splitlines()]
+
+
+def aggregated(folder: Path, preset: str) -> chorus.Distribution:
+    """The distribution of a prompt's or a category's folder."""
+    (path,) = folder.glob(f"filter(*)-aggr({preset.replace(':', '%3A')})/all.npz")
+    return chorus.Distribution.load(path)
+
+
+def test_the_documented_commands_give_the_same_evidence(
+    tree, exported, tmp_path_factory, monkeypatch
+):
+    root = tmp_path_factory.mktemp("documented")
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("CHORUS_IMPORTS", str(tree / "imports"))
+    shutil.copytree(tree / "results/images/synthetic-v1", "photos")
+    for name in ("instances.json", "poses.npz"):
+        shutil.copy(exported / name, name)
+    *commands, last = documented()
+    assert last[0] == "view"  # pictures take longer, and are tested with view
+    for words in commands:
+        assert main([*words, "--workers", "1"] if words[0] != "import" else words) == 0, words
+    assert main(command(tree, "aggregate", "--aggr_setting_names", "quant:evidence")) == 0
+    first, second = (
+        aggregated(results / model / "surfboard/total-aggregation", "quant:evidence")
+        for results, model in (
+            (tree / "results/aggregations", "synthetic-v1"),
+            (root / "results_mine/aggregations", "mine"),
+        )
+    )
+    assert first.metadata["samples"] == second.metadata["samples"] > 0
+    np.testing.assert_array_equal(first.probability, second.probability)
+
+
+def test_without_keypoints_the_commands_that_are_told_make_distributions(
+    base, exported, tmp_path, capsys
+):
+    content = json.loads((exported / "instances.json").read_text())
+    for annotation in content["annotations"]:
+        annotation.pop("keypoints", None)
+    file = tmp_path / "instances.json"
+    file.write_text(json.dumps(content))
+    source = ("--images", str(base / "results/images/synthetic-v1"))
+    source += ("--annotations", str(file), "--poses", str(exported / "poses.npz"))
+    imports = ("--imports_dir", str(base / "imports"))
+    assert main(command(tmp_path, "import", *source, *MINE, *imports)) == 0
+    told = "--aggr_setting_names quant:full --filter_setting_nums 15"
+    assert told in capsys.readouterr().err
+    assert told in MANUAL.read_text(encoding="utf-8")
+    again = ("--without_keypoints", *MINE, *imports)
+    assert main(command(tmp_path, "import", *source, *again)) == 0
+    assert main(command(tmp_path, "filter", *MINE)) == 0
+    assert main(command(tmp_path, "calibrate", *MINE, *imports)) == 0
+    assert main(command(tmp_path, "aggregate", *MINE, *imports, *told.split())) == 0
+    made = tmp_path / "results/aggregations/mine/surfboard/total-aggregation"
+    assert aggregated(made, "quant:full").metadata["samples"] > 0
 
 
 def test_the_tables_of_an_imported_tree_are_sound(imported, capsys):

@@ -20,12 +20,14 @@ from chorus.filtering.verdicts import RETAINED
 from chorus.geometry import masks
 from chorus.occupancy.presets import PRESETS, AggregationSettings
 from chorus.records.gathering import Retained
-from chorus.records.keys import SampleKey, ShardKey
+from chorus.records.keys import GLOBAL_SEED, SampleKey, ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.soft_selection import selected
 from chorus.records.tables import Table, read_table, write_table
 from chorus.selection.criteria import SIGMA
+from chorus.settings import BodyOptions
 from chorus.stages.aggregate import chosen_samples
+from chorus.synthetic.perceive.noise_settings import ERROR_MODELS, HARSH, NoiseSettings
 
 SHARD = ShardKey("synthetic-v1", "chair", "A person sits on a chair", "original")
 SIZE = 96
@@ -33,6 +35,7 @@ BOX = [20.0, 10.0, 70.0, 90.0]
 EXTENT = 80.0
 KEYPOINTS = np.random.default_rng(0).uniform([38, 40], [52, 60], (17, 2))
 EXACT = ("--noise.keypoint_jitter", "0", "--noise.confidence_spread", "0")
+EXACTLY = NoiseSettings(keypoint_jitter=0, confidence_spread=0)
 MASK = masks.encode(np.pad(np.ones((80, 50), bool), ((10, 6), (20, 26))))
 EYE = np.eye(3).ravel().tolist()
 
@@ -69,10 +72,12 @@ def truth() -> dict:
 
 class Tree:
     """Four samples: found well, found 8 pixels off with doubt, not retained, somebody else's
-    keypoints. `rows(name, values)` writes a table."""
+    keypoints. `rows(name, values)` writes a table; `detector` is what that of keypoints keeps."""
 
-    def __init__(self, root):
+    def __init__(self, root, noise=ERROR_MODELS["default"], **detector):
         self.root, self.tree = root, ResultsTree(root)
+        errors = {"noise": noise.recorded(), "seed": GLOBAL_SEED}
+        self._detector = {"keypoint_model": "synthetic", **errors, **detector}
         self.settings: dict[str, dict] = {}
         people = [detected(1.0), detected(0.5, off=8), detected(1), detected(1, box=[0, 0, 9, 9])]
         verdicts = [[RETAINED if at != 2 else "no object"] * len(RULES) for at in range(4)]
@@ -98,7 +103,7 @@ class Tree:
 
     def rows(self, name: str, values: list[dict], *made_from: str, **settings) -> None:
         if name == "human_kps":
-            settings = {"keypoint_model": "synthetic", **settings}
+            settings = {**self._detector, **settings}
         self.settings[name] = settings | {f"from {n}": self.settings[n] for n in made_from}
         done = {"status": "done", "reason": ""}
         rows = {at: {"index": at, **done, **row} for at, row in enumerate(values)}
@@ -117,10 +122,14 @@ class Tree:
         return [row[name] for at, row in self.quality.items() if at < 2]
 
 
-@pytest.fixture
-def made(tmp_path, monkeypatch) -> Tree:
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch):
     for name in ("PROFILE", "RESULTS", "SHARD", "ENGINE"):
         monkeypatch.delenv(f"CHORUS_{name}", raising=False)
+
+
+@pytest.fixture
+def made(tmp_path) -> Tree:
     return Tree(tmp_path)
 
 
@@ -139,7 +148,8 @@ def test_the_usual_criteria_need_neither_network_nor_image(made):
     assert made.tree.table("quality", SHARD).read_bytes() == before
 
 
-def test_an_exact_detector_is_consistent_and_agrees_with_an_exact_one(made):
+def test_an_exact_detector_is_consistent_and_agrees_with_an_exact_one(tmp_path):
+    made = Tree(tmp_path, EXACTLY)
     wanted = ("--criteria", "consistency", "agreement")
     assert made.run(*wanted, "--second_keypoint_model", "synthetic:other", *EXACT) == 0
     off = np.exp(-0.5 * (8 / EXTENT / SIGMA) ** 2)
@@ -148,18 +158,21 @@ def test_an_exact_detector_is_consistent_and_agrees_with_an_exact_one(made):
     assert np.isnan([made.column("confidence"), made.column("reprojection")]).all()
 
 
-def test_errors_of_a_detector_are_inconsistent(made):
-    assert made.run("--criteria", "consistency") == 0
-    (noisy, _) = made.column("consistency")
-    assert made.run("--criteria", "consistency", "--overwrite", *EXACT) == 0
-    (exact, _) = made.column("consistency")
-    assert 0 < noisy < exact
+def test_errors_of_a_detector_are_inconsistent(tmp_path):
+    noisy, exact = Tree(tmp_path / "noisy"), Tree(tmp_path / "exact", EXACTLY)
+    assert noisy.run("--criteria", "consistency") == 0
+    assert exact.run("--criteria", "consistency", *EXACT) == 0
+    assert 0 < noisy.column("consistency")[0] < exact.column("consistency")[0]
 
 
-def test_a_detector_that_repeats_the_regressor_is_given_the_body(made, tmp_path):
-    small_body(tmp_path / "body.npz")
+def test_a_detector_that_repeats_the_regressor_is_given_the_body(tmp_path, capsys):
+    file = tmp_path / "body.npz"
+    small_body(file)
+    made = Tree(tmp_path / "results", HARSH, body=BodyOptions(body=file).body_name)
     asked = ("--criteria", "consistency", "--error_model", "harsh")
-    assert made.run(*asked, "--body", str(tmp_path / "body.npz")) == 0
+    assert made.run(*asked) == 2
+    assert "--body as for keypoints" in capsys.readouterr().err
+    assert made.run(*asked, "--body", str(file)) == 0
     settings = read_table(made.tree.table("quality", SHARD), "quality").settings
     assert settings["noise"]["shared_error"] == 0.3 and settings["body"]
     assert all(0 < value < 1 for value in made.column("consistency"))
@@ -228,6 +241,40 @@ def test_the_refined_body_may_be_asked_about(made, tmp_path, capsys):
 def test_what_cannot_be_asked_is_refused(made, options, said, capsys):
     assert made.run(*options) == 2
     assert said in capsys.readouterr().err
+    assert not made.tree.table("quality", SHARD).exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (EXACT, "noise.keypoint_jitter: 0.012, now 0.0"),
+        (("--error_model", "doubled"), "noise.box_jitter: 0.012, now 0.024"),
+        (("--seed", "7"), "seed: 42, now 7"),
+    ],
+)
+def test_another_detector_of_the_same_name_is_refused(made, options, said, capsys):
+    assert made.run("--criteria", "consistency", *options) == 2
+    output = capsys.readouterr().err
+    assert said in output
+    assert "give --error_model (or --noise.…), --seed" in output
+    assert not made.tree.table("quality", SHARD).exists()
+
+
+@pytest.mark.parametrize("made_by", ["imported", "none"])
+def test_keypoints_from_files_have_no_consistency(tmp_path, made_by, capsys):
+    made = Tree(tmp_path, keypoint_model=made_by)
+    assert made.run("--criteria", "consistency") == 2
+    output = capsys.readouterr().err
+    assert "were taken from files" in output and "leave consistency out" in output
+    assert made.run("--criteria", "agreement", "--second_keypoint_model", "synthetic") == 0
+
+
+def test_a_synthetic_second_detector_needs_images_of_the_world(made, capsys):
+    made.tree.table("synthetic_truth", SHARD).unlink()
+    asked = ("--criteria", "agreement", "--second_keypoint_model", "synthetic:B")
+    assert made.run(*asked) == 2
+    output = capsys.readouterr().err
+    assert "have none in synthetic_truth" in output and "--second_keypoint_model" in output
     assert not made.tree.table("quality", SHARD).exists()
 
 
