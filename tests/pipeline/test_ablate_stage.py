@@ -68,7 +68,8 @@ def test_the_full_method_has_the_figures_of_evaluate(spoiled):
             for image in scored["images"]
         ]
         assert found["pap"][metric] == expected
-    assert len(found["truth"]) == 2 and all(0 < value < 1 for value in found["truth"].values())
+    assert len(found["truth"]) == 2
+    assert all(0 < value < 1 for prompt in found["truth"].values() for value in prompt.values())
 
 
 def test_no_view_weighting_is_aggregate_with_total_uniform(spoiled, monkeypatch):
