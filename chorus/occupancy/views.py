@@ -89,6 +89,9 @@ def unusable(views: Views) -> list[str]:
         finite = torch.isfinite(tensor).flatten(1).all(dim=1)
         for index in torch.nonzero(~finite)[:, 0].tolist():
             faults[index] = faults[index] or f"{name} is not finite"
+    seeing = (views.K[:, 0, 0] > 0) & (views.K[:, 1, 1] > 0)
+    for index in torch.nonzero(~seeing)[:, 0].tolist():
+        faults[index] = faults[index] or "the focal length is not above 0"
     for index, mask in enumerate(views.masks):
         if isinstance(mask, MaskBits):
             if not mask.size:

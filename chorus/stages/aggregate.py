@@ -244,7 +244,7 @@ class Aggregator(SampleCounter):
     def category(self, category: str, shards: Sequence[ShardKey]) -> tuple[int, int]:
         """Aggregate a category's prompts and total; how many were written, how many were there.
 
-        Raises BadInput if no sample is retained, with the reasons counted.
+        Raises BadInput if no sample is retained, with the reasons counted, or usable.
         """
         tree, model = self._options.tree, self._options.models.model_key
         by_prompt: dict[str, list[ShardKey]] = {}
@@ -277,10 +277,15 @@ class Aggregator(SampleCounter):
                 counts = self._counted_before(category, prompt, digest) or self.accumulate(
                     samples[prompt], f"{category} / {prompt}"
                 )
+                if not counts[WHOLE].samples.any():
+                    self.notes.append(f"{category} / {prompt}: no sample is left to aggregate.")
+                    continue
                 self._write(folder, category, prompt, counts, digest)
                 written += 1
             if total_wanted:
                 total = {p: total[p].merge(c) for p, c in counts.items()} if total else counts
+        if not written + kept:
+            raise BadInput(f"{category}: every retained sample was refused.")
         if self._options.prompts:
             return written, kept
         if not total_wanted:

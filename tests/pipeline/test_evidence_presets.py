@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from small_tree import command
 
 from chorus.cli import main
@@ -79,6 +80,23 @@ def test_without_refined_persons_the_sentence_names_the_command(tree, capsys):
     output = capsys.readouterr()
     assert "chorus refine" in output.out + output.err
     assert main(command(tree, "aggregate")) == 0, "the paper's recipe does without"
+
+
+@pytest.mark.parametrize(("column", "value"), [("pose", float("nan")), ("K", 0.0)])
+def test_nothing_is_aggregated_of_refused_samples_alone(tree, capsys, column, value):
+    results, some = shards(tree)
+    for shard in some:
+        path = results.table("refined", shard)
+        table = read_table(path, "refined")
+        rows = {
+            index: {**row, column: [value] * len(row[column])} if row["status"] == "done" else row
+            for index, row in table.rows.items()
+        }
+        write_table(path, "refined", replace(table, rows=rows))
+    assert main(command(tree, "aggregate", *NAMES)) != 0
+    output = capsys.readouterr()
+    assert "every retained sample was refused" in output.out + output.err
+    assert not folders(tree, "quant:evidence")
 
 
 def test_refined_persons_of_other_humans_are_refused(tree, capsys):
