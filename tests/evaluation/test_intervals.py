@@ -60,8 +60,8 @@ def test_the_ablation_table_prints_the_mean_alone(form):
         name: {"tie": {"pap": {"pap/v2": [[value] * 4]}, **counts}}
         for name, value in ((FULL, 0.184), ("symmetric", 0.2))
     }
-    rows, _ = rows_of(records, ["pap/v2"], 1)
-    text = write_rows(rows, form)
+    rows, _ = rows_of(records, FULL, ["pap/v2"], 1)
+    text = write_rows(rows, FULL, form)
     assert "nan" not in text.lower() and "[18" not in text
     if form == "json":
         row = json.loads(text)["rows"][0]
