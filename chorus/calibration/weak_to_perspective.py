@@ -60,6 +60,7 @@ from chorus.calibration.levenberg_marquardt import (
 from chorus.calibration.settings import CalibrationSettings
 from chorus.errors import BadInput
 from chorus.geometry import cameras
+from chorus.geometry.failures import first_reasons
 from chorus.geometry.rotations import turn_to_ray
 from chorus.geometry.weak_perspective import parallel_projection
 
@@ -140,7 +141,7 @@ def calibrate(
         residual=(nan * _residual(problem, state)).to(dtype),
         converged=state.converged & solved,
         iterations=state.iterations,
-        failure=_first_reasons(failures),
+        failure=first_reasons(failures),
     )
 
 
@@ -175,7 +176,7 @@ def _far(
         residual=(nan * error.sqrt() / weights.sum(-1).clamp(min=1e-12)).to(dtype),
         converged=solved,
         iterations=torch.zeros_like(solved, dtype=torch.int64),
-        failure=_first_reasons({**failures, BEHIND: usable & ~solved}),
+        failure=first_reasons({**failures, BEHIND: usable & ~solved}),
     )
 
 
@@ -209,14 +210,6 @@ def _unusable(
     finite &= rotation.isfinite().all(-1).all(-1) & size.isfinite().all(-1)
     valid = finite & (weights >= 0).all(-1) & (size > 0).all(-1)
     return {NOT_FINITE: ~valid, TOO_FEW: counts.sum(-1) < _FEWEST_JOINTS}
-
-
-def _first_reasons(failures: dict[str, Bool[Tensor, " B"]]) -> tuple[str, ...]:
-    """Per person the first reason that holds, "" if none does."""
-    table = torch.stack(list(failures.values())).cpu()
-    table = torch.cat([table, torch.ones_like(table[:1])])
-    reasons = [*failures, ""]
-    return tuple(reasons[i] for i in table.int().argmax(0).tolist())
 
 
 def _problem(

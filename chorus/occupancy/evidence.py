@@ -61,13 +61,13 @@ def evidence_probability(
     nobody could have looked. BadInput if hidden voxels are wanted and were not counted.
     """
     hits, visits = _evidence(counts, settings)
-    size = counts.grid.size
-    pooled = _pooled_rate(hits.sum(axis=0), visits.sum(axis=0), size, settings.widths)
+    size, seen = counts.grid.size, visits.sum(axis=0)
+    pooled = _pooled_rate(hits.sum(axis=0), seen, size, settings.widths)
     rate = pooled
     if settings.bound:
         rate = _combined(hits, visits, pooled, settings.own_width / size)
     rate = calibrated(rate, settings.slope, settings.offset)
-    rate[visits.sum(axis=0) == 0] = 0
+    rate[seen == 0] = 0
     if inside is not None:
         rate[inside] = 0
     return rate.astype(np.float32)

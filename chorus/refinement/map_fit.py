@@ -21,6 +21,7 @@ from chorus.body.model import BodyModel
 from chorus.body.skeleton import JOINT_NAMES
 from chorus.errors import BadInput
 from chorus.geometry import cameras
+from chorus.geometry.failures import first_reasons
 from chorus.geometry.weak_perspective import parallel_projection
 from chorus.refinement.articulated import NEAR, ArticulatedFit, Problem, Skeleton, Solution, View
 from chorus.refinement.settings import RefinementSettings
@@ -187,7 +188,7 @@ class Refiner:
             },
             iterations=solution.iterations,
             converged=converged,
-            failure=_first_reasons(failures),
+            failure=first_reasons(failures),
         )
 
     def _values(
@@ -296,11 +297,3 @@ def _residual(problem: Problem, view: View, extent: Float[Tensor, " B"]) -> Floa
     weight = problem.sd.reciprocal().square()
     squared = (view.pixels() - problem.keypoints).square().sum(-1)
     return ((weight * squared).sum(-1) / weight.sum(-1)).sqrt() / extent
-
-
-def _first_reasons(failures: dict[str, Bool[Tensor, " B"]]) -> tuple[str, ...]:
-    """Per person the first reason that holds, "" if none does."""
-    table = torch.stack(list(failures.values())).cpu()
-    table = torch.cat([table, torch.ones_like(table[:1])])
-    reasons = [*failures, ""]
-    return tuple(reasons[i] for i in table.int().argmax(0).tolist())
