@@ -13,6 +13,11 @@ from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import read_settings
 
 
+def joint_set_of(tree: ResultsTree, shard: ShardKey) -> str:
+    """The name of the joints that a shard's humans have in the image (`body.joint_sets`)."""
+    return read_settings(tree.table("humans", shard)).get("joints", KINEMATIC)
+
+
 class JointSources:
     """The joint sets of a body, each loaded once."""
 
@@ -26,7 +31,7 @@ class JointSources:
 
         BadInput or Unavailable as `joint_source` says.
         """
-        name = read_settings(self._tree.table("humans", shard)).get("joints", KINEMATIC)
+        name = joint_set_of(self._tree, shard)
         if name not in self._sources:
             source = joint_source(name, self._body, self._imports)
             self._sources[name] = source.to(self._device)

@@ -12,10 +12,11 @@ from chorus.calibration.settings import CalibrationSettings
 from chorus.engine.command_result import CommandResult
 from chorus.engine.loop import Outcome, Sample, Stage
 from chorus.engine.progress import Progress
+from chorus.engine.retained_persons import outcomes, why_not_retained
 from chorus.engine.table_stage import run_table_stage
 from chorus.engine.torch_threads import one_torch_thread
 from chorus.pipeline import step
-from chorus.records.rows import ANY_RULE, only_person, person_array, retained
+from chorus.records.rows import only_person, person_array
 from chorus.settings import (
     BodyOptions,
     DeviceOptions,
@@ -47,19 +48,7 @@ class CalibrationWorker:
 
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
         """Calibrate one batch; a person that cannot be calibrated is skipped with the reason."""
-        outcomes: list[Outcome | None] = [None] * len(samples)
-        to_calibrate = []
-        for at, sample in enumerate(samples):
-            row = sample.inputs["filtered"]
-            if retained(row, ANY_RULE):
-                to_calibrate.append(at)
-            else:
-                outcomes[at] = Outcome(skipped=row["verdicts"][ANY_RULE[-1] - 1])
-        if to_calibrate:
-            solved = self._calibrate([samples[at] for at in to_calibrate])
-            for at, outcome in zip(to_calibrate, solved, strict=True):
-                outcomes[at] = outcome
-        return outcomes
+        return outcomes(samples, list(map(why_not_retained, samples)), self._calibrate)
 
     def _calibrate(self, samples: Sequence[Sample]) -> list[Outcome]:
         import roma

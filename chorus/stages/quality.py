@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -13,9 +13,11 @@ import numpy as np
 from chorus.body.skeleton import KINEMATIC
 from chorus.engine.command_result import CommandResult
 from chorus.engine.image_reader import ImageReader
+from chorus.engine.joint_sources import joint_set_of
 from chorus.engine.loop import Outcome, Sample, Stage
 from chorus.engine.perception import PerceptionOptions, run_perception_stage
 from chorus.engine.progress import Progress
+from chorus.engine.retained_persons import detected_person, outcomes, why_not_seen
 from chorus.engine.table_stage import run_table_stage
 from chorus.errors import BadInput
 from chorus.geometry.image_transforms import about, inverse, move_box, move_image, move_points
@@ -26,15 +28,12 @@ from chorus.pipeline import step
 from chorus.records.image_files import check_images_are_kept
 from chorus.records.keys import ShardKey
 from chorus.records.rows import (
-    ANY_RULE,
     CAMERA_SHAPES,
     Image,
     boxes_of,
     keypoints_of,
-    keypoints_of_body,
     only_person,
     person_array,
-    retained,
 )
 from chorus.records.staleness import difference
 from chorus.records.tables import read_settings
@@ -172,13 +171,10 @@ class QualityWorker:
 
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
         """The qualities of one batch; a sample without a person to judge is skipped."""
-        reasons = [_why_not(sample) for sample in samples]
-        chosen = [sample for sample, reason in zip(samples, reasons, strict=True) if not reason]
-        rows = iter(self._qualities(chosen) if chosen else ())
-        return [Outcome(skipped=reason) if reason else Outcome(next(rows)) for reason in reasons]
+        return outcomes(samples, list(map(why_not_seen, samples)), self._qualities)
 
-    def _qualities(self, samples: Sequence[Sample]) -> list[dict[str, Any]]:
-        detected = [_detected(sample) for sample in samples]
+    def _qualities(self, samples: Sequence[Sample]) -> list[Outcome]:
+        detected = list(map(detected_person, samples))
         boxes = boxes_of(detected)
         extent = (boxes[:, 2:] - boxes[:, :2]).max(1)
         images = self._images.read(samples) if self._images is not None else ()
@@ -190,7 +186,7 @@ class QualityWorker:
             for name in CRITERIA
         }
         return [
-            {name: float(values[at]) for name, values in columns.items()}
+            Outcome({name: float(values[at]) for name, values in columns.items()})
             for at in range(len(samples))
         ]
 
@@ -215,9 +211,7 @@ class QualityWorker:
         from chorus.body.joint_sets import coco_keypoints
 
         if self._body is None or not self._options.uses_refined:
-            joint_set = read_settings(
-                self._options.tree.table("humans", persons.samples[0].key.shard)
-            ).get("joints", KINEMATIC)
+            joint_set = joint_set_of(self._options.tree, persons.samples[0].key.shard)
             joints = np.stack(
                 [person_array(only_person(s.inputs["humans"]), "joints") for s in persons.samples]
             )
@@ -232,21 +226,9 @@ class QualityWorker:
         return reprojection_agreement(persons.keypoints, np.stack(places, 1), persons.extent)
 
 
-def _why_not(sample: Sample) -> str:
-    """Why a sample has no quality, empty if it has."""
-    row = sample.inputs["filtered"]
-    if not retained(row, ANY_RULE):
-        return row["verdicts"][ANY_RULE[-1] - 1]
-    return "" if _detected(sample) else "no keypoints of this person"
-
-
 def _is_judged(sample: Sample) -> bool:
     """Whether nothing is wrong with a sample's rows and it will have a quality."""
-    return len(sample.inputs["humans"]["persons"]) == 1 and not _why_not(sample)
-
-
-def _detected(sample: Sample) -> Mapping[str, Any]:
-    return keypoints_of_body(sample.inputs["humans"], sample.inputs["human_kps"]) or {}
+    return len(sample.inputs["humans"]["persons"]) == 1 and not why_not_seen(sample)
 
 
 def _found_again(detector: KeypointDetector, image: Image, box: np.ndarray) -> np.ndarray:

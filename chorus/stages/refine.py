@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +13,7 @@ import numpy as np
 from chorus.engine.command_result import CommandResult
 from chorus.engine.loop import Outcome, Sample, Stage
 from chorus.engine.progress import Progress
+from chorus.engine.retained_persons import detected_person, outcomes, why_not_seen
 from chorus.engine.table_stage import run_table_stage
 from chorus.engine.torch_threads import one_torch_thread
 from chorus.errors import BadInput
@@ -21,13 +22,10 @@ from chorus.pipeline import step
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.rows import (
-    ANY_RULE,
     boxes_of,
     keypoints_of,
-    keypoints_of_body,
     only_person,
     person_array,
-    retained,
 )
 from chorus.records.tables import DONE, read_table
 from chorus.refinement.settings import RefinementSettings
@@ -78,34 +76,16 @@ class RefinementWorker:
 
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
         """Refine one batch; a person that cannot be refined is skipped with the reason."""
-        outcomes: list[Outcome | None] = [None] * len(samples)
-        to_refine: list[tuple[int, Mapping[str, Any]]] = []
-        for at, sample in enumerate(samples):
-            row = sample.inputs["filtered"]
-            if not retained(row, ANY_RULE):
-                outcomes[at] = Outcome(skipped=row["verdicts"][ANY_RULE[-1] - 1])
-                continue
-            detected = keypoints_of_body(sample.inputs["humans"], sample.inputs["human_kps"])
-            if detected is None:
-                outcomes[at] = Outcome(skipped="no keypoints of this person")
-            else:
-                to_refine.append((at, detected))
-        if to_refine:
-            chosen, detected = zip(*to_refine, strict=True)
-            refined = self._refine([samples[at] for at in chosen], detected)
-            for at, outcome in zip(chosen, refined, strict=True):
-                outcomes[at] = outcome
-        return outcomes
+        return outcomes(samples, list(map(why_not_seen, samples)), self._refine)
 
-    def _refine(
-        self, samples: Sequence[Sample], detected: Sequence[Mapping[str, Any]]
-    ) -> list[Outcome]:
+    def _refine(self, samples: Sequence[Sample]) -> list[Outcome]:
         import torch
 
         from chorus.refinement.map_fit import NOT_FINITE, Evidence
 
         persons = [only_person(sample.inputs["humans"]) for sample in samples]
         images = [sample.inputs["images"] for sample in samples]
+        detected = list(map(detected_person, samples))
         boxes = boxes_of(detected)
 
         def tensor(values: Sequence | np.ndarray) -> torch.Tensor:
