@@ -13,7 +13,6 @@ import numpy as np
 from chorus.body.skeleton import KINEMATIC
 from chorus.engine.command_result import CommandResult
 from chorus.engine.image_reader import ImageReader
-from chorus.engine.joint_sources import joint_set_of
 from chorus.engine.loop import Outcome, Sample, Stage
 from chorus.engine.perception import PerceptionOptions, run_perception_stage
 from chorus.engine.progress import Progress
@@ -209,6 +208,7 @@ class QualityWorker:
 
     def _reprojection(self, persons: _Persons) -> np.ndarray:
         from chorus.body.joint_sets import coco_keypoints
+        from chorus.engine.joint_sources import joint_set_of
 
         if self._body is None or not self._options.uses_refined:
             joint_set = joint_set_of(self._options.tree, persons.samples[0].key.shard)
