@@ -27,3 +27,21 @@ def turn_to_ray(ray: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
     part = 1 / (1 + z)
     rows = [1 - x * x * part, -x * y * part, x, -x * y * part, 1 - y * y * part, y, -x, -y, z]
     return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+
+
+def right_jacobian(turns: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """J of exp(phi + d) = exp(phi) exp(J d), for rotation vectors phi (..., 3)."""
+    angle = turns.norm(dim=-1)[..., None, None]
+    small = angle < 1e-3
+    safe = torch.where(small, torch.ones_like(angle), angle)
+    first = torch.where(small, 0.5 - angle**2 / 24, (1 - safe.cos()) / safe**2)
+    second = torch.where(small, 1 / 6 - angle**2 / 120, (safe - safe.sin()) / safe**3)
+    cross = _cross_matrix(turns)
+    return torch.eye(3).to(turns) - first * cross + second * cross @ cross
+
+
+def _cross_matrix(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """[v]x of vectors (..., 3): [v]x w = v x w."""
+    x, y, z = vectors.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))

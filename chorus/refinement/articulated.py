@@ -1,11 +1,11 @@
-"""Batched Levenberg-Marquardt for an articulated body before a pinhole camera.
+"""The least-squares problem of an articulated body before a pinhole camera, for many at once.
 
 Unknowns of a person, one vector of D numbers: for the root and every free joint a rotation vector
 phi (its rotation is the regressor's times exp(phi), so that the prior is |phi / sd|^2), the root's
 pixel (u, v), q = log(depth / focal length) and log focal length. In these, moving away while
 zooming in is a change of the last number alone.
 
-Damping, acceptance and convergence belong to each person; no operation mixes persons.
+`least_squares.minimise` solves it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from chorus.geometry.rotations import turn_to_ray
+from chorus.geometry.rotations import right_jacobian, turn_to_ray
 
 NEAR = 0.05
 """Nearest depth of a keypoint in metres; a step that brings one closer is refused."""
-
-_DAMPING = (1e-3, 1e-9, 1e12)  # start, least, most
-_LEFT = 0.5  # part of the persons still active below which the others are left out of the work
 
 
 @dataclass(frozen=True)
@@ -90,16 +87,6 @@ class Problem:
     def take(self, persons: Int[Tensor, " P"]) -> Problem:
         """The same for some of the persons."""
         return replace(self, **{n: v[persons] for n, v in vars(self).items() if n != "outlier"})
-
-
-@dataclass(frozen=True)
-class Solution:
-    """x (B, D) unknowns; cost (B,); converged (B,); iterations (B,) used, accepted or not."""
-
-    x: Float[Tensor, "B D"]
-    cost: Float[Tensor, " B"]
-    converged: Bool[Tensor, " B"]
-    iterations: Int[Tensor, " B"]
 
 
 @dataclass(frozen=True)
@@ -174,7 +161,7 @@ class ArticulatedFit:
         lever = view.points[:, :, None] - view.place[:, None, self._joints]
         lever = lever * self._moves[None, :, :, None]
         by_turn = torch.linalg.cross(lever[:, :, None], by_point[:, :, :, None], dim=-1)
-        axes = view.turn[:, self._joints] @ _right_jacobian(x[:, :-4].unflatten(1, (-1, 3)))
+        axes = view.turn[:, self._joints] @ right_jacobian(x[:, :-4].unflatten(1, (-1, 3)))
         by_joint = torch.einsum("bkcji,bjid->bkcjd", by_turn, axes).flatten(-2)
         g = x[:, -2].exp()[:, None, None]
         near = view.root[:, None, :2] / view.root[:, None, 2:] * view.focal[:, None, None]
@@ -189,7 +176,7 @@ class ArticulatedFit:
         by_zoom = by_zoom + (by_turn[:, :, :, 0] * spin[:, None, None]).sum(-1)
         return torch.cat([by_joint, by_place, by_size[..., None], by_zoom[..., None]], -1)
 
-    def _normal_equations(
+    def normal_equations(
         self, problem: Problem, x: Tensor
     ) -> tuple[Float[Tensor, "B D D"], Float[Tensor, "B D"]]:
         """J^T W J (B, D, D) and J^T W e (B, D) of the cost; W are Cauchy's weights."""
@@ -201,87 +188,3 @@ class ArticulatedFit:
         H, g = J.mT @ J, (J.mT @ error[..., None])[..., 0]
         information = problem.prior_sd.square().reciprocal()
         return H + torch.diag_embed(information), g + information * (x - problem.mean)
-
-    def solve(
-        self,
-        problem: Problem,
-        start: Float[Tensor, "B D"],
-        active: Bool[Tensor, " B"],
-        max_iterations: int,
-        tolerance: float,
-    ) -> Solution:
-        """Minimise the cost of the active persons from a start; the others stay there.
-
-        A person has converged when the next step promises to lower its cost by no more than
-        `tolerance` of it. The cost never rises; a person whose start is infinitely bad stays
-        there, not converged.
-        """
-        cost = self.cost(problem, start)
-        none = torch.zeros_like(active)
-        whole = Solution(start, cost, none, none.long())
-        persons = (active & cost.isfinite()).nonzero()[:, 0]
-        problem, now = problem.take(persons), _take(whole, persons)
-        active = torch.ones_like(now.converged)
-        damping = torch.full_like(now.cost, _DAMPING[0])
-        growth = torch.full_like(now.cost, 2.0)
-        for _ in range(max_iterations):
-            left = int(active.sum())
-            if left <= _LEFT * len(active):
-                whole = _put(whole, persons, now)
-                keep = active.nonzero()[:, 0]
-                persons, problem, now = persons[keep], problem.take(keep), _take(now, keep)
-                damping, growth, active = damping[keep], growth[keep], active[keep]
-            if not left:
-                break
-            step, promised = _damped_step(*self._normal_equations(problem, now.x), damping)
-            trial = now.x + step
-            cost = self.cost(problem, trial)
-            better = active & (cost < now.cost)  # False for NaN and infinity
-            gain = ((now.cost - cost) / promised.clamp(min=1e-30)).clamp(-1, 1).nan_to_num(-1.0)
-            eased = damping * (1 - (2 * gain - 1) ** 3).clamp(min=1 / 3)
-            damping = torch.where(better, eased, damping * growth).clamp(*_DAMPING[1:])
-            growth = torch.where(better, torch.full_like(growth, 2.0), (2 * growth).clamp(max=1e6))
-            done = active & (promised <= tolerance * now.cost)
-            now = Solution(
-                x=torch.where(better[:, None], trial, now.x),
-                cost=torch.where(better, cost, now.cost),
-                converged=now.converged | done,
-                iterations=now.iterations + active,
-            )
-            active = active & ~done
-        return _put(whole, persons, now)
-
-
-def _take(solution: Solution, persons: Int[Tensor, " P"]) -> Solution:
-    return Solution(**{name: value[persons] for name, value in vars(solution).items()})
-
-
-def _put(solution: Solution, persons: Int[Tensor, " P"], others: Solution) -> Solution:
-    new = vars(others)
-    return Solution(**{n: v.index_copy(0, persons, new[n]) for n, v in vars(solution).items()})
-
-
-def _right_jacobian(turns: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """J of exp(phi + d) = exp(phi) exp(J d), for rotation vectors phi (..., 3)."""
-    angle = turns.norm(dim=-1)[..., None, None]
-    small = angle < 1e-3
-    safe = torch.where(small, torch.ones_like(angle), angle)
-    first = torch.where(small, 0.5 - angle**2 / 24, (1 - safe.cos()) / safe**2)
-    second = torch.where(small, 1 / 6 - angle**2 / 120, (safe - safe.sin()) / safe**3)
-    cross = _cross_matrix(turns)
-    return torch.eye(3).to(turns) - first * cross + second * cross @ cross
-
-
-def _cross_matrix(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """[v]x of vectors (..., 3): [v]x w = v x w."""
-    x, y, z = vectors.unbind(-1)
-    zero = torch.zeros_like(x)
-    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
-
-
-def _damped_step(H: Tensor, g: Tensor, damping: Tensor) -> tuple[Tensor, Tensor]:
-    """Step (B, D) of the damped normal equations and the gain (B,) that it promises."""
-    scaled = damping[:, None] * H.diagonal(dim1=-2, dim2=-1)
-    factor, _ = torch.linalg.cholesky_ex(H + torch.diag_embed(scaled))
-    step = -torch.cholesky_solve(g[..., None], factor)[..., 0]
-    return step, -(2 * (g * step).sum(-1) + (step * (H @ step[..., None])[..., 0]).sum(-1))

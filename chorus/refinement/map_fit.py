@@ -23,7 +23,8 @@ from chorus.errors import BadInput
 from chorus.geometry import cameras
 from chorus.geometry.failures import first_reasons
 from chorus.geometry.weak_perspective import parallel_projection
-from chorus.refinement.articulated import NEAR, ArticulatedFit, Problem, Skeleton, Solution, View
+from chorus.refinement.articulated import NEAR, ArticulatedFit, Problem, Skeleton, View
+from chorus.refinement.least_squares import Solution, minimise
 from chorus.refinement.settings import RefinementSettings
 
 NOT_FINITE = "not finite"
@@ -168,8 +169,8 @@ class Refiner:
         start = self._start(given, problem)
         keypoints = problem.sd.isfinite().any(-1)
         steps = self.settings.max_iterations if steps is None else steps
-        solution = self._fit.solve(
-            problem, start, finite & keypoints, steps, self.settings.tolerance
+        solution = minimise(
+            self._fit, problem, start, finite & keypoints, steps, self.settings.tolerance
         )
         before, view = (self._fit.view(problem, x) for x in (start, solution.x))
         finite &= solution.cost.isfinite()

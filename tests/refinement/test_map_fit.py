@@ -19,6 +19,7 @@ from chorus.engine.torch_threads import one_torch_thread
 from chorus.errors import BadInput
 from chorus.geometry import cameras
 from chorus.geometry.rotations import turn_to_ray
+from chorus.refinement.least_squares import minimise
 from chorus.refinement.map_fit import (
     NO_KEYPOINTS,
     NOT_CONVERGED,
@@ -126,7 +127,7 @@ def test_the_fit_ends_where_a_plain_minimiser_does(scene):
     fit, evidence = REFINER._fit, take(scene.evidence, slice(1))
     problem = REFINER._problem(evidence)
     start = REFINER._start(evidence, problem)
-    solution = fit.solve(problem, start, torch.tensor([True]), 100, 1e-9)
+    solution = minimise(fit, problem, start, torch.tensor([True]), 100, 1e-9)
 
     def cost(x):
         x = torch.from_numpy(x).requires_grad_()
@@ -255,7 +256,7 @@ def test_no_fit_ends_worse_than_it_began(seed, pose_error, keypoint_error, enlar
     problem = REFINER._problem(evidence)
     start = REFINER._start(evidence, problem)
     cost = REFINER._fit.cost(problem, start)
-    solution = REFINER._fit.solve(problem, start, torch.ones(3, dtype=torch.bool), 9, 1e-4)
+    solution = minimise(REFINER._fit, problem, start, torch.ones(3, dtype=torch.bool), 9, 1e-4)
     assert (solution.cost <= cost).all() and cost.isfinite().all()
     found = REFINER(evidence, 9)
     assert found.R.isfinite().all() and found.pose.isfinite().all()
