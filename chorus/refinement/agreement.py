@@ -34,17 +34,23 @@ _NEAREST = 0.05  # metres: nearer points are not seen
 
 @dataclass(frozen=True)
 class BodySurface:
-    """Points of the zero-shape body's surface in the rest pose: rest (P, 3) metres, and their
-    skinning weights (P, 24)."""
+    """Points of the zero-shape body's surface in the rest pose: rest (P, 3) metres, their
+    skinning weights (P, 24), and how they move with the shape, shapedirs (P, 3, S)."""
 
     rest: Float[Tensor, "P 3"]
     weights: Float[Tensor, "P 24"]
+    shapedirs: Float[Tensor, "P 3 S"]
 
-    def posed(self, transforms: Float[Tensor, "B 24 4 4"]) -> Float[Tensor, "B P 3"]:
-        """The points (B, P, 3) under `BodyModel.skinning_transforms`, pose blend shapes left out:
-        they move the skin by less than a cell."""
+    def posed(
+        self, transforms: Float[Tensor, "B 24 4 4"], betas: Float[Tensor, "B S"] | None = None
+    ) -> Float[Tensor, "B P 3"]:
+        """The points (B, P, 3) under `BodyModel.skinning_transforms`, of the zero shape if betas
+        is None; pose blend shapes are left out: they move the skin by less than a cell."""
         blend = (self.weights @ transforms[..., :3, :].flatten(-2)).unflatten(-1, (3, 4))
-        return (blend[..., :3] @ self.rest[..., None])[..., 0] + blend[..., 3]
+        rest = self.rest
+        if betas is not None:
+            rest = rest + (self.shapedirs @ betas.mT).movedim(-1, 0)
+        return (blend[..., :3] @ rest[..., None])[..., 0] + blend[..., 3]
 
 
 def body_surface(body: BodyModel, count: int = POINTS) -> BodySurface | None:
@@ -64,6 +70,7 @@ def body_surface(body: BodyModel, count: int = POINTS) -> BodySurface | None:
     return BodySurface(
         rest=(shares[..., None] * body.v_template[picked]).sum(1),
         weights=(shares[..., None] * body.weights[picked]).sum(1),
+        shapedirs=(shares[..., None, None] * body.shapedirs[picked]).sum(1),
     )
 
 
@@ -73,10 +80,11 @@ def surface_pixels(
     R: Float[Tensor, "B 3 3"],
     t: Float[Tensor, "B 3"],
     K: Float[Tensor, "B 3 3"],
+    betas: Float[Tensor, "B S"] | None = None,
 ) -> Float[Tensor, "B P 2"]:
     """Pixels (B, P, 2) of the surface's points under cameras from the body frame; NaN where a
-    point is not in front of the camera."""
-    pixels, depth = cameras.project(surface.posed(transforms), R, t, K, nearest=_NEAREST)
+    point is not in front of the camera. betas (B, S): None for the zero shape."""
+    pixels, depth = cameras.project(surface.posed(transforms, betas), R, t, K, nearest=_NEAREST)
     return torch.where(depth[..., None] > _NEAREST, pixels, torch.nan)
 
 

@@ -61,3 +61,18 @@ def stick_body(half: float = 0.06) -> BodyModel:
         parents=PARENTS,
         **values,
     )
+
+
+def shaped_stick_body() -> BodyModel:
+    """The body with two shape components: the first makes it a tenth larger, the second pulls the
+    corners of every box outwards, and leaves the joints where they are."""
+    from dataclasses import replace
+
+    import torch
+
+    body = stick_body()
+    dirs = torch.zeros_like(body.shapedirs)
+    dirs[..., 0] = 0.1 * body.v_template
+    centres = (body.joint_regressor @ body.v_template).repeat_interleave(8, 0)
+    dirs[..., 1] = 0.2 * (body.v_template - centres)
+    return replace(body, shapedirs=dirs)
