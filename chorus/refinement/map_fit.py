@@ -225,7 +225,9 @@ class Refiner:
         usual = math.log(cameras.focal_of_view(math.radians(settings.field_of_view)))
         place = self._place(rotations[:, 0], scale, shift - centre, given)
         turns = torch.zeros(len(scale), 3 * len(self._fit.free)).to(scale)
-        mean = torch.cat([turns, place, torch.full_like(scale, usual)[:, None]], -1)
+        # Cropped or turned upright, a photograph has its usual view along the longer side.
+        longer = given.image_size.amax(-1) / given.image_size[:, 0]
+        mean = torch.cat([turns, place, usual + longer.log()[:, None]], -1)
         return Problem(
             rotations=rotations,
             keypoints=keypoints,

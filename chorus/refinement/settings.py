@@ -27,8 +27,7 @@ class RefinementSettings:
     """Standard deviation of the log focal length around that of field_of_view."""
 
     field_of_view: float = 46.4
-    """The usual vertical field of view in degrees (the focal length in units of image width is
-    taken from it as for a square image)."""
+    """The usual field of view along the image's longer side, degrees."""
 
     place_sd: float = 0.2
     """Standard deviation of where and how large the regressor's joints are in the image, as a

@@ -309,3 +309,14 @@ def test_settings_out_of_range_are_told(name, value):
 def test_settings_are_recorded_whole():
     assert RefinementSettings(**RefinementSettings().recorded()) == RefinementSettings()
     assert np.isfinite(list(RefinementSettings().recorded().values())).all()
+
+
+def test_the_usual_view_is_along_the_longer_side():
+    evidence = Scene(1).evidence
+    focal = {}
+    for size in ((512, 512), (512, 1024), (1024, 512)):
+        resized = replace(evidence, image_size=torch.tensor([size]).double())
+        focal[size] = float(REFINER(resized, 0).K[0, 0, 0])
+    usual = 0.5 / math.tan(math.radians(23.2))
+    assert focal[512, 512] == pytest.approx(512 * usual)
+    assert focal[512, 1024] == focal[1024, 512] == pytest.approx(1024 * usual)
