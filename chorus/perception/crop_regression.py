@@ -17,6 +17,8 @@ from chorus.geometry.weak_perspective import project_weak
 from chorus.perception.person_crops import Crop, normalised
 from chorus.records.rows import Image, Person
 
+TOO_SMALL = "too small to regress"
+
 
 class Prediction(NamedTuple):
     """What a network answers for B crops.
@@ -54,13 +56,13 @@ class CropRegressor:
 
     def regress(
         self, images: Sequence[Image], boxes: Sequence[np.ndarray]
-    ) -> list[list[Person | None]]:
+    ) -> list[list[Person | str]]:
         """For each image and its person boxes (P, 4), P persons in the same order.
 
-        None for a person whose crop is under 20 px or outside the image.
+        TOO_SMALL for a person whose crop is under 20 px or outside the image.
         """
         boxes = [np.asarray(of_image, np.float32).reshape(-1, 4) for of_image in boxes]
-        by_image: list[list[Person | None]] = [[None] * len(of_image) for of_image in boxes]
+        by_image: list[list[Person | str]] = [[TOO_SMALL] * len(of_image) for of_image in boxes]
 
         def crops() -> Iterator[tuple[int, int, Crop]]:
             for at, (image, of_image) in enumerate(zip(images, boxes, strict=True)):

@@ -26,9 +26,9 @@ class HumanRegressor(Protocol):
 
     def regress(
         self, images: Sequence[Image], boxes: Sequence[np.ndarray]
-    ) -> list[list[Person | None]]:
-        """For each image and its person boxes (P, 4), P persons in the same order; None for one
-        that is too small to regress."""
+    ) -> list[list[Person | str]]:
+        """For each image and its person boxes (P, 4), P persons in the same order; for one that
+        cannot be regressed the reason, for people."""
 
 
 class KeypointDetector(Protocol):

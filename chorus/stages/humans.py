@@ -22,8 +22,6 @@ from chorus.records.image_files import check_images_are_kept
 from chorus.records.rows import Person
 from chorus.settings import BodyOptions
 
-TOO_SMALL = "every person is too small to regress"
-
 
 @dataclass(frozen=True)
 class Options(PerceptionOptions, BodyOptions):
@@ -46,15 +44,16 @@ def load_regressor(options: Options) -> HumanRegressor:
     return options.load("human_model", synthetic={"body": body}, others={"body": joints})
 
 
-def make_worker(options: Options) -> PersonWorker[list[Person | None]]:
+def make_worker(options: Options) -> PersonWorker[list[Person | str]]:
     """The worker that regresses bodies."""
     return PersonWorker(options.tree, load_regressor(options).regress, _outcome)
 
 
-def _outcome(boxes: np.ndarray, persons: Sequence[Person | None]) -> Outcome:
-    regressed = [person.row() for person in persons if person is not None]
+def _outcome(boxes: np.ndarray, persons: Sequence[Person | str]) -> Outcome:
+    regressed = [person.row() for person in persons if isinstance(person, Person)]
     if len(boxes) and not regressed:
-        return Outcome(skipped=TOO_SMALL)
+        reasons = sorted({person for person in persons if isinstance(person, str)})
+        return Outcome(skipped=f"no person could be regressed: {'; '.join(reasons)}")
     return Outcome({"persons": regressed})
 
 

@@ -20,11 +20,11 @@ from chorus.errors import BadInput, Unavailable
 from chorus.geometry.weak_perspective import project_weak
 from chorus.models import checkpoints, registry, weights
 from chorus.perception import frankmocap
-from chorus.perception.crop_regression import CropRegressor, Prediction
+from chorus.perception.crop_regression import TOO_SMALL, CropRegressor, Prediction
 from chorus.perception.person_crops import normalised, spin_crop
 from chorus.perception.spin_network import SpinNetwork
 from chorus.records.keys import SampleKey
-from chorus.records.rows import Image
+from chorus.records.rows import Image, Person
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KEY = SampleKey("m", "surfboard", "A person carries a surfboard", "original", 0)
@@ -332,11 +332,11 @@ def test_large_image_and_many_persons_in_bounded_chunks(small_body):
         [boxes, np.array([[0, 0, 1, 1]]), np.zeros((0, 4))],
     )
     assert [len(of_image) for of_image in found] == [50, 1, 0]
-    assert found[1] == [None]
+    assert found[1] == [TOO_SMALL]
     assert max(seen) == 8
-    assert sum(seen) == sum(person is not None for person in found[0])
+    assert sum(seen) == sum(isinstance(person, Person) for person in found[0])
     for person, box in zip(found[0], boxes, strict=True):
-        if person is not None:
+        if isinstance(person, Person):
             np.testing.assert_array_equal(person.box, box)
 
 
@@ -390,7 +390,7 @@ def test_adapter_sees_the_image_and_its_weights(checkpoint, small_body, tmp_path
 
     first, again = regress(checkpoint), regress(checkpoint)
     other = regress(save_tiny_spin_checkpoint(tmp_path / "other.pt", seed=5))
-    assert first[0][1] is None
+    assert first[0][1] == TOO_SMALL
     person = first[0][0]
     shapes = {name: np.shape(value) for name, value in vars(person).items()}
     assert shapes == {

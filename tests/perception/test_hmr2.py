@@ -15,6 +15,7 @@ from chorus.body.loading import load_body
 from chorus.errors import BadInput, Unavailable
 from chorus.models import checkpoints, registry, weights
 from chorus.perception import hmr2
+from chorus.perception.crop_regression import TOO_SMALL
 from chorus.perception.hmr2_network import Hmr2Network, Layout, layout_of
 from chorus.perception.person_crops import hmr2_crop
 from chorus.records.keys import SampleKey
@@ -280,7 +281,7 @@ def test_adapter_sees_the_image_and_its_weights(checkpoint, tmp_path):
 
     first = regress(checkpoint)
     other = regress(save_tiny_hmr2(tmp_path / "other.ckpt", seed=4))
-    assert first[1] == [None]
+    assert first[1] == [TOO_SMALL]
     for person in first[0]:
         assert person.pose.shape == (24, 3)
         assert person.joints.shape == (24, 2)
