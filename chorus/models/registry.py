@@ -52,6 +52,8 @@ class Model:
     """Of a segmenter: the score below which instances are dropped, as its authors use it."""
     open_vocabulary: bool = False
     """Of a segmenter: whether it takes any noun, whatever --mode says."""
+    persons_only: bool = False
+    """Of a segmenter: whether it finds persons and no objects."""
 
     @property
     def form(self) -> str:
@@ -69,6 +71,39 @@ _PIPELINE = (
 _DETECTRON = "https://dl.fbaipublicfiles.com/detectron2"
 _MMPOSE = "https://download.openmmlab.com/mmpose/v1/body_2d_keypoint/topdown_heatmap/coco"
 _HMR2_RUN = "logs/train/multiruns/hmr2/0"
+
+_BLAZEPOSE = {
+    name: Weight(
+        about=f"BlazePose's {about}, out of the wheel of mediapipe 0.10.14",
+        licence="Apache-2.0",
+        destination=f"blazepose/{file}",
+        wheel="mediapipe==0.10.14",
+        wheel_python="3.11",
+        wheel_platform="manylinux2014_x86_64",
+        member=f"mediapipe/modules/{folder}/{file}",
+        size=size,
+        sha256=sha256,
+        page="https://github.com/google-ai-edge/mediapipe",
+    )
+    for name, about, folder, file, size, sha256 in (
+        (
+            "blazepose-detector",
+            "detector of persons",
+            "pose_detection",
+            "pose_detection.tflite",
+            2_959_046,
+            "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
+        ),
+        (
+            "blazepose-landmarks",
+            "33 landmarks and mask of a person",
+            "pose_landmark",
+            "pose_landmark_full.tflite",
+            6_440_512,
+            "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+        ),
+    )
+}
 
 BODY_WEIGHTS: dict[str, Weight] = {
     "smpl-extra-joints": Weight(
@@ -211,6 +246,15 @@ _ENTRIES = (
         },
     ),
     Model(
+        "segmenter",
+        "blazepose",
+        "persons alone, by BlazePose on a CPU; objects must come from elsewhere",
+        "chorus.perception.blazepose_segmenter",
+        threshold=0.5,
+        weights=_BLAZEPOSE,
+        persons_only=True,
+    ),
+    Model(
         "human_model",
         SYNTHETIC,
         "the synthetic world's poses, with noise",
@@ -252,6 +296,13 @@ _ENTRIES = (
         },
     ),
     Model(
+        "human_model",
+        "blazepose",
+        "bodies fitted to BlazePose's 33 landmarks, on a CPU",
+        "chorus.perception.blazepose_body",
+        weights=_BLAZEPOSE,
+    ),
+    Model(
         "keypoint_model",
         SYNTHETIC,
         "the synthetic world's keypoints, with noise; each STREAM has errors of its own",
@@ -291,6 +342,13 @@ _ENTRIES = (
                 page="https://huggingface.co/usyd-community/vitpose-plus-base",
             ),
         },
+    ),
+    Model(
+        "keypoint_model",
+        "blazepose",
+        "BlazePose's landmarks as COCO's keypoints, on a CPU",
+        "chorus.perception.blazepose_keypoints",
+        weights=_BLAZEPOSE,
     ),
 )
 

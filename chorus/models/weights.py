@@ -25,6 +25,12 @@ class Weight:
     """Where it can be fetched; empty if one must register first (see `page`)."""
     member: str = ""
     """The file wanted out of the archive at `url`; empty if that is the file itself."""
+    wheel: str = ""
+    """name==version of the published Python wheel that holds it as `member`."""
+    wheel_python: str = ""
+    """A Python version that has such a wheel."""
+    wheel_platform: str = ""
+    """A platform that has such a wheel, as pip names it; the member is the same in all of them."""
     repository: str = ""
     """owner/name on the hub."""
     files: tuple[str, ...] = NETWORK_FILES
