@@ -41,6 +41,7 @@ _OTHERS = {
         "import_published",
         "fetch and convert the results that the release published",
     ),
+    "perceive": ("perceive", "find persons in photographs: keypoints, masks, bodies, a picture"),
     "export": ("export", "write COCO JSON, npz and GLB for other programs"),
     "status": ("status", "count what is done, failed and retained"),
     "verify": ("verify", "check a results tree and say what to rerun"),

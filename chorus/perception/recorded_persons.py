@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import roma
 import torch
 from jaxtyping import Float
 
@@ -12,8 +13,15 @@ from chorus.body.loading import FREE_BODY_NAME
 from chorus.body.model import BodyModel
 from chorus.geometry import boxes as box_geometry
 from chorus.geometry.cameras import from_homogeneous
+from chorus.geometry.rotations import turn_to_ray
 from chorus.geometry.weak_perspective import image_to_crop, project_weak, square_crop
-from chorus.perception.recorded_poses import FREE_BODY, SMPL, RecordedPose, WeakCamera
+from chorus.perception.recorded_poses import (
+    FREE_BODY,
+    SMPL,
+    PinholeCamera,
+    RecordedPose,
+    WeakCamera,
+)
 from chorus.records.rows import Person
 
 MIN_IOU = 0.3
@@ -46,8 +54,12 @@ def image_joints(
 
 def betas_for(pose: RecordedPose, body: BodyModel) -> Float[np.ndarray, " 10"]:
     """The recorded shape, or zero if it is one of another family of bodies than `body`."""
-    family = FREE_BODY if body.name == FREE_BODY_NAME else SMPL
-    return pose.betas if pose.shape_of == family else np.zeros_like(pose.betas)
+    return pose.betas if pose.shape_of == body_family(body) else np.zeros_like(pose.betas)
+
+
+def body_family(body: BodyModel) -> str:
+    """Whose shape parameters a body takes: FREE_BODY or SMPL."""
+    return FREE_BODY if body.name == FREE_BODY_NAME else SMPL
 
 
 def _projected(
@@ -58,10 +70,33 @@ def _projected(
         numbers = (camera.camera, camera.centre, camera.side)
         weak, centre, side = (torch.as_tensor(np.asarray(n, np.float32)) for n in numbers)
         return project_weak(joints, weak, centre, side).numpy()
-    focal = camera.focal or float(np.hypot(*size))
-    middle = np.array(size) / 2 if camera.principal is None else camera.principal
+    focal, middle = _lens(camera, size)
     points = joints.double().numpy() + camera.translation
     return middle + from_homogeneous(points * [focal, focal, 1.0])
+
+
+def _lens(camera: PinholeCamera, size: tuple[int, int]) -> tuple[float, np.ndarray]:
+    """Focal length and principal point (2,), pixels, in an image of (width, height)."""
+    focal = camera.focal or float(np.hypot(*size))
+    return focal, np.array(size) / 2 if camera.principal is None else camera.principal
+
+
+def _as_in_crop(
+    pose: RecordedPose, pixels: Float[np.ndarray, "24 2"], size: tuple[int, int]
+) -> tuple[Float[np.ndarray, "24 3"], Float[np.ndarray, "3 3"]]:
+    """A pose before a pinhole camera as a camera that looks straight at the person has it, and the
+    rotation from the image's camera to that one.
+
+    A regressor sees its crop alone, so a row of `humans` has the rotation there; calibration and
+    refinement turn it to the line of sight (`turn_to_ray`).
+    """
+    focal, middle = _lens(pose.camera, size)
+    ray = torch.tensor([*(pixels.mean(0) - middle) / focal, 1.0], dtype=torch.float64)
+    back = turn_to_ray(ray).mT
+    straight = pose.pose.copy()
+    rotation = roma.rotvec_to_rotmat(torch.from_numpy(pose.pose[0]).double())
+    straight[0] = roma.rotmat_to_rotvec(back @ rotation).numpy()
+    return straight, back.numpy()
 
 
 def match(
@@ -107,7 +142,7 @@ def persons_of(
     ]
     pairs = match(np.stack(own), np.asarray(boxes, np.float32).reshape(-1, 4))
     return [
-        None if at is None else _person(poses[at], points[at], joints[at], boxes[to], body)
+        None if at is None else _person(poses[at], points[at], joints[at], boxes[to], size, body)
         for to, at in enumerate(pairs)
     ]
 
@@ -117,14 +152,16 @@ def _person(
     points: Float[torch.Tensor, "24 3"],
     joints: Float[np.ndarray, "24 2"],
     box: Float[np.ndarray, " 4"],
+    size: tuple[int, int],
     body: BodyModel,
 ) -> Person:
-    camera = pose.camera
+    camera, rotations = pose.camera, pose.pose
     if not isinstance(camera, WeakCamera):
-        camera = nearest_weak_camera(points, joints, box)
+        rotations, straight = _as_in_crop(pose, joints, size)
+        camera = nearest_weak_camera(points.double() @ torch.from_numpy(straight.T), joints, box)
     return Person(
         box=np.asarray(box, np.float32),
-        pose=pose.pose,
+        pose=rotations,
         betas=betas_for(pose, body),
         camera=np.asarray(camera.camera, np.float32),
         crop_centre=np.asarray(camera.centre, np.float32),
@@ -138,7 +175,8 @@ def nearest_weak_camera(
 ) -> WeakCamera:
     """The weak camera in a person box's crop under which joints lie nearest to their pixels.
 
-    points (24, 3), metres in the camera's orientation; pixels (24, 2). Least squares.
+    points (24, 3), metres in the orientation of a camera that looks straight at the person; pixels
+    (24, 2). Least squares.
     """
     centre, side = square_crop(torch.as_tensor(box, dtype=torch.float64))
     crop = image_to_crop(torch.as_tensor(pixels, dtype=torch.float64), centre, side).numpy()
