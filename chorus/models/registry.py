@@ -74,12 +74,10 @@ _HMR2_RUN = "logs/train/multiruns/hmr2/0"
 
 _BLAZEPOSE = {
     name: Weight(
-        about=f"BlazePose's {about}, out of the wheel of mediapipe 0.10.14",
+        about=f"BlazePose's {about}, out of the wheel (36 MB) of mediapipe 0.10.14",
         licence="Apache-2.0",
         destination=f"blazepose/{file}",
         wheel="mediapipe==0.10.14",
-        wheel_python="3.11",
-        wheel_platform="manylinux2014_x86_64",
         member=f"mediapipe/modules/{folder}/{file}",
         size=size,
         sha256=sha256,
@@ -409,6 +407,16 @@ PROFILES: dict[str, Profile] = {
         human_model="hmr2",
         keypoint_model="vitpose",
     ),
+    # On a laptop, without a GPU. No image model that draws photographs runs there: they are
+    # imported, and `images` has only the synthetic world to offer.
+    "pocket": Profile(
+        model_key="pocket",
+        prompts="template",
+        image_model=SYNTHETIC,
+        segmenter="blazepose",
+        human_model="blazepose",
+        keypoint_model="blazepose",
+    ),
 }
 
 
@@ -466,7 +474,7 @@ def given_or_published(source: str, name: str, imports_dir: Path, what: str) -> 
 def how_to_get(name: str) -> str:
     """The sentence that says how to get a weight."""
     weight = WEIGHTS[name]
-    if not (weight.url or weight.repository):
+    if not weight.can_be_fetched:
         return (
             f"Register at {weight.page}, and give the zip that you download there to: "
             "sh scripts/prepare_smpl.sh"
@@ -478,7 +486,7 @@ def how_to_replace(path: Path) -> str:
     """What to do about a damaged file, wherever it lies; the end of a sentence."""
     for name, weight in WEIGHTS.items():
         place = Path(weight.destination).parts
-        if weight.url and path.parts[-len(place) :] == place:
+        if weight.destination and weight.can_be_fetched and path.parts[-len(place) :] == place:
             command = f"sh scripts/download_off_the_shelf.sh {name}"
             return f"delete it and fetch it again with `{command}`"
     return "delete it and fetch it again"

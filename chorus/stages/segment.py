@@ -13,6 +13,7 @@ from chorus.engine.loop import Outcome, Sample, Stage
 from chorus.engine.perception import PerceptionOptions, run_perception_stage
 from chorus.engine.progress import Progress
 from chorus.errors import BadInput
+from chorus.models.choice import ModelChoice
 from chorus.perception.clean_up import ALWAYS_KEEP, MIN_OVERLAP, clean_up
 from chorus.perception.protocols import Segmenter
 from chorus.pipeline import step
@@ -72,6 +73,8 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     shards = options.shards_of("images")
     for category in {shard.category for shard in shards}:
         resolve_category(category, mode)
+        if model.entry.persons_only:
+            raise BadInput(_needs_objects(model, category))
     stage = Stage(
         step("segment"),
         settings={
@@ -86,3 +89,12 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         check_overwrite=check_images_are_kept,
     )
     return run_perception_stage(stage, options, model, shards, progress)
+
+
+def _needs_objects(model: ModelChoice, category: str) -> str:
+    return (
+        f"--segmenter {model.text} finds persons and no objects, and {category!r} needs those of "
+        "its own. Import masks of the objects with the photographs (chorus import "
+        "--annotations; docs/bring-your-own.md), or take a segmenter that finds them: "
+        "--segmenter open-vocabulary."
+    )
