@@ -40,7 +40,8 @@ class Step:
     reads: tuple[str, ...] = ()
     """Tables it is made from; a sample is worked on if the first of them has it."""
     may_read: tuple[str, ...] = ()
-    """Tables that it also needs where its options or settings ask for them."""
+    """Tables that it also needs where its options or settings ask for them, or that it heeds where
+    they are there."""
     writes: tuple[str, ...] = ()
     """The table it makes, then those that it makes beside it."""
     script: str = ""
@@ -60,7 +61,7 @@ STEPS = (
         "images",
         "generate images for every prompt and augprompt",
         "chorus.stages.images",
-        writes=("images", "synthetic_truth"),
+        writes=("images", "synthetic_truth", "annotations"),
         script="generation/generate_images.py",
     ),
     Step(
@@ -68,6 +69,7 @@ STEPS = (
         "find persons and objects in the images",
         "chorus.stages.segment",
         reads=("images",),
+        may_read=("annotations",),
         writes=("segmentations",),
         script="aggregation/predict_segmentations.py",
         looks_at_images=True,
@@ -136,7 +138,8 @@ STEPS = (
         reads=("filtered", "images", "segmentations", "humans", "filtered_cameras"),
     ),
 )
-"""The steps in order. `aggregate` makes folders (`records.aggregations`), `view` pictures."""
+"""The steps in order. `aggregate` makes folders (`records.aggregations`), `view` pictures.
+`annotations` comes from `chorus import`, which may stand in for `images`."""
 
 
 def step(name: str) -> Step:

@@ -1,4 +1,4 @@
-"""`chorus import`: photographs, instance annotations and poses of one's own → tables.
+"""`chorus import`: photographs, instance annotations, masks and poses of one's own → tables.
 
 What `images`, `segment`, `keypoints` and `humans` would make is taken from files instead, so that
 `filter`, `refine`, `calibrate` and `aggregate` go on from there. Formats: docs/bring-your-own.md.
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chorus.commands.importing.photo_folder import digest_of_masks, photographs, scaled_down
 from chorus.commands.importing.sources import (
     IMPORTED,
     PoseIndex,
@@ -24,11 +25,18 @@ from chorus.commands.importing.sources import (
     read_annotations,
     with_annotated_boxes,
 )
+from chorus.commands.importing.tables import (
+    Kind,
+    images_stage,
+    instances_stage,
+    keypoints_stage,
+    settle_what_was_imported,
+)
 from chorus.commands.importing.workers import (
     NOT_THERE,
-    ImageWorker,
     InstanceWorker,
     KeypointWorker,
+    MaskWorker,
     PoseWorker,
 )
 from chorus.engine import loop
@@ -36,8 +44,7 @@ from chorus.engine.command_result import CommandResult
 from chorus.engine.loop import Stage
 from chorus.engine.progress import Progress
 from chorus.errors import BadInput
-from chorus.perception.clean_up import ALWAYS_KEEP, MIN_OVERLAP
-from chorus.pipeline import Step, step
+from chorus.pipeline import step
 from chorus.records.keys import TOTAL, ShardKey
 from chorus.records.tables import DONE, read_table
 from chorus.settings import BodyOptions, ImageTreeOptions, RedoOptions, SampleOptions
@@ -56,6 +63,13 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
     """Folder of the images."""
     annotations: Path | None = None
     """COCO instances (.json) of these images; persons may have keypoints."""
+    masks: Path | None = None
+    """Folder of PNG masks of the objects in these images, in place of --annotations: a.png is the
+    mask of a.jpg."""
+    person_masks: Path | None = None
+    """Folder of PNG masks of the persons."""
+    max_megapixels: float = 16.0
+    """Images without annotations or masks that are larger are scaled down to this."""
     poses: Path | None = None
     """Human poses: .npz, 4D-Humans' or WHAM's .pkl, or a folder of these."""
     prompt: str | None = None
@@ -68,16 +82,36 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (self.images is None) != (self.annotations is None):
-            raise BadInput("--images and --annotations belong together; give both.")
         if self.images is None and self.poses is None:
-            raise BadInput("give --images and --annotations, or --poses, or all three.")
+            raise BadInput("give --images or --poses, or both.")
+        if self.images is None and (self.annotations or self.mask_folders):
+            raise BadInput("annotations and masks belong to images; give their folder, --images.")
+        if self.annotations and self.mask_folders:
+            raise BadInput("--annotations holds masks itself; give either it or masks.")
+        if self.images and not self.annotations and len(self.categories) != 1:
+            raise BadInput(
+                "without --annotations, name the one category that the images show: --categories "
+                f"bicycle; found {' '.join(self.categories) or 'none'}."
+            )
+        if self.without_keypoints and not self.annotations:
+            raise BadInput("--without_keypoints belongs to --annotations; give these.")
+        for path in self.mask_folders.values():
+            if not path.is_dir():
+                raise BadInput(f"{path} is not a folder; give the folder of the PNG masks.")
+        if not self.max_megapixels > 0:
+            raise BadInput(f"--max_megapixels must be above 0, found {self.max_megapixels}.")
         if self.images is not None and not self.images.is_dir():
             raise BadInput(f"--images {self.images} is not a folder; give the folder of images.")
         if not 0 <= self.threshold <= 1:
             raise BadInput(f"--threshold must lie between 0 and 1, found {self.threshold}.")
         if self.prompt is not None and (not self.prompt.strip() or self.prompt == TOTAL):
             raise BadInput(f"--prompt {self.prompt!r} cannot be an interaction's name.")
+
+    @property
+    def mask_folders(self) -> dict[Kind, Path]:
+        """The folders of masks, by what they are masks of."""
+        folders: dict[Kind, Path | None] = {"objects": self.masks, "persons": self.person_masks}
+        return {kind: path for kind, path in folders.items() if path is not None}
 
 
 @dataclass
@@ -91,6 +125,8 @@ class Work:
     def run(self, stage: Stage, shard: ShardKey) -> None:
         """Bring one table up to date."""
         options = self.options
+        if stage.output in ("annotations", "segmentations"):
+            settle_what_was_imported(options.tree, shard, (stage.output,), options.fresh)
         summary = loop.run(
             stage,
             options.tree,
@@ -110,6 +146,8 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     if options.annotations is not None:
         annotations = read_annotations(options.annotations)
         _import_annotations(work, report, annotations)
+    elif options.images is not None:
+        _import_photographs(work, report)
     if options.poses is not None:
         _import_poses(work, report, annotations)
     for name, summary in work.summaries.items():
@@ -138,41 +176,62 @@ def _counted(summary: loop.Summary) -> str:
 
 
 def _import_annotations(work: Work, report: CommandResult, annotations: Annotations) -> None:
-    """The tables images, segmentations and, where there are keypoints, human_kps."""
+    """The tables images, segmentations (or annotations, if only persons or only objects are
+    annotated) and, where there are keypoints, human_kps."""
     options = work.options
     model = options.models.model_key
     shards = plan(annotations, model, options.categories, options.prompts, options.prompt)
     source = {"annotations": digest_of(options.annotations), "threshold": options.threshold}
-    keypoints = {"keypoint_model": IMPORTED, **source}
-    if options.without_keypoints:
-        keypoints = {"keypoint_model": "none", **source}
+    detector = "none" if options.without_keypoints else IMPORTED
     for shard in shards:
-        images = Stage(
-            Step("import images", writes=("images",)),
-            settings={"image_model": IMPORTED, "files": shard.digest(options.images)},
-            make_worker=functools.partial(ImageWorker, options.tree, options.images, shard),
-            count=len(shard.images),
+        made_of = (options.threshold, shard, annotations)
+        work.run(images_stage(options.tree, options.images, shard), shard.key)
+        instances = instances_stage(
+            annotations.only, source, functools.partial(InstanceWorker, *made_of)
         )
-        segmentations = Stage(
-            replace(step("segment"), name="import segmentations"),
-            settings={
-                "segmenter": IMPORTED,
-                **source,
-                "min_overlap": MIN_OVERLAP,
-                "always_keep": ALWAYS_KEEP,
-            },
-            make_worker=functools.partial(InstanceWorker, options.threshold, shard, annotations),
+        work.run(instances, shard.key)
+        keypoints = keypoints_stage(
+            {"keypoint_model": detector, **source}, functools.partial(KeypointWorker, *made_of)
         )
-        human_kps = Stage(
-            replace(step("keypoints"), name="import keypoints"),
-            settings=keypoints,
-            make_worker=functools.partial(KeypointWorker, options.threshold, shard, annotations),
-        )
-        work.run(images, shard.key)
-        work.run(segmentations, shard.key)
-        if annotations.has_keypoints or options.without_keypoints:
-            work.run(human_kps, shard.key)
+        known = annotations.has_keypoints or options.without_keypoints
+        if known and options.tree.table("segmentations", shard.key).is_file():
+            work.run(keypoints, shard.key)
     _report_annotations(report, options, annotations, shards)
+    report.problems += _what_segment_adds(options, annotations.only)
+
+
+def _import_photographs(work: Work, report: CommandResult) -> None:
+    """The table images and, where there are masks, segmentations (or annotations, if there are
+    those of persons or of objects alone)."""
+    options = work.options
+    folders = options.mask_folders
+    taken = photographs(options.images, folders)
+    (category,) = options.categories
+    shard = taken.shard(options.models.model_key, category, options.prompt)
+    only = next(iter(folders)) if len(folders) == 1 else None
+    if not folders:
+        settle_what_was_imported(options.tree, shard.key, (), options.fresh)
+    most = None if folders else round(options.max_megapixels * 1e6)
+    work.run(images_stage(options.tree, options.images, shard, most), shard.key)
+    if folders:
+        source = {f"masks of {kind}": digest_of_masks(taken.photos, kind) for kind in folders}
+        work.run(instances_stage(only, source, functools.partial(MaskWorker, shard)), shard.key)
+    for reason, names in taken.left_out.items():
+        report.problems += _named(set(names), reason)
+    if most:
+        large = set(scaled_down(options.images, taken.photos, most))
+        what = f"photographs scaled down to {options.max_megapixels:g} megapixels"
+        report.problems += _named(large, what)
+    report.problems += _what_segment_adds(options, only, nothing=not folders)
+
+
+def _what_segment_adds(options: Options, only: Kind | None, nothing: bool = False) -> list[str]:
+    """The line that says what is left to `chorus segment`; none if it has nothing to add."""
+    if only is None and not nothing:
+        return []
+    missing = {"persons": "objects", "objects": "persons"}.get(only, "persons and objects")
+    command = f"chorus segment --profile modern --model_key {options.models.model_key} ..."
+    return [f"no {missing} are annotated: `{command}` adds those that it finds"]
 
 
 def _report_annotations(

@@ -93,6 +93,8 @@ def _survey(
     for name in stage.inputs:
         path = tree.table(name, shard)
         if not path.is_file():
+            if name in stage.optional:
+                continue
             raise BadInput(
                 f"{stage.name}: no {name} of {shard} ({path} is missing); run chorus "
                 f"{maker(name).name} first."

@@ -5,7 +5,7 @@ look at persons, top-down on their boxes."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -36,6 +36,9 @@ from chorus.synthetic.perceive.noise_settings import ERROR_MODELS, NoiseSettings
 from chorus.synthetic.perceive.truth_rows import TruthRows, drawn_by_the_world
 
 Finding = TypeVar("Finding")
+
+BATCH_PIXELS = 2**27
+"""Of the images of a batch together: 0.4 GB, and as much again for those decoded in advance."""
 
 LOOKING: tuple[Kind, ...] = ("segmenter", "human_model", "keypoint_model")
 """The kinds of models that look at images."""
@@ -130,6 +133,7 @@ def run_perception_stage(
         shards = [shard for shard in shards if shard not in unknown]
         if not shards:
             raise BadInput(problems[0])
+    stage = replace(stage, batch_pixels=BATCH_PIXELS)
     result = run_table_stage(stage, options, shards, progress)
     result.problems[:0] = problems
     result.ok = result.ok and not problems

@@ -75,11 +75,15 @@ class Stage:
     make_worker: Callable[[], Worker]
     columns: Columns = field(default_factory=dict)
     """The columns of its input tables that its worker needs; all of a table that is not there."""
+    optional: Collection[str] = ()
+    """The input tables that a shard may lack; its samples then have no row of them."""
     side: bool = False
     """Whether it makes the step's second table too."""
     count: int | None = None
     """Number of samples a shard shall have; None: those of the first input."""
     batch_size: int = 32
+    batch_pixels: int | None = None
+    """The most pixels of a batch's images together, of a step that decodes them."""
     processes: bool = True
     """False for steps too light to be worth starting processes, or whose model is on a GPU."""
     check_overwrite: Callable[[ResultsTree, ShardKey], None] | None = None
@@ -192,7 +196,7 @@ def _locked_shard(stage, tree, shard, settings, overwrite, worker, tick, stopped
         check_settings(path, table.settings, settings)  # another run may have written it meanwhile
         if side_path is not None and side_path.is_file():
             side = read_table(side_path, stage.side_output)
-    inputs = read_tables(tree, shard, stage.inputs, stage.columns)
+    inputs = read_tables(tree, shard, stage.inputs, stage.columns, stage.optional)
     finished = table.finished()
     expected = expected_samples(stage, inputs[stage.inputs[0]].rows if stage.inputs else ())
     if stage.inputs:  # samples that are gone from the inputs
@@ -235,9 +239,9 @@ def _locked_shard(stage, tree, shard, settings, overwrite, worker, tick, stopped
 
 def _batches(stage, shard, inputs, missing) -> Iterator[Batch]:
     """Batches of the samples whose inputs are there, and the rows of those that are held back."""
-    for start in range(0, len(missing), stage.batch_size):
+    for indices in _parted(stage, inputs, missing):
         ready, held = [], []
-        for index in missing[start : start + stage.batch_size]:
+        for index in indices:
             rows = rows_of(index, inputs)
             reason = _held_back(rows)
             if reason is None:
@@ -245,6 +249,25 @@ def _batches(stage, shard, inputs, missing) -> Iterator[Batch]:
             else:
                 held.append((index, _row(stage.output, index, *reason), None))
         yield ready, held
+
+
+def _parted(stage: Stage, inputs: dict[str, Table], missing: list[int]) -> Iterator[list[int]]:
+    """The samples of one batch after the other; an image too large for any has its own."""
+    batch: list[int] = []
+    pixels = 0
+    for index in missing:
+        own = 0
+        if stage.batch_pixels is not None:
+            row = inputs["images"].rows.get(index) or {}
+            own = (row.get("width") or 0) * (row.get("height") or 0)
+        full = stage.batch_pixels is not None and pixels + own > stage.batch_pixels
+        if batch and (full or len(batch) == stage.batch_size):
+            yield batch
+            batch, pixels = [], 0
+        batch.append(index)
+        pixels += own
+    if batch:
+        yield batch
 
 
 def _read_ahead(batches: Iterator[Batch], worker: Worker) -> Iterator[Batch]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -67,20 +68,30 @@ class Annotations:
         return sorted(n for n, number in self.categories.items() if number in used and n != PERSON)
 
     def of(self, category: str) -> list[AnnotatedImage]:
-        """The images with an object of a category; BadInput for one that the file does not know.
+        """The images with an object of a category, or, if persons alone are annotated, with a
+        person; BadInput for a category of objects that the file does not know.
 
         `surfboard-demo` means the objects `surfboard` (method.md 1).
         """
         label = strip_demo(category)
-        if label not in self.categories or label == PERSON:
+        if label == PERSON or (label not in self.categories and self.only != "persons"):
             known = [name for name in self.categories if name != PERSON]
             raise unknown_name("category in the annotations:", label, known)
-        number = self.categories[label]
+        number = self.categories[PERSON if self.only == "persons" else label]
         return [
             image
             for image in self.images
             if any(each["category_id"] == number for each in image.annotations)
         ]
+
+    @cached_property
+    def only(self) -> Literal["persons", "objects"] | None:
+        """What alone is annotated, if it is not both; crowds count as annotated."""
+        used = {each["category_id"] for i in self.images for each in (*i.annotations, *i.crowds)}
+        persons = {self.categories.get(PERSON)} & used
+        if persons and used - persons:
+            return None
+        return "persons" if persons else "objects"
 
     @property
     def crowds(self) -> int:
@@ -152,9 +163,8 @@ def instances_of(image: AnnotatedImage, category: str, annotations: Annotations)
     BadInput naming the annotation whose segmentation, box, score or keypoints cannot be used: the
     image then cannot be judged, since an instance would be missing.
     """
-    labels = {annotations.categories[strip_demo(category)]: strip_demo(category)}
-    if PERSON in annotations.categories:
-        labels[annotations.categories[PERSON]] = PERSON
+    names = (strip_demo(category), PERSON)
+    labels = {annotations.categories[n]: n for n in names if n in annotations.categories}
     return [
         _instance(each, labels[each["category_id"]], image, annotations.keypoints_are_flags)
         for each in image.annotations

@@ -98,14 +98,15 @@ class Classes:
 
     def labels(self, category: str) -> list[str | None]:
         """The label of each class, None for one that is left out; the class that means the category
-        bears its name. BadInput if no object's class does, or more than one."""
+        bears its name. BadInput if no object's class does, or more than one; none need if the
+        category is "person"."""
         labels = [
             (PERSON if self._persons else None)
             if PERSON in synonyms
             else (synonyms[0] if self._objects else None)
             for synonyms in self._names
         ]
-        if self._objects:
+        if self._objects and category != PERSON:
             labels[self._meaning(category)] = category
         return labels
 

@@ -81,7 +81,7 @@ class OpenVocabularySegmenter:
         instances: list[list[Detection]] = [[] for _ in images]
         keys = [(frame.shape, noun) for frame, noun in zip(frames, nouns, strict=True)]
         for places in alike(keys, _IMAGES_AT_ONCE):
-            queries = [PERSON, nouns[places[0]]]
+            queries = list(dict.fromkeys((PERSON, nouns[places[0]])))
             batch = [frames[at] for at in places]
             boxes = [
                 _best(image_boxes, self._threshold)

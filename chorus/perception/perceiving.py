@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from chorus.perception.blazepose import Blazepose, coco_keypoints
+from chorus.perception.blazepose import Blazepose
 from chorus.perception.blazepose_body import BodyFitter, PerceivedBody, doubt
+from chorus.perception.blazepose_keypoints import keypoints_of
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
@@ -46,5 +47,5 @@ class Perceiver:
         for one, body in zip(found, self._fit(found, (width, height)), strict=True):
             reason = doubt(body)
             kept = None if reason else body
-            persons.append(PerceivedPerson(one, coco_keypoints(one), kept, reason))
+            persons.append(PerceivedPerson(one, keypoints_of(one, one.box), kept, reason))
         return persons

@@ -18,7 +18,8 @@ class Segmenter(Protocol):
     """Instance segmentation of persons and of the image's category."""
 
     def segment(self, images: Sequence[Image]) -> list[list[Detection]]:
-        """Instances per image, any order; label "person" for persons."""
+        """Instances per image, any order; label "person" for persons. Of an image whose category is
+        "person", persons alone are asked for."""
 
 
 class HumanRegressor(Protocol):

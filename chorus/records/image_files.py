@@ -82,7 +82,7 @@ def _read(
         raise BadInput(
             f"{path} cannot be read ({error.strerror}); run images --overwrite."
         ) from error
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size and _is_whole(data) else None
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size and is_whole(data) else None
     if pixels is None:
         raise BadInput(f"{path} is not a whole image; delete it and run images --overwrite.")
     height, width = shape or (row["height"], row["width"])
@@ -94,7 +94,7 @@ def _read(
     return Image(key, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
 
 
-def _is_whole(data: np.ndarray) -> bool:
+def is_whole(data: np.ndarray) -> bool:
     """False for a truncated JPEG, PNG or WebP: decoders fill up some of them without complaint."""
     head, tail = data[:12].tobytes(), data[-64:].tobytes()
     if head.startswith(b"\xff\xd8"):

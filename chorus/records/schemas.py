@@ -21,6 +21,7 @@ _PERSON = {
     "joints": "float32[48]",
 }
 _DETECTION = {"label": "string", "score": "float32", "box": "float32[4]", "mask": "binary"}
+_INSTANCES = {"width": "int32", "height": "int32", "detections": [_DETECTION]}
 _TRUE_PERSON = {
     "pose": "float32[72]",
     "betas": "float32[10]",
@@ -87,9 +88,8 @@ SCHEMAS: dict[str, Schema] = {
                 "objects": [_TRUE_OBJECT],
             },
         ),
-        Schema(
-            "segmentations", 1, {"width": "int32", "height": "int32", "detections": [_DETECTION]}
-        ),
+        Schema("annotations", 1, _INSTANCES),
+        Schema("segmentations", 1, _INSTANCES),
         Schema("humans", 1, {"persons": [_PERSON]}),
         Schema("human_kps", 1, {"persons": [{"box": "float32[4]", "keypoints": "float32[51]"}]}),
         Schema("filtered", 1, {"verdicts": ["string"], "person": "int32", "objects": ["int32"]}),

@@ -14,7 +14,7 @@ from chorus.filtering.rules import DEFAULT_RULE
 from chorus.filtering.verdicts import FilterSettings, judge
 from chorus.pipeline import step
 from chorus.records.rows import boxes_of, keypoints_of, retained
-from chorus.records.tables import read_table
+from chorus.records.tables import DONE, read_table
 from chorus.settings import SampleOptions, TableOptions
 from chorus.vocabulary import strip_demo
 
@@ -71,11 +71,23 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         processes=False,
     )
     result = run_table_stage(stage, options, shards, progress)
-    paths = [path for shard in shards if (path := tree.table("filtered", shard)).is_file()]
     kept = total = 0
-    for path in paths:
-        rows = read_table(path, "filtered", columns=("verdicts",)).rows.values()
+    seen: dict[str, list[bool]] = {}
+    for shard in shards:
+        path = tree.table("filtered", shard)
+        if not path.is_file():
+            continue
+        rows = read_table(path, "filtered", columns=("verdicts", "objects")).rows.values()
         kept += sum(retained(row, [DEFAULT_RULE]) for row in rows)
         total += len(rows)
+        judged = [row for row in rows if row["status"] == DONE]
+        seen.setdefault(shard.category, []).extend(bool(row["objects"]) for row in judged)
     result.line += f"; rule {DEFAULT_RULE} retains {kept} of {total}"
+    result.problems += [
+        f"{category}: none of {len(objects)} images has an object, only persons were looked for or "
+        "found; import masks of the objects (docs/bring-your-own.md), or take a segmenter that "
+        "knows them"
+        for category, objects in seen.items()
+        if objects and not any(objects)
+    ]
     return result

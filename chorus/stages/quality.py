@@ -14,7 +14,7 @@ from chorus.body.skeleton import KINEMATIC
 from chorus.engine.command_result import CommandResult
 from chorus.engine.image_reader import ImageReader
 from chorus.engine.loop import Outcome, Sample, Stage
-from chorus.engine.perception import PerceptionOptions, run_perception_stage
+from chorus.engine.perception import BATCH_PIXELS, PerceptionOptions, run_perception_stage
 from chorus.engine.progress import Progress
 from chorus.engine.retained_persons import detected_person, outcomes, why_not_seen
 from chorus.engine.table_stage import run_table_stage
@@ -339,6 +339,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
             "refined": ("pose", *CAMERA_SHAPES),
         },
         batch_size=32 if options.looks else 256,
+        batch_pixels=BATCH_PIXELS if options.looks else None,
         processes=options.looks and all(model.is_synthetic for model in options.networks),
         check_overwrite=check_images_are_kept if options.looks else None,
     )

@@ -18,7 +18,11 @@ from chorus.perception.clean_up import ALWAYS_KEEP, MIN_OVERLAP, clean_up
 from chorus.perception.protocols import Segmenter
 from chorus.pipeline import step
 from chorus.records.image_files import check_images_are_kept
-from chorus.vocabulary import resolve_category
+from chorus.records.keys import ShardKey
+from chorus.records.results_tree import ResultsTree
+from chorus.records.rows import Image
+from chorus.records.tables import read_settings
+from chorus.vocabulary import PERSON, resolve_category
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,13 @@ class Options(PerceptionOptions):
 
 
 class SegmentWorker:
-    """Segments images and cleans the instances up; its options have a threshold."""
+    """Segments images and cleans the instances up; its options have a threshold.
+
+    Where only persons or only objects were annotated, these stay, and the others are added.
+    """
 
     def __init__(self, options: Options):
+        self._annotated = functools.cache(functools.partial(annotated, options.tree))
         self._images = ImageReader(options.tree)
         self._threshold = options.threshold
         how = {"mode": options.mode, "threshold": options.threshold}
@@ -54,13 +62,48 @@ class SegmentWorker:
 
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
         """Segment one batch of images."""
+        kinds = [self._annotated(sample.key.shard) for sample in samples]
         images = self._images.read(samples)
+        seen = [
+            _asking_for_persons(image) if kind == "objects" else image
+            for image, kind in zip(images, kinds, strict=True)
+        ]
         outcomes = []
-        for image, instances in zip(images, self._segmenter.segment(images), strict=True):
+        found = zip(samples, images, kinds, self._segmenter.segment(seen), strict=True)
+        for sample, image, kind, instances in found:
             height, width = image.pixels.shape[:2]
             rows = [detection.row() for detection in clean_up(instances, self._threshold)]
+            if kind is not None:
+                rows = _completed(sample.inputs["annotations"]["detections"], kind, rows)
             outcomes.append(Outcome({"width": width, "height": height, "detections": rows}))
         return outcomes
+
+
+def annotated(tree: ResultsTree, shard: ShardKey) -> str | None:
+    """What alone was annotated in a shard's images, "persons" or "objects"; None for nothing.
+
+    BadInput for a table that says neither.
+    """
+    path = tree.table("annotations", shard)
+    if not path.is_file():
+        return None
+    kind = read_settings(path).get("annotated")
+    if kind not in ("persons", "objects"):
+        raise BadInput(
+            f"{path}: the setting annotated must be 'persons' or 'objects', found {kind!r}; import "
+            "it again with --overwrite."
+        )
+    return kind
+
+
+def _asking_for_persons(image: Image) -> Image:
+    return replace(image, key=image.key._replace(category=PERSON))
+
+
+def _completed(given: Sequence[dict], kind: str, found: Sequence[dict]) -> list[dict]:
+    """The annotated instances of a kind as they are, with those found of the other; by label."""
+    others = [each for each in found if (each["label"] == PERSON) == (kind == "objects")]
+    return sorted([*given, *others], key=lambda each: each["label"])
 
 
 def run(options: Options, progress: Progress = None) -> CommandResult:
@@ -71,12 +114,14 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         options = replace(options, threshold=model.entry.threshold)
     mode = "open" if model.entry.open_vocabulary else options.mode
     shards = options.shards_of("images")
-    for category in {shard.category for shard in shards}:
+    for category in {s.category for s in shards if annotated(options.tree, s) != "objects"}:
         resolve_category(category, mode)
         if model.entry.persons_only:
             raise BadInput(_needs_objects(model, category))
+    usual = step("segment")
     stage = Stage(
-        step("segment"),
+        replace(usual, reads=(*usual.reads, *usual.may_read)),
+        optional=usual.may_read,
         settings={
             **options.recorded("segmenter"),
             "mode": mode,

@@ -201,8 +201,8 @@ def test_sources_that_are_not_there_or_damaged_are_named(folder, capsys):
     (root / "half.json").write_text(json.dumps(content)[:90])
     photos = ["--images", str(root / "photos")]
     for arguments, said in (
-        ([], "give --images and --annotations"),
-        (photos, "belong together"),
+        ([], "give --images or --poses"),
+        (photos, "name the one category"),
         (["--images", str(root / "no"), "--annotations", "x.json"], "is not a folder"),
         ([*photos, "--annotations", str(root / "no.json")], "cannot be read"),
         ([*photos, "--annotations", str(root / "half.json")], "is not whole JSON"),

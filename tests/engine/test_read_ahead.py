@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -68,6 +70,20 @@ def test_the_next_batch_is_told_before_this_one_is_worked_on(tree, monkeypatch):
     assert worker.shown == [[0, 1, 2], [3, 4, 5], [6]]
     assert worker.announced[:2] == [[0, 1, 2], [3, 4, 5]] and [6] in worker.announced
     assert sorted(decoded) == list(range(7))
+
+
+@pytest.mark.parametrize(
+    ("most", "shown"),
+    [
+        (5, [[0], [1], [2], [3], [4], [5], [6]]),  # an image of 12 pixels goes alone
+        (25, [[0, 1], [2, 3], [4, 5], [6]]),
+        (1000, [[0, 1, 2], [3, 4, 5], [6]]),
+    ],
+)
+def test_batches_of_large_images_are_smaller(tree, most, shown):
+    worker = LookingWorker(tree)
+    assert run(replace(stage(worker), batch_pixels=most), tree, [SHARD]).done == 7
+    assert worker.shown == shown
 
 
 def test_an_image_that_cannot_be_read_takes_no_other_with_it(tree):

@@ -7,11 +7,12 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from chorus.errors import BadInput
+from chorus.perception.photographs import SUFFIXES
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import DONE, read_settings, read_table
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
 
 IMPORTED = "imported"  # what settings call the model of an imported table
 DEFAULT_PROMPT, DEFAULT_AUGPROMPT = "imported", "original"
-_PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph: its name in the folder, and its masks with their size, if it has any."""
+
+    name: str
+    width: int | None = None
+    height: int | None = None
+    masks: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    """The files of its instances' masks, by what they are masks of: "objects" or "persons"."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,7 @@ class Shard:
     """The images of one shard; a sample's index is its image's place."""
 
     key: ShardKey
-    images: tuple[AnnotatedImage, ...]
+    images: tuple[AnnotatedImage, ...] | tuple[Photo, ...]
 
     def digest(self, folder: Path) -> str:
         """Fingerprint of the images' names, annotated sizes, and the sizes of their files."""
@@ -68,6 +79,11 @@ def plan(
     unknown category, one without any image, and if nothing is left.
     """
     chosen = list(categories) or annotations.objects()
+    if not chosen and annotations.only == "persons":
+        raise BadInput(
+            "the annotations hold persons only; name the objects that `segment` shall add: "
+            "--categories bicycle, or give other --annotations."
+        )
     if not chosen:
         raise BadInput(
             "the annotations hold no object (every annotation is a person, a crowd, or there is "
@@ -93,9 +109,19 @@ def plan(
 
 
 def pictures_of(folder: Path) -> list[str]:
-    """Names of the image files below a folder, with / between folders, sorted."""
-    files = (path for path in folder.rglob("*") if path.suffix.lower() in _PICTURES)
-    return sorted(path.relative_to(folder).as_posix() for path in files)
+    """Names of the image files below a folder, with / between folders, sorted; hidden ones are
+    other programs' own."""
+    files = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    names = (path.relative_to(folder) for path in files if path.is_file())
+    return sorted(
+        name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts)
+    )
+
+
+def without_suffix(name: str) -> str:
+    """A name without the ending of an image file; any other dot is part of the name."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot + ending.lower() in SUFFIXES else name
 
 
 def digest_of(path: Path) -> str:
@@ -133,9 +159,9 @@ def outside_name(tree: ResultsTree, shard: ShardKey, file: str) -> str:
 class PoseIndex:
     """Recorded poses by the image they belong to.
 
-    A pose's image is looked up by its whole name, then by its file name, then by that without its
-    suffix; a frame number by the number at the end of the name. A name that several images share is
-    not guessed at.
+    A pose's image is looked up by its whole name, then by its file name, then by that without the
+    ending of an image file (`without_suffix`); a frame number by the number at the end of the name.
+    A name that several images share is not guessed at.
     """
 
     def __init__(self, poses: Iterable[RecordedPose], names: Iterable[str]):
@@ -170,7 +196,7 @@ def _file(name: str) -> str:
 
 
 def _stem(name: str) -> str:
-    return PurePosixPath(name).stem
+    return without_suffix(_file(name))
 
 
 def _number(name: str) -> int | None:

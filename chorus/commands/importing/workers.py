@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chorus.commands.importing.sources import PoseIndex, Shard
+from chorus.commands.importing.sources import Photo, PoseIndex, Shard
 from chorus.engine.loop import Outcome, Sample
 from chorus.errors import BadInput
 from chorus.files import atomic_write
+from chorus.geometry import masks
 from chorus.perception.clean_up import clean_up
 from chorus.records.results_tree import ResultsTree
-from chorus.records.rows import person_boxes
+from chorus.records.rows import Detection, person_boxes
+from chorus.vocabulary import PERSON, strip_demo
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,12 +30,15 @@ NOT_THERE = "not in the folder of images"
 
 
 class ImageWorker:
-    """Copies photographs into the tree."""
+    """Copies photographs into the tree; those without annotations with at most so many pixels."""
 
-    def __init__(self, tree: ResultsTree, folder: Path, shard: Shard):
+    def __init__(
+        self, tree: ResultsTree, folder: Path, shard: Shard, most_pixels: int | None = None
+    ):
         self._tree = tree
         self._folder = folder
         self._images = shard.images
+        self._most_pixels = most_pixels
 
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
         """Copy one batch."""
@@ -47,8 +52,9 @@ class ImageWorker:
             content = (self._folder / image.name).read_bytes()
         except OSError as error:
             raise BadInput(NOT_THERE) from error
+        size = None if image.width is None else (image.width, image.height)
         try:
-            photograph = upright_rgb(content, image.width, image.height)
+            photograph = upright_rgb(content, size, self._most_pixels)
         except BadInput as error:
             raise BadInput(f"{image.name}: {error}") from error
         path = self._tree.image(sample.key, photograph.suffix)
@@ -70,8 +76,7 @@ class InstanceWorker:
         return [self._convert(self._shard.images[sample.key.index]) for sample in samples]
 
     def _convert(self, image: AnnotatedImage) -> Outcome:
-        rows = [instance.detection.row() for instance in self._kept(image)]
-        return Outcome({"width": image.width, "height": image.height, "detections": rows})
+        return _instances(image, [instance.detection for instance in self._kept(image)])
 
     def _kept(self, image: AnnotatedImage) -> list[Instance]:
         """The instances after the score threshold and the clean-up that `segment` also does."""
@@ -83,19 +88,70 @@ class InstanceWorker:
         return [by_detection[id(detection)] for detection in kept]
 
 
+class MaskWorker:
+    """Takes instances from files of masks."""
+
+    def __init__(self, shard: Shard):
+        self._shard = shard
+
+    def process(self, samples: Sequence[Sample]) -> list[Outcome]:
+        """Convert one batch."""
+        return [self._convert(self._shard.images[sample.key.index]) for sample in samples]
+
+    def _convert(self, photo: Photo) -> Outcome:
+        labels = {"persons": PERSON, "objects": strip_demo(self._shard.key.category)}
+        found = [
+            detection
+            for kind, files in photo.masks.items()
+            for file in files
+            if (detection := _of_file(file, labels[kind], photo)) is not None
+        ]
+        return _instances(photo, clean_up(found, 0.0))
+
+
+def _of_file(file: Path, label: str, photo: Photo) -> Detection | None:
+    """The instance of a mask's file; None if it is empty."""
+    from chorus.perception.mask_files import mask_of_png
+
+    try:
+        mask = mask_of_png(file.read_bytes())
+        if mask.shape != (photo.height, photo.width):
+            height, width = mask.shape
+            raise BadInput(
+                f"it has {width} x {height} pixels, another mask {photo.width} x {photo.height}"
+            )
+    except BadInput as error:
+        raise BadInput(f"the mask {file.name} of {photo.name}: {error}") from error
+    if not mask.any():
+        return None
+    return Detection(label, 1.0, masks.box_of(mask), masks.encode(mask))
+
+
+def _instances(image: AnnotatedImage | Photo, found: Sequence[Detection]) -> Outcome:
+    rows = [detection.row() for detection in found]
+    return Outcome({"width": image.width, "height": image.height, "detections": rows})
+
+
 class KeypointWorker(InstanceWorker):
-    """Takes the keypoints of the same persons from annotations."""
+    """Takes the keypoints of the persons from annotations; of those that a network found (the
+    annotations then have none), that they are unknown."""
 
-    def _convert(self, image: AnnotatedImage) -> Outcome:
-        from chorus.vocabulary import PERSON
+    def process(self, samples: Sequence[Sample]) -> list[Outcome]:
+        """Convert one batch."""
+        return [self._keypoints(sample) for sample in samples]
 
+    def _keypoints(self, sample: Sample) -> Outcome:
+        annotated = [
+            instance.keypoints
+            for instance in self._kept(self._shard.images[sample.key.index])
+            if instance.detection.label == PERSON
+        ]
+        boxes = person_boxes(sample.inputs["segmentations"])
         unknown = np.zeros((17, 3), np.float32)
         persons = []
-        for instance in self._kept(image):
-            if instance.detection.label == PERSON:
-                points = unknown if instance.keypoints is None else instance.keypoints
-                box = instance.detection.box.tolist()
-                persons.append({"box": box, "keypoints": points.ravel().tolist()})
+        for box, points in zip(boxes, annotated or [None] * len(boxes), strict=True):
+            points = unknown if points is None else points
+            persons.append({"box": box.tolist(), "keypoints": points.ravel().tolist()})
         return Outcome({"persons": persons})
 
 
