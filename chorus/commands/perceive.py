@@ -110,11 +110,11 @@ def _pixels(path: Path) -> UInt8[np.ndarray, "H W 3"]:
     """A photograph upright, RGB; BadInput if it cannot be read."""
     from PIL import Image
 
-    from chorus.perception.photographs import MOST_PIXELS, upright_rgb
+    from chorus.perception.photographs import upright_rgb
 
     try:
         content = path.read_bytes()
     except OSError as error:
         raise BadInput(f"it cannot be read ({error.strerror})") from error
-    upright = upright_rgb(content, most_pixels=MOST_PIXELS)
+    upright = upright_rgb(content)
     return np.asarray(Image.open(io.BytesIO(upright.content)))
