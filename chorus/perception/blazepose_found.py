@@ -1,4 +1,4 @@
-"""A person that BlazePose found, made of two looks at one region: pure functions, and the record."""
+"""A person that BlazePose found, of two looks at a region: the record, and pure functions."""
 
 from __future__ import annotations
 

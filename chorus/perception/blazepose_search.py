@@ -26,9 +26,11 @@ def tiles(width: int, height: int) -> list[Square]:
 
     Tiles of a size cover the image and overlap by at least half; they are a half and a third of the
     long side, or, in a panorama, as large as the short side and two thirds of it. Those too small
-    for a person are left out.
+    for a person are left out; none in a strip that is.
     """
     longest, shortest = max(width, height), min(width, height)
+    if shortest < MINIMAL_SIDE:
+        return []
     squares = [Square(width / 2, height / 2, float(longest))]
     base = max(min(longest, 2 * shortest), longest / _MOST_ELONGATED)
     for divisor in _DIVISORS:

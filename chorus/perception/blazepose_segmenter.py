@@ -24,7 +24,7 @@ __all__ = ["BlazeposeSegmenter", "check", "load"]
 def load(
     name: str, source: str, imports_dir: Path, device: str, *, mode: str, threshold: float
 ) -> BlazeposeSegmenter:
-    """The segmenter, on the CPU whatever the device; mode is about objects, of which it has none."""
+    """The segmenter, on the CPU whatever the device; mode is about objects, it has none."""
     return BlazeposeSegmenter(Blazepose(imports_dir), threshold)
 
 

@@ -73,23 +73,29 @@ def from_two_points(
 def cut(image: UInt8[np.ndarray, "H W 3"], square: Square, size: int) -> np.ndarray:
     """The square of an image (H, W, 3) as (size, size, 3) uint8; black beyond the image.
 
-    Bilinear; where several pixels fall on one, it is cut larger and averaged.
+    Bilinear; where the image is two times as fine or more, it is averaged first.
     """
     import cv2
 
-    finer = max(1, int(square.side / size))
-    large = size * finer
-    pixels = cv2.warpAffine(
-        image,
-        _centred(_matrix(square, large)),
-        (large, large),
+    start, stop = _extent(square, image.shape[1], image.shape[0])
+    if (stop <= start).any():
+        return np.zeros((size, size, 3), np.uint8)
+    part = image[start[1] : stop[1], start[0] : stop[0]]
+    extent = stop - start
+    smaller = np.maximum(1, np.round(extent / max(1, int(square.side / size)))).astype(int)
+    if (smaller < extent).any():
+        part = cv2.resize(part, tuple(smaller.tolist()), interpolation=cv2.INTER_AREA)
+    # the square's pixels to those of the part
+    scale = (smaller / extent)[:, None]
+    matrix = _matrix(square, size) - np.column_stack([np.zeros((2, 2)), start])
+    return cv2.warpAffine(
+        part,
+        _centred(matrix * scale),
+        (size, size),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=0,
     )
-    if finer > 1:
-        pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)
-    return pixels
 
 
 def mask_in_image(
@@ -99,10 +105,8 @@ def mask_in_image(
     import cv2
 
     mask = np.zeros((height, width), bool)
-    corners = square.to_image(np.array([[0, 0], [1, 0], [1, 1], [0, 1]]))
     # only where the square is: images may have 50 megapixels and many persons
-    start = np.clip(np.floor(corners.min(0)).astype(int), 0, (width, height))
-    stop = np.clip(np.ceil(corners.max(0)).astype(int), 0, (width, height))
+    start, stop = _extent(square, width, height)
     if (stop <= start).any():
         return mask
     back = _matrix(square, logits.shape[0])
@@ -117,6 +121,13 @@ def mask_in_image(
     )
     mask[start[1] : stop[1], start[0] : stop[0]] = part > 0
     return mask
+
+
+def _extent(square: Square, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+    """Top-left and bottom-right pixel (exclusive) of the image's part that a square may touch."""
+    corners = square.to_image(np.array([[0, 0], [1, 0], [1, 1], [0, 1]]))
+    start = np.clip(np.floor(corners.min(0)).astype(int) - 1, 0, (width, height))
+    return start, np.clip(np.ceil(corners.max(0)).astype(int) + 1, 0, (width, height))
 
 
 def _matrix(square: Square, size: int) -> Float[np.ndarray, "2 3"]:
