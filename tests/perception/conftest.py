@@ -1,18 +1,12 @@
-"""Images and published networks for the adapters' tests."""
+"""Images and networks for the adapters' tests."""
 
 from __future__ import annotations
-
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from chorus.errors import Unavailable
 from chorus.records.keys import SampleKey
 from chorus.records.rows import Image
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -61,40 +55,8 @@ def assert_same():
 
 
 @pytest.fixture(scope="session")
-def blazepose_imports(tmp_path_factory) -> Path:
-    """An imports folder with BlazePose's published networks: this checkout's, else fetched once."""
-    pytest.importorskip("ai_edge_litert", reason="the extra pocket is not installed")
-    from chorus.models import wheels
-    from chorus.models.registry import WEIGHTS
-    from chorus.perception import blazepose
-
-    needed = [WEIGHTS[name] for name in blazepose.WEIGHTS]
-    if all((REPOSITORY / "imports" / weight.destination).is_file() for weight in needed):
-        return REPOSITORY / "imports"
-    folder = tmp_path_factory.mktemp("imports")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIP_RETRIES", "0")
-        try:
-            for weight in needed:
-                wheels.fetch(weight, folder, folder)
-        except Unavailable as error:
-            pytest.skip(f"BlazePose's networks: {error}")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def networks(blazepose_imports):
     """BlazePose's published networks."""
     from chorus.perception.blazepose import Blazepose
 
     return Blazepose(blazepose_imports)
-
-
-@pytest.fixture(scope="session")
-def photographs() -> Path:
-    """The folder of photographs with annotations, which are no part of the repository."""
-    beside = REPOSITORY.parent / "shared" / "data" / "photos"
-    folder = Path(os.environ.get("CHORUS_PHOTOS", beside))
-    if not (folder / "instances.json").is_file():
-        pytest.skip(f"no photographs in {folder}; CHORUS_PHOTOS names another folder")
-    return folder
