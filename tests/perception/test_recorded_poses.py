@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import roma
 import torch
 from recorded_people import SIZE, People, small_body, wham, write_pickle
 
 from chorus.errors import BadInput
+from chorus.geometry.rotations import turn_to_ray
 from chorus.geometry.weak_perspective import project_weak
 from chorus.perception.recorded_persons import (
     image_joints,
@@ -14,7 +16,13 @@ from chorus.perception.recorded_persons import (
     persons_of,
     posed_joints,
 )
-from chorus.perception.recorded_poses import FREE_BODY, read_npz, weak_of_hmr2
+from chorus.perception.recorded_poses import (
+    FREE_BODY,
+    PinholeCamera,
+    RecordedPose,
+    read_npz,
+    weak_of_hmr2,
+)
 from chorus.perception.tracker_poses import read_poses
 
 
@@ -232,3 +240,22 @@ def test_matching_takes_the_largest_overlaps_first_and_each_box_once():
     assert match(found, wanted) == [1, 0, None]
     assert match(np.zeros((0, 4)), wanted) == [None, None, None]
     assert match(found, wanted[2:]) == [None]
+
+
+def test_a_person_aside_before_a_pinhole_camera_is_told_as_its_crop_shows_it(body):
+    """Calibration turns a row's rotation to the line of sight: that must give back the recorded
+    one, or a person at the image's edge is turned twice."""
+    upright = np.zeros((24, 3), np.float32)
+    upright[0, 0] = np.pi
+    camera = PinholeCamera(np.array([1.2, 0.3, 4.0]), 600.0)
+    recorded = RecordedPose("a.jpg", upright, np.zeros(10, np.float32), camera)
+    points = posed_joints([recorded], body)
+    pixels = image_joints(recorded, points[0], SIZE)
+    box = np.concatenate([pixels.min(0), pixels.max(0)])
+    (person,) = persons_of([recorded], points, box[None], SIZE, body)
+    ray = torch.tensor([*(pixels.mean(0) - np.array(SIZE) / 2) / 600, 1.0]).float()
+    rotation = turn_to_ray(ray) @ roma.rotvec_to_rotmat(torch.from_numpy(person.pose[0]))
+    recorded_rotation = roma.rotvec_to_rotmat(torch.from_numpy(upright[0]))
+    torch.testing.assert_close(rotation, recorded_rotation, atol=1e-5, rtol=0)
+    assert np.array_equal(person.pose[1:], upright[1:])
+    assert np.linalg.norm(person.pose[0] - upright[0]) > 0.2
