@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from chorus.perception.blazepose import Found
 
 NOT_FOUND = "no person found where its box is, or one too small to regress"
-LEAST_AGREEMENT = 0.4
-"""Intersection over union of body and mask below which the body is refused; as in method.md 5b."""
+LEAST_AGREEMENT = 0.6
+"""Intersection over union of body and mask below which the body is refused (docs/perception.md)."""
 
 
 class Networks(Protocol):
