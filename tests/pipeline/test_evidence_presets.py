@@ -15,7 +15,7 @@ from chorus.records.aggregations import WHOLE, load
 from chorus.records.gathering import gather
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import read_table, write_table
-from chorus.stages import aggregate
+from chorus.stages.aggregate import Aggregator
 
 NAMES = ("--aggr_setting_names", "quant:evidence")
 
@@ -55,7 +55,7 @@ def test_an_estimate_of_the_same_counts_counts_nothing(tree, monkeypatch):
     def fail(*_):
         raise AssertionError("counted again")
 
-    monkeypatch.setattr(aggregate.SampleCounter, "accumulate", fail)
+    monkeypatch.setattr(Aggregator, "accumulate", fail)
     other = ("--aggr_setting_names", "quant:evidence-no-bound")
     assert main(command(tree, "aggregate", *other)) == 0
     first, second = (load(folders(tree, name)[0])[WHOLE] for name in ("quant:evidence", other[1]))

@@ -169,7 +169,7 @@ def test_the_preset_and_what_presets_record():
 def test_segments_are_looked_at_in_the_samples(tmp_path, monkeypatch):
     body = stick_figure()
     monkeypatch.setattr("chorus.body.loading.load_body", lambda *_: body)
-    monkeypatch.setattr("chorus.stages.aggregate._BATCH", 5)
+    monkeypatch.setattr("chorus.engine.found_parts.BATCH", 5)
     options = Options(model_key="model", results_dir=tmp_path, imports_dir=tmp_path, workers=1)
     worker = Aggregator(
         options, KIND, replace(preset("qual:auto"), resolution=8, region_distance=0.4), None

@@ -22,11 +22,10 @@ from chorus.occupancy.presets import PRESETS, AggregationSettings
 from chorus.records.gathering import Retained
 from chorus.records.keys import GLOBAL_SEED, SampleKey, ShardKey
 from chorus.records.results_tree import ResultsTree
-from chorus.records.soft_selection import selected
+from chorus.records.soft_selection import chosen_samples, selected
 from chorus.records.tables import Table, read_table, write_table
 from chorus.selection.criteria import SIGMA
 from chorus.settings import BodyOptions
-from chorus.stages.aggregate import chosen_samples
 from chorus.synthetic.perceive.noise_settings import ERROR_MODELS, HARSH, NoiseSettings
 
 SHARD = ShardKey("synthetic-v1", "chair", "A person sits on a chair", "original")
