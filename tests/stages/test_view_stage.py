@@ -20,7 +20,8 @@ from chorus.records.aggregations import aggregation_name
 from chorus.records.keys import TOTAL
 from chorus.records.results_tree import ResultsTree
 from chorus.stages import view
-from chorus.stages.view import Drawing, _without_repeated_total, displayed, told_apart
+from chorus.viewing.drawings import Drawing, remember, without_repeated_total
+from chorus.viewing.estimates import displayed, told_apart
 
 PARTS = ("all", "torso")
 PROMPT = "A person wears a tie"
@@ -40,28 +41,28 @@ def drawings(root: Path, prompt: str, level: float, parts: tuple[str, ...] = PAR
 
 def test_a_total_of_one_prompt_is_not_drawn_again(tmp_path):
     prompt = drawings(tmp_path, "A person wears a tie", 0.5)
-    assert _without_repeated_total([*prompt, *drawings(tmp_path, TOTAL, 0.5)]) == prompt
+    assert without_repeated_total([*prompt, *drawings(tmp_path, TOTAL, 0.5)]) == prompt
 
 
 @pytest.mark.parametrize(("level", "parts"), [(0.4, PARTS), (0.5, ("all",))])
 def test_a_total_that_differs_is_drawn(tmp_path, level, parts):
     group = drawings(tmp_path, "A person wears a tie", 0.5)
     group += drawings(tmp_path, TOTAL, level, parts)
-    assert _without_repeated_total(group) == group
+    assert without_repeated_total(group) == group
 
 
 def test_a_total_alone_or_of_several_prompts_is_drawn(tmp_path):
     total = drawings(tmp_path, TOTAL, 0.5)
-    assert _without_repeated_total(total) == total
+    assert without_repeated_total(total) == total
     group = [*drawings(tmp_path, "A", 0.5), *drawings(tmp_path, "B", 0.5)]
-    assert _without_repeated_total(group) == group
-    assert _without_repeated_total([*group, *total]) == [*group, *total]
+    assert without_repeated_total(group) == group
+    assert without_repeated_total([*group, *total]) == [*group, *total]
 
 
 def test_a_damaged_distribution_is_left_to_the_drawing(tmp_path):
     group = [*drawings(tmp_path, "A", 0.5), *drawings(tmp_path, TOTAL, 0.5)]
     group[0].file(".npz").write_bytes(b"nonsense")
-    assert _without_repeated_total(group) == group
+    assert without_repeated_total(group) == group
 
 
 # ---- estimates
@@ -131,7 +132,7 @@ def tree(tmp_path, monkeypatch) -> Path:
         for drawing in drawn:
             for suffix in (".png", ".mp4"):
                 drawing.file(suffix).write_text(f"{drawing.folder.name} {drawing.part}")
-            view._remember(drawing)
+            remember(drawing)
             yield drawing
 
     monkeypatch.setattr(view, "_draw_all", draw_all)  # seconds in other processes
