@@ -67,6 +67,7 @@ def selected(
     chosen = good[top_share(quality[good], share, order)] if len(good) else good
     best = samples.take(chosen.tolist())
     best.level = levels(quality[chosen], level_count).tolist() if len(chosen) else []
+    best.left_out = samples.left_out + len(samples) - len(chosen)
     best.dropped = samples.dropped + Counter(
         {
             _TOO_LOW.format(selection, least): len(samples) - len(good),

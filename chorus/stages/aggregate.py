@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -88,6 +88,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     result = CommandResult("")
     done = skipped = 0
     found: list[str] = []
+    made: dict[str, list[AggregationKind]] = {}
     for kind in kinds:
         worker = Aggregator(options, kind, preset(kind.preset), progress)
         for category in categories:
@@ -96,6 +97,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
                 with category_lock(tree, model, category, kind.name):
                     written, kept = worker.category(category, category_shards)
                 done, skipped = done + written, skipped + kept
+                made.setdefault(category, []).append(kind)
             except StaleResults:
                 raise
             except ChorusError as error:
@@ -108,15 +110,11 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     seconds = time.monotonic() - started
     result.line = f"aggregate: {done} aggregations done{already} in {seconds:.1f} s → {where}"
     result.line = "\n".join([*found, result.line])
-    if options.visualize and result.ok:
+    if options.visualize and made:
         from chorus.stages import view
 
-        rules = (",".join(map(str, kind.rules)) for kind in kinds)
-        same = {
-            "aggr_setting_names": tuple(dict.fromkeys(kind.preset for kind in kinds)),
-            "filter_setting_nums": tuple(dict.fromkeys(rules)),
-        }
-        drawn = view.run(options.carried_to(view.Options, **same), progress)
+        shown = options.carried_to(view.Options, categories=tuple(made))
+        drawn = view.draw_kinds(shown, made, progress)
         result.problems += drawn.problems
         result.line += f"\n{drawn.line}"
     return result
@@ -281,14 +279,17 @@ def _counts(folder: Path) -> dict[str, BinCounts]:
     return {part: distribution.counts for part, distribution in load(folder).items()}
 
 
-def _nothing_retained(label: str, rules: Sequence[int], samples: Iterable[Retained]) -> str:
+def _nothing_retained(label: str, rules: Sequence[int], samples: Collection[Retained]) -> str:
     dropped = sum((chosen.dropped for chosen in samples), start=Counter())
     common = dropped.most_common(_REASONS)
     counted = ", ".join(f"{count} {reason}" for reason, count in common)
     others = dropped.total() - sum(count for _, count in common)
     more = f", and {others} others" if others else ""
+    left_out, rule = sum(chosen.left_out for chosen in samples), ",".join(map(str, rules))
+    nothing = f"no sample is retained by filter {rule}"
+    if left_out:
+        nothing = f"no sample is left to aggregate, though filter {rule} retains {left_out}"
     return (
-        f"{label}: no sample is retained by filter {','.join(map(str, rules))} "
-        f"({counted or 'no samples'}{more}); generate more images, or choose other "
-        "--filter_setting_nums."
+        f"{label}: {nothing} ({counted or 'no samples'}{more}); generate more images, or choose "
+        "other --filter_setting_nums."
     )

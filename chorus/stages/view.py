@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,13 +65,21 @@ class Options(
 
 def run(options: Options, progress: Progress = None) -> CommandResult:
     """Draw what is missing or older than its distribution, then write the pages."""
+    kinds = options.kinds()
+    return draw_kinds(options, dict.fromkeys(_prompts(options), kinds), progress)
+
+
+def draw_kinds(
+    options: Options, kinds: Mapping[str, Sequence[AggregationKind]], progress: Progress = None
+) -> CommandResult:
+    """As `run`, of these kinds of aggregations by category, whichever the options name."""
     started = time.monotonic()
     report = CommandResult("")
-    kinds = options.kinds()
     pages = _collect(options, kinds, report.problems)
     if not pages:
+        names = dict.fromkeys(kind.name for some in kinds.values() for kind in some)
         raise BadInput(
-            f"no aggregation {', '.join(kind.name for kind in kinds)} of what is asked for in "
+            f"no aggregation {', '.join(names)} of what is asked for in "
             f"{options.tree.folder('aggregations')}; run aggregate first, with "
             "--aggr_setting_names of the same presets."
         )
@@ -109,7 +117,9 @@ def _locked(options: Options, page: Page) -> Iterator[None]:
         yield
 
 
-def _collect(options: Options, kinds: Sequence[AggregationKind], problems: list[str]) -> list[Page]:
+def _collect(
+    options: Options, kinds: Mapping[str, Sequence[AggregationKind]], problems: list[str]
+) -> list[Page]:
     """The pages of what is there, by category.
 
     What is wrong with a folder is added to `problems`, and the others are drawn.
@@ -117,7 +127,7 @@ def _collect(options: Options, kinds: Sequence[AggregationKind], problems: list[
     pages = []
     for category, prompts in sorted(_prompts(options).items()):
         own: list[Page] = []
-        for kind in kinds:
+        for kind in kinds.get(category, ()):
             group = _group(options, category, prompts, kind, problems)
             if not group:
                 continue

@@ -119,6 +119,7 @@ def test_doubtful_persons_are_left_out_and_counted(tree):
         write_table(path, "refined", replace(table, rows=rows))
     doubted = gather(results, some, (3,), "refined")
     assert len(usual) and not len(doubted)
+    assert doubted.left_out == len(usual) + usual.left_out
     assert doubted.dropped["keypoints not explained"] >= len(usual)
     assert len(gather(results, some, (3,))) >= len(usual), "calibrated persons are not concerned"
 

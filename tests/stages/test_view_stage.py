@@ -241,3 +241,11 @@ def test_all_aggregations_of_a_page_are_held_in_one_order(tree, monkeypatch):
 def test_what_was_not_aggregated_is_told(tree):
     with pytest.raises(BadInput, match=r"no aggregation filter\(3\)-aggr\(quant:full\)"):
         run(tree, "quant:full")
+
+
+def test_kinds_are_drawn_by_category_whatever_the_options_name(tree):
+    options = view.Options(results_dir=tree / "results", save_dir=tree / "shown")
+    kind = aggregations.AggregationKind("qual:demo", (7, 8))
+    assert view.draw_kinds(options, {"tie": [kind], "chair": [kind]}).ok
+    [folder] = (tree / "results").rglob("pictures.json")
+    assert folder.parent.name == "filter(7,8)-aggr(qual%3Ademo)"
