@@ -134,6 +134,7 @@ STEPS = (
         "make stills, turntables, the interactive page and the contact sheet",
         "chorus.stages.view",
         reads=("filtered", "images", "segmentations", "humans", "filtered_cameras"),
+        may_read=("refined",),
     ),
 )
 """The steps in order. `aggregate` makes folders (`records.aggregations`), `view` pictures."""

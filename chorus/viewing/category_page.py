@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from chorus.files import portable_name, replacing
-from chorus.records.aggregations import AggregationKind
+from chorus.occupancy.presets import Anchor
+from chorus.records.aggregations import AggregationKind, read_record
 from chorus.records.keys import TOTAL, ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.viewing.drawings import Drawing, displayed_body, fingerprint
 from chorus.viewing.made_from import remembered
-from chorus.viewing.sheet import SHEET_TABLES, SheetSettings, write_sheet
+from chorus.viewing.sheet import BODIES, SheetSettings, write_sheet
 
 if TYPE_CHECKING:
     from chorus.viewing.displayed import DisplayedDistribution
     from chorus.viewing.gl import Renderer
 
-_PAGE_VERSION = 7
+_PAGE_VERSION = 8
 """Of a page and its contact sheet."""
 
 
@@ -50,7 +51,7 @@ class Page(NamedTuple):
 
     category: str
     kinds: dict[str, AggregationKind]
-    """By preset; the filter rules of the first are those of the contact sheet."""
+    """By preset; the filter rules and the bodies of the first are those of the contact sheet."""
     groups: dict[str, list[Drawing]]
     """Drawings by preset: prompts in order and the total last."""
 
@@ -68,6 +69,13 @@ class Page(NamedTuple):
     def names(self) -> list[str]:
         """Of its aggregations, in its order."""
         return [kind.name for kind in self.kinds.values()]
+
+    @property
+    def anchor(self) -> Anchor:
+        """Whose bodies the contact sheet draws: those that the first aggregation took. BadInput if
+        its record is damaged."""
+        settings = read_record(self.drawings[0].folder)["settings"]
+        return "refined" if settings.get("anchor") == "refined" else "calibrated"
 
 
 def page_of(pages: Sequence[Page], kind: AggregationKind) -> Page | None:
@@ -101,9 +109,11 @@ def write_category_page(about: PageSettings, page: Page, several: bool) -> Path:
     path, sheets = folder / "index.html", []
     shards = about.tree.shards("filtered", about.model, required=False)
     shown = [shard for shard in shards if shard.category == page.category]
+    sheet = SheetSettings(about.tree, about.model, about.prompts, page.rules, page.anchor)
     if shown:
-        sheets.append(("Images and verdicts", folder / "contact_sheet.png"))
-    made_from = _made_from(about, page.drawings, shown)
+        caption = f"Images, verdicts and each person's {BODIES[sheet.anchor]}"
+        sheets.append((caption, folder / "contact_sheet.png"))
+    made_from = _made_from(about, page.drawings, shown, sheet.tables)
     whole = all(file.is_file() for file in (*stills, *turntables, *(file for _, file in sheets)))
     if whole and not about.fresh and remembered(path) == made_from:
         return path
@@ -114,7 +124,6 @@ def write_category_page(about: PageSettings, page: Page, several: bool) -> Path:
         with replacing(copy) as temporary:
             shutil.copyfile(file, temporary)
     if sheets:
-        sheet = SheetSettings(about.tree, about.model, about.prompts, page.rules)
         body = load_body(about.body, about.imports_dir)
         write_sheet(sheet, page.category, body, sheets[0][1], about.renderer)
     return write_page(
@@ -151,13 +160,18 @@ def _copies(
     return copies
 
 
-def _made_from(about: PageSettings, group: Sequence[Drawing], shards: Sequence[ShardKey]) -> str:
-    """A digest of what a page and its contact sheet show; of tables, whether they were written
-    since, which is quick to tell of many."""
+def _made_from(
+    about: PageSettings,
+    group: Sequence[Drawing],
+    shards: Sequence[ShardKey],
+    names: Sequence[str],
+) -> str:
+    """A digest of what a page and its contact sheet show; of the sheet's tables (`names`), whether
+    they were written since, which is quick to tell of many."""
     tables = [
         (str(path), state.st_size, state.st_mtime_ns)
         for shard in shards
-        for name in SHEET_TABLES
+        for name in names
         if (path := about.tree.table(name, shard)).is_file() and (state := path.stat())
     ]
     drawn = [(str(drawing.folder), drawing.part, fingerprint(drawing)) for drawing in group]

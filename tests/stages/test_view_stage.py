@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from chorus.errors import BadInput
 from chorus.occupancy.distribution import Distribution
@@ -17,8 +18,9 @@ from chorus.occupancy.grid import VoxelGrid
 from chorus.occupancy.presets import preset
 from chorus.records import aggregations
 from chorus.records.aggregations import aggregation_name
-from chorus.records.keys import TOTAL
+from chorus.records.keys import TOTAL, ShardKey
 from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import Table, write_table
 from chorus.stages import view
 from chorus.viewing.drawings import Drawing, remember, without_repeated_total
 from chorus.viewing.estimates import displayed, told_apart
@@ -249,3 +251,26 @@ def test_kinds_are_drawn_by_category_whatever_the_options_name(tree):
     assert view.draw_kinds(options, {"tie": [kind], "chair": [kind]}).ok
     [folder] = (tree / "results").rglob("pictures.json")
     assert folder.parent.name == "filter(7,8)-aggr(qual%3Ademo)"
+
+
+@pytest.mark.parametrize(
+    ("presets", "anchor", "body"),
+    [(BOTH, "refined", "refined body"), (BOTH[::-1], "calibrated", "regressed body")],
+)
+def test_the_sheet_draws_the_bodies_of_the_first_aggregation(
+    tree, monkeypatch, presets, anchor, body
+):
+    def write_sheet(about, category, model, path, renderer):
+        sheets.append((about.anchor, category))
+        Image.new("RGB", (8, 8)).save(path)
+
+    sheets = []
+    monkeypatch.setattr("chorus.viewing.category_page.write_sheet", write_sheet)
+    shard = ShardKey("synthetic-v1", "tie", PROMPT, "original")
+    path = ResultsTree(tree / "results").table("filtered", shard)
+    path.parent.mkdir(parents=True)
+    write_table(path, "filtered", Table(shard, {}, {}))
+    assert run(tree, *presets, save_dir=tree / "shown").ok
+    assert sheets == [(anchor, "tie")]
+    text = (tree / "shown/index.html").read_text(encoding="utf-8")
+    assert f"Images, verdicts and each person's {body}" in text
