@@ -251,7 +251,8 @@ class Aggregator(FoundPartsCounter):
         from chorus.occupancy.distribution import Distribution
         from chorus.occupancy.evidence import estimate
 
-        samples = int(counts[WHOLE].samples.sum())
+        whole = counts[WHOLE]
+        samples = int((whole.samples if whole.once is None else whole.once[0]).sum())
         record = {**self._record(digest, samples), **self.said_of_parts()}
         space = self.space()
         distributions = {
@@ -266,8 +267,6 @@ class Aggregator(FoundPartsCounter):
                 metadata={
                     "name": self._kind.name,
                     "settings": record["settings"],
-                    "samples": samples,
-                    "members": int(counted.members.sum()),
                 },
             )
             for part, counted in counts.items()

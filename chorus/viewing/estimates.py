@@ -9,7 +9,7 @@ from dataclasses import replace
 from chorus.occupancy.distribution import Distribution
 from chorus.occupancy.presets import AggregationSettings
 from chorus.records import aggregations
-from chorus.viewing.displayed import PAPERS_RECIPE, DisplayedDistribution
+from chorus.viewing.displayed import PAPERS_RECIPE, DisplayedDistribution, without_levels
 
 _RECIPE = ("anchor", "weighting", "canonicalise", "symmetric")
 """Settings without whose usual values the quotient is not the paper's recipe."""
@@ -23,10 +23,12 @@ def displayed(distribution: Distribution) -> DisplayedDistribution:
         how = ("view weighting", metadata.get("weighting"))
     else:
         how = ("estimate", estimate)
+    samples, weight = without_levels(metadata, "samples")
     facts = [
         ("aggregation", metadata.get("name")),
         how,
-        ("samples of the prompt", metadata.get("samples")),
+        ("samples of the prompt", metadata.get("samples") if weight is None else samples),
+        ("their total weight", weight if weight != samples else None),
     ]
     return DisplayedDistribution.of(
         distribution, [(name, str(fact)) for name, fact in facts if fact], estimate

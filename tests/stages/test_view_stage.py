@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from chorus.errors import BadInput
+from chorus.occupancy.counts import BinCounts
 from chorus.occupancy.distribution import Distribution
 from chorus.occupancy.grid import VoxelGrid
 from chorus.occupancy.presets import preset
@@ -22,6 +23,7 @@ from chorus.records.keys import TOTAL, ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import Table, write_table
 from chorus.stages import view
+from chorus.viewing.distribution_page import write_page
 from chorus.viewing.drawings import Drawing, remember, without_repeated_total
 from chorus.viewing.estimates import displayed, told_apart
 
@@ -274,3 +276,38 @@ def test_the_sheet_draws_the_bodies_of_the_first_aggregation(
     assert sheets == [(anchor, "tie")]
     text = (tree / "shown/index.html").read_text(encoding="utf-8")
     assert f"Images, verdicts and each person's {body}" in text
+
+
+def leveled(once: bool, levels: int = 4) -> Distribution:
+    """A part that 5 samples of its prompt's 8 joined, which count as 11 and 20."""
+    counts = BinCounts.empty(VoxelGrid(4, 3.0), levels=once)
+    counts.samples[2], counts.members[2] = 20, 11
+    if once:
+        counts.once[:, 2] = 8, 5
+    settings = {"selection": "confidence", "selection_levels": levels}
+    return Distribution.from_counts(counts, metadata={"settings": settings})
+
+
+def test_the_page_tells_samples_and_their_weight_apart(tmp_path):
+    leveled(once=True).save(tmp_path / "all.npz")
+    shown = displayed(Distribution.load(tmp_path / "all.npz"))
+    assert (shown.samples, shown.weight) == (5, 11)
+    assert shown.samples_label == "5 retained samples, total weight 11, too few to rely on"
+    facts = dict(shown.facts)
+    assert (facts["samples of the prompt"], facts["their total weight"]) == ("8", "20")
+    page = write_page(tmp_path / "page.html", [shown], None)
+    assert [(c["samples"], c["weight"]) for c in clusters_of(page)] == [(5, 11)]
+
+
+def test_where_samples_are_not_known_their_weight_is_not_called_so():
+    shown = displayed(leveled(once=False))
+    assert (shown.samples, shown.weight, shown.samples_label) == (None, 11, "total weight 11")
+    assert dict(shown.facts)["their total weight"] == "20"
+    assert "samples of the prompt" not in dict(shown.facts)
+
+
+def test_without_levels_there_is_no_weight():
+    shown = displayed(leveled(once=False, levels=1))
+    assert (shown.samples, shown.weight) == (11, None)
+    assert dict(shown.facts)["samples of the prompt"] == "20"
+    assert "their total weight" not in dict(shown.facts)
