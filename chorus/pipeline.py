@@ -100,14 +100,14 @@ STEPS = (
     ),
     Step(
         "refine",
-        "fit pose and camera of every retained person to its keypoints",
+        "move every retained body onto the 2D keypoints found of its person",
         "chorus.stages.refine",
         reads=("filtered", "humans", "human_kps", "segmentations", "images"),
         writes=("refined",),
     ),
     Step(
         "quality",
-        "tell how far every retained sample can be trusted",
+        "mark, from 0 to 1, how far every retained sample can be trusted (optional)",
         "chorus.stages.quality",
         reads=("filtered", "humans", "human_kps"),
         may_read=("refined", "images"),
