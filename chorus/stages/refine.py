@@ -51,7 +51,7 @@ class Options(DeviceOptions, BodyOptions, TableOptions, ImageTreeOptions, Sample
 
     The regressed body seldom lies exactly on the person in the image. Its pose is changed a little,
     and a camera is found for it, so that its joints project to the keypoints; a body that then
-    still fits neither keypoints nor mask is called doubtful. The presets that estimate by evidence
+    still misses keypoints or mask is called doubtful. The presets that estimate by evidence
     (quant:evidence, qual:evidence-demo) count with these bodies and leave the doubtful ones out;
     the paper's presets do not use them.
     """
