@@ -102,14 +102,14 @@ STEPS = (
     ),
     Step(
         "refine",
-        "fit pose and camera of every retained person to its keypoints",
+        "move every retained body onto the 2D keypoints found of its person",
         "chorus.stages.refine",
         reads=("filtered", "humans", "human_kps", "segmentations", "images"),
         writes=("refined",),
     ),
     Step(
         "quality",
-        "tell how far every retained sample can be trusted",
+        "mark, from 0 to 1, how far every retained sample can be trusted (optional)",
         "chorus.stages.quality",
         reads=("filtered", "humans", "human_kps"),
         may_read=("refined", "images"),
@@ -136,6 +136,7 @@ STEPS = (
         "make stills, turntables, the interactive page and the contact sheet",
         "chorus.stages.view",
         reads=("filtered", "images", "segmentations", "humans", "filtered_cameras"),
+        may_read=("refined",),
     ),
 )
 """The steps in order. `aggregate` makes folders (`records.aggregations`), `view` pictures.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Progress
@@ -14,20 +15,21 @@ from chorus.filtering.verdicts import REASONS, RETAINED
 from chorus.pipeline import main_tables
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
-from chorus.records.rows import verdict
-from chorus.records.tables import DONE, FAILED, read_table
+from chorus.records.rows import ANY_RULE, retained, verdict
+from chorus.records.tables import DONE, FAILED, SKIPPED, read_table
 from chorus.settings import ImageTreeOptions, SampleOptions
 from chorus.viewing.text_table import format_table
 
 _TABLES = main_tables()
-
-
-_DAMAGED = "damaged"  # counted beside the statuses; `verify` says what is wrong
+_COLUMNS = {"filtered": ("verdicts",), "refined": ("doubt",)}
+# Counted beside the statuses: refused are skipped samples that no verdict speaks against; what is
+# wrong with damaged tables, `verify` says.
+_DOUBTFUL, _REFUSED, _DAMAGED = "doubtful", "refused", "damaged"
 
 
 @dataclass(frozen=True)
 class Options(ImageTreeOptions, SampleOptions):
-    """Count samples done, failed and retained, per category, prompt and stage."""
+    """Count what is done, doubtful, refused, failed and retained, per prompt and stage."""
 
     filter_setting_nums: str = str(DEFAULT_RULE)
     """The filter rules whose verdicts are counted, e.g. 3 or 7,8."""
@@ -58,24 +60,45 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
 def _counts(
     tree: ResultsTree, shards: Sequence[ShardKey], rules: Sequence[int]
 ) -> tuple[list[str], Counter]:
-    """One cell per table, "done" or "done (n failed)", and the verdicts counted."""
+    """One cell per table, such as "done (n failed)", and the verdicts counted."""
     cells, verdicts = [], Counter()
+    kept: dict[ShardKey, Collection[int]] = {}  # what any rule retains, once there are verdicts
     for name in _TABLES:
-        statuses: Counter = Counter()
+        if name == "filtered":
+            kept = dict.fromkeys(shards, ())
+        states: Counter = Counter()
         for shard in shards:
             path = tree.table(name, shard)
             if not path.is_file():
                 continue
             try:
-                columns = ("verdicts",) if name == "filtered" else ()
-                rows = read_table(path, name, columns).rows.values()
+                rows = read_table(path, name, _COLUMNS.get(name, ())).rows.values()
             except BadInput:
-                statuses[_DAMAGED] += 1
+                states[_DAMAGED] += 1
                 continue
-            statuses.update(row["status"] for row in rows)
+            states.update(state for row in rows for state in _states(row, kept.get(shard)))
             if name == "filtered":
                 verdicts.update(verdict(row, rules) for row in rows if row["status"] == DONE)
-        failed = f" ({statuses[FAILED]} failed)" if statuses[FAILED] else ""
-        damaged = f" ({statuses[_DAMAGED]} tables damaged)" if statuses[_DAMAGED] else ""
-        cells.append(f"{statuses[DONE]}{failed}{damaged}" if statuses else "-")
+                kept[shard] = {row["index"] for row in rows if retained(row, ANY_RULE)}
+        cells.append(_cell(states))
     return cells, verdicts
+
+
+def _states(row: Mapping[str, Any], kept: Collection[int] | None) -> Iterator[str]:
+    """What a row counts as; `kept` are the retained samples, None where there are no verdicts."""
+    if row["status"] != SKIPPED:
+        yield row["status"]
+    elif kept is None or row["index"] in kept:
+        yield _REFUSED
+    else:
+        yield SKIPPED
+    if row.get("doubt"):
+        yield _DOUBTFUL
+
+
+def _cell(states: Counter) -> str:
+    """How many are done, and how many of what else; "-" for no table."""
+    others = [f"{states[name]} {name}" for name in (_DOUBTFUL, _REFUSED, FAILED) if states[name]]
+    others += [f"{states[_DAMAGED]} tables damaged"] if states[_DAMAGED] else []
+    more = f" ({', '.join(others)})" if others else ""
+    return f"{states[DONE]}{more}" if states else "-"

@@ -16,6 +16,7 @@ import numpy as np
 
 from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Progress
+from chorus.engine.sample_counting import CountingOptions, SampleCounter
 from chorus.errors import BadInput, ChorusError
 from chorus.evaluation.reliability import Reliability, reliability
 from chorus.files import atomic_write, portable_name
@@ -23,9 +24,9 @@ from chorus.occupancy.presets import preset
 from chorus.records.aggregations import WHOLE, AggregationKind, chosen_kinds, load
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
+from chorus.records.soft_selection import chosen_samples
 from chorus.records.tables import DONE, read_table
 from chorus.settings import SampleOptions, TreeOptions
-from chorus.stages.aggregate import CountingOptions, SampleCounter, chosen_samples
 from chorus.viewing.charts import reliability_diagram
 from chorus.viewing.text_table import format_table
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from chorus.commands.importing.sources import IMPORTED
 from chorus.commands.verifying import evaluation as verify_evaluation
 from chorus.commands.verifying.evaluation import VerifyOptions
+from chorus.commands.verifying.values import check_values
 from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Progress, progress_bar
 from chorus.errors import BadInput, ChorusError, unknown_name
@@ -167,6 +168,10 @@ def _check_shard(options: Options, shard: ShardKey) -> tuple[list[str], int]:
                 f"{path} {text}; rerun: {mend} --overwrite"
                 for text in _against(present[name], source, present.get(source))
             ]
+        problems += [
+            f"{path} {text}; rerun: {mend} --overwrite"
+            for text in check_values(name, present[name], present.get("filtered"))
+        ]
     problems += _check_files(options, shard, present.get("images"))
     return problems, sum(len(table.rows) for table in present.values())
 

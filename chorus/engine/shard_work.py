@@ -19,6 +19,7 @@ from chorus.pipeline import Step
 from chorus.records.joining import Columns, read_tables, rows_of
 from chorus.records.keys import SampleKey, ShardKey
 from chorus.records.results_tree import ResultsTree
+from chorus.records.rows import ANY_RULE, retained
 from chorus.records.schemas import SCHEMAS
 from chorus.records.staleness import check_settings
 from chorus.records.tables import (
@@ -134,6 +135,10 @@ class Summary:
     already: int = 0
     errors: list[str] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
+    """Why samples failed, counted."""
+    refused: dict[str, int] = field(default_factory=dict)
+    """Why samples were skipped that no verdict speaks against, counted; the other skipped ones are
+    not retained."""
 
     def add(self, other: Summary) -> None:
         """Add another summary's counts to this one."""
@@ -142,8 +147,9 @@ class Summary:
         self.failed += other.failed
         self.already += other.already
         self.errors += other.errors
-        for reason, count in other.reasons.items():
-            self.reasons[reason] = self.reasons.get(reason, 0) + count
+        for mine, others in ((self.reasons, other.reasons), (self.refused, other.refused)):
+            for reason, count in others.items():
+                mine[reason] = mine.get(reason, 0) + count
 
     @property
     def nothing_made(self) -> bool:
@@ -154,7 +160,11 @@ class Summary:
         """The one line a stage prints at its end."""
         parts = [f"{self.done} done"]
         parts += [f"{self.already} already there"] if self.already else []
-        parts += [f"{self.skipped} not retained"] if self.skipped else []
+        refused = sum(self.refused.values())
+        filtered = self.skipped - refused
+        parts += [f"{filtered} not retained"] if filtered else []
+        why = ", ".join(f"{count} {reason}" for reason, count in sorted(self.refused.items()))
+        parts += [f"{refused} refused ({why})"] if refused else []
         parts += [f"{self.failed} failed"] if self.failed else []
         return f"{stage}: {', '.join(parts)} in {seconds:.1f} s → {where}"
 
@@ -220,7 +230,7 @@ def _locked_shard(stage, tree, shard, settings, overwrite, worker, tick, stopped
                 table.rows[index] = row
                 if side_row is not None:
                     side.rows[index] = side_row
-                _count(summary, row)
+                _count(summary, row, inputs.get("filtered"))
                 worked = True
             if time.monotonic() - written > FLUSH_SECONDS:
                 write()
@@ -338,11 +348,14 @@ def _sentence(error: Exception) -> str:
     return text if isinstance(error, ChorusError) else f"{type(error).__name__}: {text}"
 
 
-def _count(summary: Summary, row: dict) -> None:
+def _count(summary: Summary, row: dict, verdicts: Table | None) -> None:
+    """Count a row; `verdicts` is the table `filtered` of a step that reads it."""
     if row["status"] == DONE:
         summary.done += 1
     elif row["status"] == SKIPPED:
         summary.skipped += 1
+        if verdicts is None or retained(verdicts.rows[row["index"]], ANY_RULE):
+            summary.refused[row["reason"]] = summary.refused.get(row["reason"], 0) + 1
     else:
         summary.failed += 1
         summary.reasons[row["reason"]] = summary.reasons.get(row["reason"], 0) + 1

@@ -47,8 +47,8 @@ class Accumulation(NamedTuple):
 
 def empty_counts(space: CanonicalSpace) -> dict[str, BinCounts]:
     """Counts of no sample for every part of the space."""
-    hidden = space.settings.hidden
-    return {part.name: BinCounts.empty(space.grid, hidden) for part in space.parts}
+    hidden, levels = space.settings.hidden, space.settings.selection_levels > 1
+    return {part.name: BinCounts.empty(space.grid, hidden, levels) for part in space.parts}
 
 
 def accumulate(
@@ -170,6 +170,10 @@ def _add(
     repeated, joined = np.repeat(bins, levels), np.repeat(members, levels, axis=1)
     targets = [counts[part.name] for part in space.parts]
     images.count(members, bins, levels, targets)
+    for cluster, own in zip(targets, members, strict=True):
+        if cluster.once is not None:
+            cluster.once[0] += np.bincount(bins, minlength=BINS)
+            cluster.once[1] += np.bincount(bins[own], minlength=BINS)
     for cluster, mine in zip(targets, joined, strict=True):
         np.add(cluster.samples, np.bincount(repeated, minlength=BINS), out=cluster.samples)
         np.add(cluster.members, np.bincount(repeated[mine], minlength=BINS), out=cluster.members)

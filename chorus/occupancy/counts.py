@@ -6,7 +6,7 @@ the views are weighted only at the end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
@@ -37,33 +37,43 @@ class BinCounts:
     hidden: UInt32[np.ndarray, "12 N N N"] | None = None
     """In how many of `image` it is outside the mask and behind the person's body, so that nobody
     could have seen whether the object is there; None if that was not counted."""
+    once: Int[np.ndarray, "2 12"] | None = None
+    """`samples` and `members` with every sample counted once, whatever its level; None where there
+    are no levels, or where it is not known."""
 
     @classmethod
-    def empty(cls, grid: VoxelGrid, hidden: bool = False) -> BinCounts:
-        """Counts of no sample, with or without those of hidden voxels."""
+    def empty(cls, grid: VoxelGrid, hidden: bool = False, levels: bool = False) -> BinCounts:
+        """Counts of no sample, with or without those of hidden voxels; levels: whether samples will
+        have some, so that they are also counted once."""
         image, mask, behind = (np.zeros((BINS, *grid.shape), np.uint32) for _ in range(3))
         samples, members = np.zeros((2, BINS), np.int64)
-        return cls(grid, image, mask, samples, members, behind if hidden else None)
+        once = np.zeros((2, BINS), np.int64) if levels else None
+        return cls(grid, image, mask, samples, members, behind if hidden else None, once)
 
     def __add__(self, other: BinCounts) -> BinCounts:
         """Both together; BadInput if they lie on different grids or one lacks hidden voxels."""
         self._check_fits(other)
         return BinCounts(
-            self.grid, **{name: getattr(self, name) + getattr(other, name) for name in self._names}
+            self.grid,
+            **{name: getattr(self, name) + getattr(other, name) for name in self._shared(other)},
         )
 
     def merge(self, other: BinCounts) -> BinCounts:
         """Add the other's counts to these in place and return these; BadInput as for +."""
         self._check_fits(other)
-        for name in self._names:
+        names = self._shared(other)
+        for name in names:
             np.add(getattr(self, name), getattr(other, name), out=getattr(self, name))
-        return self
+        return self if "once" in names or self.once is None else replace(self, once=None)
 
-    @property
-    def _names(self) -> tuple[str, ...]:
-        """The arrays that are here."""
-        names = ("image", "mask", "samples", "members")
-        return names if self.hidden is None else (*names, "hidden")
+    def _shared(self, other: BinCounts) -> tuple[str, ...]:
+        """The arrays that are in both."""
+        names = ("image", "mask", "samples", "members", "hidden", "once")
+        return tuple(
+            name
+            for name in names
+            if getattr(self, name) is not None and getattr(other, name) is not None
+        )
 
     def probability(
         self, weighting: Weighting = "azimuth-uniform-fine"
@@ -93,7 +103,9 @@ class BinCounts:
             "samples": self.samples,
             "members": self.members,
         }
-        return arrays if self.hidden is None else arrays | {"hidden_count": _compact(self.hidden)}
+        if self.hidden is not None:
+            arrays["hidden_count"] = _compact(self.hidden)
+        return arrays if self.once is None else arrays | {"once": self.once}
 
     @classmethod
     def from_arrays(
@@ -109,6 +121,8 @@ class BinCounts:
         hidden = "hidden_count" in arrays
         if hidden:
             shapes["hidden_count"] = shapes["image_count"]
+        if "once" in arrays:
+            shapes["once"] = (2, BINS)
         for name, shape in shapes.items():
             array = arrays.get(name)
             if array is None or array.shape != shape or array.dtype.kind not in "iu":
@@ -124,6 +138,7 @@ class BinCounts:
             arrays["samples"].astype(np.int64),
             arrays["members"].astype(np.int64),
             arrays["hidden_count"].astype(np.uint32) if hidden else None,
+            arrays["once"].astype(np.int64) if "once" in arrays else None,
         )
 
     def _check_fits(self, other: BinCounts) -> None:

@@ -95,8 +95,14 @@ class Distribution:
 
         probability: another estimate from these counts (`evidence.estimate`), if the weighted
         quotient is not wanted. metadata records the weighting, the samples of the aggregation and
-        the cluster's members.
+        the cluster's members, and both without levels as `once` where there are levels.
         """
+        totals: dict[str, Any] = {
+            "samples": int(counts.samples.sum()),
+            "members": int(counts.members.sum()),
+        }
+        if counts.once is not None:
+            totals["once"] = dict(zip(totals, counts.once.sum(1).tolist(), strict=True))
         return cls(
             probability=counts.probability(weighting) if probability is None else probability,
             grid=counts.grid,
@@ -108,8 +114,7 @@ class Distribution:
             metadata={
                 **(metadata or {}),
                 "weighting": weighting,
-                "samples": int(counts.samples.sum()),
-                "members": int(counts.members.sum()),
+                **totals,
             },
             counts=counts,
         )

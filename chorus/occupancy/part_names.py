@@ -1,4 +1,4 @@
-"""Names of sets of body segments in words people use: "leftHand", "legs", "torsoArms"."""
+"""Names of sets of body segments in words people use: "wholeLeftHand", "legs", "torsoArms"."""
 
 from __future__ import annotations
 
@@ -31,10 +31,12 @@ _PLURALS = {"foot": "feet"}
 def part_names(sets: Sequence[Sequence[str]]) -> list[str]:
     """A name for each set of segments: letters and digits, unique however letters' case is read.
 
-    A set within one word's segments takes that word ("rightForearm"), otherwise the larger word
-    that holds them ("rightArm"); both sides together are a plural; head, torso and arms become
-    "upperBody", with legs "wholeBody". The second and later sets of one name get its number
-    ("torso2"). BadInput for an unknown segment; the sets must not be empty.
+    A set of one segment has the segment's name ("leftToeBase"), and no other set has the name of
+    any segment. Several segments take the word that holds them ("chest", "torso"), or "whole" with
+    the word where a segment is called so ("wholeHead", "wholeLeftHand", "wholeRightArm"); of a part
+    of one limb, its words ("rightForearmHand"). Both sides together are a plural; head, torso and
+    arms become "upperBody", with legs "wholeBody". The second and later sets of one name get its
+    number ("torso2"). BadInput for an unknown segment; the sets must not be empty.
     """
     names: list[str] = []
     for segments in sets:
@@ -59,27 +61,49 @@ def _name(segments: Sequence[str]) -> str:
     if head and torso and arms == "arms":
         words = ["wholeBody"] if legs == "legs" else ["upperBody", legs]
     first, *rest = (word for word in words if word)
-    return first + "".join(word[0].upper() + word[1:] for word in rest)
+    return first + "".join(map(_capitalised, rest))
 
 
 def _pair(chosen: set[str], limb: str, words: dict[str, tuple[str, ...]]) -> str:
     """The word for what is chosen of the limbs of both sides, "" for nothing."""
-    left, right = (
-        _word(
-            chosen, limb, {word: tuple(side + end for end in ends) for word, ends in words.items()}
-        )
+    sides = {
+        side: {word: tuple(side + end for end in ends) for word, ends in words.items()}
         for side in ("left", "right")
-    )
+    }
+    left, right = (_met(chosen, own) for own in sides.values())
     if left and right:
-        word = left if left == right else limb
+        word = left[0] if left == right and len(left) == 1 else limb
         return _PLURALS.get(word, f"{word}s")
-    if not left and not right:
-        return ""
-    side, word = ("left", left) if left else ("right", right)
-    return side + word[0].upper() + word[1:]
+    side, met = ("left", left) if left else ("right", right)
+    alone = _only(chosen, sides[side])
+    if alone or not met:
+        return alone
+    if 1 < len(met) < len(words):
+        return side + "".join(map(_capitalised, met))
+    return f"whole{_capitalised(side)}{_capitalised(met[0] if len(met) == 1 else limb)}"
 
 
 def _word(chosen: set[str], region: str, words: dict[str, tuple[str, ...]]) -> str:
-    """The word for what is chosen of a region: a part's, or the region's for several parts."""
-    met = [word for word, segments in words.items() if chosen & set(segments)]
-    return (met[0] if len(met) == 1 else region) if met else ""
+    """The word for what is chosen of a region of the middle: a segment's, a part's, or the region's
+    for several parts; "" for nothing."""
+    met = _met(chosen, words)
+    alone = _only(chosen, words)
+    if alone or not met:
+        return alone
+    word = met[0] if len(met) == 1 else region
+    return f"whole{_capitalised(word)}" if word in SEGMENT_NAMES else word
+
+
+def _met(chosen: set[str], words: dict[str, tuple[str, ...]]) -> list[str]:
+    """The words that have any of the chosen segments."""
+    return [word for word, segments in words.items() if chosen & set(segments)]
+
+
+def _only(chosen: set[str], words: dict[str, tuple[str, ...]]) -> str:
+    """The only chosen segment of some words' segments, "" for none or several."""
+    mine = [segment for segments in words.values() for segment in segments if segment in chosen]
+    return mine[0] if len(mine) == 1 else ""
+
+
+def _capitalised(word: str) -> str:
+    return word[0].upper() + word[1:]

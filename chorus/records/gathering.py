@@ -38,6 +38,8 @@ class Retained:
     level: list[int] = field(default_factory=list)
     dropped: Counter = field(default_factory=Counter)
     """Why the other samples are not here, counted."""
+    left_out: int = 0
+    """How many of these other samples the rules retain."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -53,6 +55,7 @@ class Retained:
         ranked = sorted(range(len(self)), key=lambda at: sample_seed(self.keys[at], "share"))
         chosen = self.take(sorted(ranked[:count]))
         chosen.dropped = self.dropped + Counter({_LEFT_OUT: len(self) - count})
+        chosen.left_out = self.left_out + len(self) - count
         return chosen
 
     def take(self, chosen: Sequence[int]) -> Retained:
@@ -115,6 +118,7 @@ def gather(
             reason = _why_not(rows, rules)
             if reason:
                 samples.dropped[reason] += 1
+                samples.left_out += retained(rows["filtered"], rules)
             else:
                 _append(samples, key, rows)
     return samples

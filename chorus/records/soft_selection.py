@@ -1,4 +1,4 @@
-"""Retained samples selected by their quality (method.md 5c)."""
+"""The samples that an aggregation takes: retained, and selected by their quality (method.md 5c)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from chorus.errors import BadInput, StaleResults
-from chorus.records.gathering import Retained
+from chorus.occupancy.presets import AggregationSettings
+from chorus.records.gathering import Retained, gather, gathered
 from chorus.records.joining import check_origins
 from chorus.records.keys import SampleKey, ShardKey, sample_seed
 from chorus.records.results_tree import ResultsTree
@@ -18,6 +19,29 @@ from chorus.selection.choosing import COMBINED, CRITERIA, combined, levels, top_
 
 _LEFT_OUT = "not among the best by {}"
 _TOO_LOW = "{} below {}"
+
+
+def tables_read(settings: AggregationSettings) -> tuple[str, ...]:
+    """The tables that `chosen_samples` reads, verdicts first."""
+    return (*gathered(settings.anchor), *(("quality",) if settings.selection else ()))
+
+
+def chosen_samples(
+    tree: ResultsTree,
+    shards: Sequence[ShardKey],
+    rules: Sequence[int],
+    settings: AggregationSettings,
+) -> Retained:
+    """The retained samples of a prompt that the settings choose, by share and by quality."""
+    samples = gather(tree, shards, rules, settings.anchor).share(settings.share)
+    return selected(
+        tree,
+        samples,
+        settings.selection,
+        settings.selection_least,
+        settings.selection_share,
+        settings.selection_levels,
+    )
 
 
 def selected(
@@ -43,6 +67,7 @@ def selected(
     chosen = good[top_share(quality[good], share, order)] if len(good) else good
     best = samples.take(chosen.tolist())
     best.level = levels(quality[chosen], level_count).tolist() if len(chosen) else []
+    best.left_out = samples.left_out + len(samples) - len(chosen)
     best.dropped = samples.dropped + Counter(
         {
             _TOO_LOW.format(selection, least): len(samples) - len(good),

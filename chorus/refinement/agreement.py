@@ -18,10 +18,7 @@ from torch import Tensor
 
 from chorus.body.model import BodyModel
 from chorus.geometry import cameras
-from chorus.refinement.settings import RefinementSettings
-
-NOT_EXPLAINED = "keypoints not explained"
-DISAGREE = "body and mask disagree"
+from chorus.refinement.settings import DISAGREE, NOT_EXPLAINED, RefinementSettings
 
 POINTS = 4000
 """Points on the surface: some five to a cell that the body fills."""

@@ -10,6 +10,10 @@ from typing import Any
 
 from chorus.errors import BadInput
 
+NOT_EXPLAINED = "keypoints not explained"
+DISAGREE = "body and mask disagree"
+"""The doubts that a fit may leave."""
+
 
 @dataclass(frozen=True)
 class RefinementSettings:

@@ -14,17 +14,15 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal
 
 from chorus.engine.command_result import CommandResult
-from chorus.engine.progress import Advance, Progress, progress_bar
-from chorus.engine.ray_cluster import map_reduce
-from chorus.engine.torch_threads import one_torch_thread
+from chorus.engine.found_parts import FoundPartsCounter
+from chorus.engine.progress import Progress
+from chorus.engine.sample_counting import CountingOptions
 from chorus.errors import BadInput, ChorusError, StaleResults
 from chorus.occupancy.presets import AUTO, AggregationSettings, preset
 from chorus.records.aggregations import (
@@ -40,37 +38,24 @@ from chorus.records.aggregations import (
     update_record,
     usual_rules,
 )
-from chorus.records.discovered_parts import discovered, told, with_parts
-from chorus.records.gathering import Retained, gather, gathered
+from chorus.records.discovered_parts import told, with_parts
+from chorus.records.gathering import Retained
 from chorus.records.keys import TOTAL, ShardKey
-from chorus.records.results_tree import ResultsTree
-from chorus.records.soft_selection import selected
+from chorus.records.soft_selection import chosen_samples
 from chorus.records.staleness import difference
 from chorus.settings import (
     AggregationOptions,
-    BodyOptions,
-    DeviceOptions,
-    EngineOptions,
     ImageTreeOptions,
     PromptOptions,
     RedoOptions,
     ShardOptions,
-    resolve_device,
 )
 
 if TYPE_CHECKING:
-    from chorus.occupancy.canonical import CanonicalSpace
     from chorus.occupancy.counts import BinCounts
-    from chorus.occupancy.views import Views
 
-_BATCH = 1024  # samples whose masks, as bits, are held at a time: 32 MB at 512 x 512
 _OF_ESTIMATES = ("weighting", "estimator", "evidence")  # settings that counts do not depend on
 _REASONS = 5  # a network's failures may name each sample, so there may be very many
-
-
-@dataclass(frozen=True)
-class CountingOptions(DeviceOptions, BodyOptions, EngineOptions):
-    """Where and with which body samples are counted."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +88,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     result = CommandResult("")
     done = skipped = 0
     found: list[str] = []
+    made: dict[str, list[AggregationKind]] = {}
     for kind in kinds:
         worker = Aggregator(options, kind, preset(kind.preset), progress)
         for category in categories:
@@ -111,6 +97,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
                 with category_lock(tree, model, category, kind.name):
                     written, kept = worker.category(category, category_shards)
                 done, skipped = done + written, skipped + kept
+                made.setdefault(category, []).append(kind)
             except StaleResults:
                 raise
             except ChorusError as error:
@@ -123,15 +110,11 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     seconds = time.monotonic() - started
     result.line = f"aggregate: {done} aggregations done{already} in {seconds:.1f} s → {where}"
     result.line = "\n".join([*found, result.line])
-    if options.visualize and result.ok:
+    if options.visualize and made:
         from chorus.stages import view
 
-        rules = (",".join(map(str, kind.rules)) for kind in kinds)
-        same = {
-            "aggr_setting_names": tuple(dict.fromkeys(kind.preset for kind in kinds)),
-            "filter_setting_nums": tuple(dict.fromkeys(rules)),
-        }
-        drawn = view.run(options.carried_to(view.Options, **same), progress)
+        shown = options.carried_to(view.Options, categories=tuple(made))
+        drawn = view.draw_kinds(shown, made, progress)
         result.problems += drawn.problems
         result.line += f"\n{drawn.line}"
     return result
@@ -146,84 +129,7 @@ def _check_mode(options: Options, name: str) -> None:
         )
 
 
-class Counted(NamedTuple):
-    """Counts per part, and the reasons for which samples were refused."""
-
-    counts: dict[str, BinCounts]
-    refused: Counter[str]
-
-
-class SampleCounter:
-    """Counts samples in one canonical space, which is made once."""
-
-    def __init__(self, options: CountingOptions, settings: AggregationSettings, progress: Progress):
-        self._where = options
-        self._settings = settings
-        self._progress = progress
-        self._space: CanonicalSpace | None = None
-        self.notes: list[str] = []
-        """Which samples were refused, and why."""
-
-    def accumulate(self, samples: Retained, label: str) -> dict[str, BinCounts]:
-        """Counts of retained samples for every cluster."""
-        batches = [
-            range(start, min(start + _BATCH, len(samples)))
-            for start in range(0, len(samples), _BATCH)
-        ]
-        count = self._count_on_ray if self._where.engine == "ray" else self._count_here
-        with progress_bar(self._progress, len(samples), label, "sample") as advance:
-            counts, refused = count(samples, batches, advance)
-        self.notes += [f"{label}: {n} samples refused, {why}" for why, n in refused.items()]
-        return counts
-
-    def _count_here(self, samples: Retained, batches: Sequence[range], advance: Advance) -> Counted:
-        from chorus.occupancy.accumulate import accumulate, empty_counts
-
-        space = self.space()
-        counts = empty_counts(space)
-        refused: Counter[str] = Counter()
-        device = resolve_device(self._where.device)
-        for batch in batches:
-            with one_torch_thread():
-                into = accumulate(
-                    space, views(samples, batch), counts, self._where.worker_count, device
-                )
-            refused.update(filter(None, into.refused))
-            advance(len(batch))
-        return Counted(counts, refused)
-
-    def _count_on_ray(
-        self, samples: Retained, batches: Sequence[range], advance: Advance
-    ) -> Counted:
-        return map_reduce(
-            self.space(),
-            [samples.take(batch) for batch in batches],
-            count_chunk,
-            add_counts,
-            name="aggregate",
-            advance=advance,
-            address=self._where.ray_address,
-            device=self._where.device,
-        )
-
-    def space(self) -> CanonicalSpace:
-        """The canonical space of the preset, with the whole-body cluster before its parts."""
-        if self._space is None:
-            from chorus.body.loading import load_body
-            from chorus.occupancy.canonical import canonical_space
-            from chorus.occupancy.regions import Part, parts
-
-            self._space = canonical_space(
-                load_body(self._where.body, self._where.imports_dir),
-                self._settings,
-                cache_dir=self._where.imports_dir / "cache",
-                clusters=(Part(WHOLE), *parts(self._settings.parts)),
-                threads=self._where.worker_count,
-            )
-        return self._space
-
-
-class Aggregator(SampleCounter):
+class Aggregator(FoundPartsCounter):
     """One kind of aggregation, in the results tree."""
 
     def __init__(
@@ -238,8 +144,6 @@ class Aggregator(SampleCounter):
         self._kind = kind
         self.found: list[str] = []
         """Which body parts were found in which category, where the settings have none."""
-        self._discovery: dict | None = None
-        self._found_space: CanonicalSpace | None = None
 
     def category(self, category: str, shards: Sequence[ShardKey]) -> tuple[int, int]:
         """Aggregate a category's prompts and total; how many were written, how many were there.
@@ -259,8 +163,8 @@ class Aggregator(SampleCounter):
                 self.notes.append(_nothing_retained(label, self._kind.rules, [chosen]))
         digests = {prompt: chosen.digest() for prompt, chosen in samples.items() if len(chosen)}
         if self._settings.parts == AUTO:
-            self._discover(category, samples)
-            digests = {p: with_parts(digest, self._discovery) for p, digest in digests.items()}
+            found = self._discover(category, samples)
+            digests = {p: with_parts(digest, found) for p, digest in digests.items()}
         total_folder = tree.aggregation(model, category, TOTAL, self._kind.name)
         total_digest = json.dumps(digests, sort_keys=True)
         # A total over some of the prompts would be mistaken for the total.
@@ -271,7 +175,7 @@ class Aggregator(SampleCounter):
             folder = tree.aggregation(model, category, prompt, self._kind.name)
             if self._is_done(folder, digest):
                 counts = _counts(folder) if total_wanted else {}
-                update_record(tree, folder, **self._discovered())
+                update_record(tree, folder, **self.said_of_parts())
                 kept += 1
             else:
                 counts = self._counted_before(category, prompt, digest) or self.accumulate(
@@ -297,25 +201,7 @@ class Aggregator(SampleCounter):
         """The retained samples of a prompt that the settings choose."""
         return chosen_samples(self._options.tree, shards, self._kind.rules, self._settings)
 
-    def space(self) -> CanonicalSpace:
-        """The canonical space with the clusters of the preset, or those found in the category."""
-        space = super().space()
-        if self._discovery is None:
-            return space
-        if self._found_space is None:
-            from chorus.occupancy.regions import Part
-
-            found = [
-                Part(one["name"], (tuple(one["segments"]),)) for one in self._discovery["parts"]
-            ]
-            self._found_space = space.with_parts((Part(WHOLE), *found))
-        return self._found_space
-
-    def _discovered(self) -> dict:
-        """What a record says of parts that were found; nothing for parts listed by hand."""
-        return {} if self._discovery is None else {"discovery": self._discovery}
-
-    def _discover(self, category: str, samples: dict[str, Retained]) -> None:
+    def _discover(self, category: str, samples: dict[str, Retained]) -> dict[str, Any]:
         """Find the category's body parts in the samples of all its prompts, asked for or not."""
         tree, model = self._options.tree, self._options.models.model_key
         if self._options.prompts:
@@ -325,28 +211,11 @@ class Aggregator(SampleCounter):
                     others.setdefault(shard.prompt, []).append(shard)
             samples = samples | {p: self._gather(group) for p, group in others.items()}
         folders = [tree.aggregation(model, category, p, self._kind.name) for p in samples]
-        self._discovery = self._found_space = None
-        self._discovery = discovered(
-            [] if self._options.fresh else folders,
-            self._recorded_settings(),
-            self._settings.discovery,
-            samples,
-            self._touched,
+        found = self.find_parts(
+            [] if self._options.fresh else folders, self._recorded_settings(), samples
         )
-        self.found.append(told(category, self._discovery))
-
-    def _touched(self, samples: Retained) -> np.ndarray:
-        """(24, samples) bool: who touches which segment. Worked out here, also with Ray."""
-        from chorus.occupancy.accumulate import touched_segments
-
-        device = resolve_device("cpu" if self._where.engine == "ray" else self._where.device)
-        space, threads = super().space(), self._where.worker_count
-        touched = [np.zeros((24, 0), bool)]
-        for start in range(0, len(samples), _BATCH):
-            batch = range(start, min(start + _BATCH, len(samples)))
-            with one_torch_thread():
-                touched.append(touched_segments(space, views(samples, batch), threads, device))
-        return np.concatenate(touched, axis=1)
+        self.found.append(told(category, found))
+        return found
 
     def _counted_before(
         self, category: str, prompt: str, digest: str
@@ -382,8 +251,9 @@ class Aggregator(SampleCounter):
         from chorus.occupancy.distribution import Distribution
         from chorus.occupancy.evidence import estimate
 
-        samples = int(counts[WHOLE].samples.sum())
-        record = {**self._record(digest, samples), **self._discovered()}
+        whole = counts[WHOLE]
+        samples = int((whole.samples if whole.once is None else whole.once[0]).sum())
+        record = {**self._record(digest, samples), **self.said_of_parts()}
         space = self.space()
         distributions = {
             part: Distribution.from_counts(
@@ -397,8 +267,6 @@ class Aggregator(SampleCounter):
                 metadata={
                     "name": self._kind.name,
                     "settings": record["settings"],
-                    "samples": samples,
-                    "members": int(counted.members.sum()),
                 },
             )
             for part, counted in counts.items()
@@ -406,66 +274,21 @@ class Aggregator(SampleCounter):
         store(self._options.tree, folder, distributions, record)
 
 
-def tables_read(settings: AggregationSettings) -> tuple[str, ...]:
-    """The tables that `chosen_samples` reads, verdicts first."""
-    return (*gathered(settings.anchor), *(("quality",) if settings.selection else ()))
-
-
-def chosen_samples(
-    tree: ResultsTree,
-    shards: Sequence[ShardKey],
-    rules: Sequence[int],
-    settings: AggregationSettings,
-) -> Retained:
-    """The retained samples of a prompt that the settings choose, by share and by quality."""
-    samples = gather(tree, shards, rules, settings.anchor).share(settings.share)
-    return selected(
-        tree,
-        samples,
-        settings.selection,
-        settings.selection_least,
-        settings.selection_share,
-        settings.selection_levels,
-    )
-
-
-def count_chunk(space: CanonicalSpace, chunk: Retained, device: str) -> Counted:
-    """The counts of some samples."""
-    from chorus.occupancy.accumulate import accumulate
-
-    into = accumulate(space, views(chunk, range(len(chunk))), device=device)
-    return Counted(into.counts, Counter(filter(None, into.refused)))
-
-
-def add_counts(first: Counted, second: Counted) -> Counted:
-    """The counts of two sets of samples together."""
-    counts = {part: counts + second.counts[part] for part, counts in first.counts.items()}
-    return Counted(counts, first.refused + second.refused)
-
-
 def _counts(folder: Path) -> dict[str, BinCounts]:
     return {part: distribution.counts for part, distribution in load(folder).items()}
 
 
-def views(samples: Retained, batch: Sequence[int]) -> Views:
-    """Some of the retained samples; an object's mask is the union of its category's instances."""
-    from chorus.occupancy.mask_bits import of_counts
-    from chorus.occupancy.views import Views
-
-    columns = (samples.pose, samples.R, samples.t, samples.K)
-    arrays = ([values[at] for at in batch] for values in columns)
-    masks = [of_counts(*samples.mask[at]) for at in batch]
-    return Views.of(*arrays, masks, [samples.level[at] for at in batch])
-
-
-def _nothing_retained(label: str, rules: Sequence[int], samples: Iterable[Retained]) -> str:
+def _nothing_retained(label: str, rules: Sequence[int], samples: Collection[Retained]) -> str:
     dropped = sum((chosen.dropped for chosen in samples), start=Counter())
     common = dropped.most_common(_REASONS)
     counted = ", ".join(f"{count} {reason}" for reason, count in common)
     others = dropped.total() - sum(count for _, count in common)
     more = f", and {others} others" if others else ""
+    left_out, rule = sum(chosen.left_out for chosen in samples), ",".join(map(str, rules))
+    nothing = f"no sample is retained by filter {rule}"
+    if left_out:
+        nothing = f"no sample is left to aggregate, though filter {rule} retains {left_out}"
     return (
-        f"{label}: no sample is retained by filter {','.join(map(str, rules))} "
-        f"({counted or 'no samples'}{more}); generate more images, or choose other "
-        "--filter_setting_nums."
+        f"{label}: {nothing} ({counted or 'no samples'}{more}); generate more images, or choose "
+        "other --filter_setting_nums."
     )

@@ -61,12 +61,17 @@ _LOOKING = ("consistency", "agreement")  # the criteria that need the images
 
 @dataclass(frozen=True)
 class Options(BodyOptions, PerceptionOptions):
-    """Tell how far every sample that some filter rule retains can be trusted."""
+    """Mark, from 0 to 1, how far every sample that some filter rule retains can be trusted.
+
+    Optional: only aggregation presets that select samples by their quality, such as
+    quant:evidence-selection, read these marks; no sample is thrown away here.
+    """
 
     criteria: tuple[Criterion, ...] = ("confidence", "reprojection")
-    """Which criteria to compute. `confidence` and `reprojection` need tables alone; `consistency`
-    runs the keypoint model on transformed images, `agreement` a second keypoint model on the
-    images."""
+    """Which criteria to compute. `confidence`: how sure the keypoint model is. `reprojection`: how
+    near keypoints and the body's joints are in the image. `consistency`: how little keypoints move
+    when the image is scaled or turned. `agreement`: how near those of a second keypoint model are.
+    The first two need tables alone, the others run a keypoint model on the images."""
     keypoint_model: str | None = None
     """NAME or NAME:SOURCE of the model that made the keypoints, for `consistency`; the profile's if
     left out."""

@@ -47,7 +47,14 @@ _AT_ONCE = 32  # persons whose surface points are in memory together
 
 @dataclass(frozen=True)
 class Options(DeviceOptions, BodyOptions, TableOptions, ImageTreeOptions, SampleOptions):
-    """Fit pose and camera of every person that some filter rule retains to its 2D keypoints."""
+    """Move the body of every person that some filter rule retains onto its 2D keypoints.
+
+    The regressed body seldom lies exactly on the person in the image. Its pose is changed a little,
+    and a camera is found for it, so that its joints project to the keypoints; a body that then
+    still misses keypoints or mask is called doubtful. The presets that estimate by evidence
+    (quant:evidence, qual:evidence-demo) count with these bodies and leave the doubtful ones out;
+    the paper's presets do not use them.
+    """
 
     refinement: Literal["map", "none"] = "map"
     """`map`: the most probable pose and camera, given the regressor's body and the keypoints;

@@ -71,11 +71,12 @@ def contact_sheet(
     *,
     title: str = "",
     subtitle: str = "",
+    body: str = "fitted body",
     columns: int = 6,
     tile_size: int = 300,
     kind: Renderer = "cpu",
 ) -> np.ndarray:
-    """Picture (H, W, 3) uint8 of all tiles, row by row.
+    """Picture (H, W, 3) uint8 of all tiles, row by row; `body` is what its legend calls the bodies.
 
     A tile whose image or masks do not fit shows a grey square or leaves the mask out. Raises
     `BadInput` for fewer than one column.
@@ -91,7 +92,7 @@ def contact_sheet(
     height = HEAD + rows * (tile_size + CAPTION + GAP) + MARGIN - GAP
     page = Image.new("RGB", (width, height), (255, 255, 255))
     draw = ImageDraw.Draw(page)
-    _heading(draw, tiles, title, subtitle, width)
+    _heading(draw, tiles, title, subtitle, body, width)
     for number, tile in enumerate(tiles):
         row, column = divmod(number, columns)
         left = MARGIN + column * (tile_size + GAP)
@@ -106,27 +107,32 @@ def contact_sheet(
 def write_contact_sheet(
     path: str | os.PathLike, tiles: Sequence[Tile], *, kind: Renderer = "cpu", **layout
 ) -> Path:
-    """Write `contact_sheet` (title, subtitle, columns, tile_size) as a PNG and return its path."""
+    """Write `contact_sheet`, with what else it takes, as a PNG and return its path."""
     return save_png(contact_sheet(tiles, kind=kind, **layout), path)
 
 
 def _heading(
-    draw: ImageDraw.ImageDraw, tiles: Sequence[Tile], title: str, subtitle: str, width: int
+    draw: ImageDraw.ImageDraw,
+    tiles: Sequence[Tile],
+    title: str,
+    subtitle: str,
+    body: str,
+    width: int,
 ) -> None:
     room = width - 2 * MARGIN
     write(draw, (MARGIN, 28), title or "Samples", 34, width=room, bold=True)
     kept = sum(tile.retained for tile in tiles)
     counted = f"{kept} of the {len(tiles)} shown are retained"
     line = "  ·  ".join(filter(None, (subtitle, counted)))
-    legend = [("object", OBJECT_TINT), ("person", PERSON_TINT), ("fitted body", (126, 190, 235))]
-    needed = 170 * len(legend)
+    legend = [("object", OBJECT_TINT), ("person", PERSON_TINT), (body, (126, 190, 235))]
+    needed = 190 * len(legend)
     beside = room >= 2 * needed
     write(draw, (MARGIN, 80), line, 22, width=room - needed * beside, ink=FAINT_INK)
     if beside:
         for place, (name, tint) in enumerate(legend):
-            x = width - MARGIN - needed + 170 * place
+            x = width - MARGIN - needed + 190 * place
             draw.rounded_rectangle((x, 82, x + 20, 102), 4, fill=tint)
-            write(draw, (x + 28, 92), name, 20, width=136, ink=FAINT_INK, anchor="lm")
+            write(draw, (x + 28, 92), name, 20, width=156, ink=FAINT_INK, anchor="lm")
 
 
 def _label(draw: ImageDraw.ImageDraw, tile: Tile, left: int, top: int, size: int) -> None:

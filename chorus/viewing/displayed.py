@@ -6,10 +6,10 @@ pipeline fills them from a `Distribution` and a `BodyModel`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,6 +54,8 @@ class DisplayedDistribution:
     """Body part of the cluster, or `all`."""
     samples: int | None = None
     """Number of samples that were aggregated; None if unknown."""
+    weight: int | None = None
+    """As how many samples these count by their levels; None without levels."""
     facts: tuple[tuple[str, str], ...] = ()
     """Further (name, value) pairs for the page's panel: settings, scores."""
     side: float = 3.0
@@ -89,6 +91,9 @@ class DisplayedDistribution:
         members = distribution.metadata.get("members")
         if members is None and distribution.counts is not None:
             members = int(distribution.counts.members.sum())
+        samples, weight = without_levels(distribution.metadata, "members")
+        if weight is None:
+            samples = members
         return cls(
             probability=np.where(
                 distribution.seen >= SUPPORT * (members or 0), distribution.probability, 0
@@ -96,7 +101,8 @@ class DisplayedDistribution:
             category=distribution.category,
             prompt=distribution.prompt,
             part=distribution.part or "all",
-            samples=members,
+            samples=samples,
+            weight=weight,
             facts=tuple(facts),
             side=distribution.grid.side,
             estimate=estimate,
@@ -126,11 +132,14 @@ class DisplayedDistribution:
 
     @property
     def samples_label(self) -> str:
-        """Number of samples in words, empty if unknown; says so if they are few."""
+        """Number of samples in words, empty if unknown; says so if they are few. Their total weight
+        follows where it is another number."""
+        weight = "" if self.weight in (None, self.samples) else f"total weight {self.weight:,}"
         if self.samples is None:
-            return ""
-        few = ", too few to rely on" if self.samples < FEW_SAMPLES else ""
-        return f"{self.samples:,} retained sample{'' if self.samples == 1 else 's'}{few}"
+            return weight
+        few = "too few to rely on" if self.samples < FEW_SAMPLES else ""
+        count = f"{self.samples:,} retained sample{'' if self.samples == 1 else 's'}"
+        return ", ".join(filter(None, (count, weight, few)))
 
     @property
     def estimate_label(self) -> str:
@@ -146,6 +155,16 @@ class DisplayedDistribution:
     def is_empty(self) -> bool:
         """Whether there is nothing to draw."""
         return self.peak < VISIBLE_PROBABILITY
+
+
+def without_levels(metadata: Mapping[str, Any], name: str) -> tuple[int | None, int | None]:
+    """A distribution's "samples" or "members": how many they are and as how many they count by
+    their levels. None for a number that is not recorded, and for both without levels."""
+    settings, once = metadata.get("settings"), metadata.get("once")
+    if isinstance(once, dict):
+        return once.get(name), metadata.get(name)
+    levels = settings.get("selection_levels", 1) if isinstance(settings, dict) else 1
+    return None, metadata.get(name) if levels != 1 else None
 
 
 @dataclass(frozen=True)

@@ -198,6 +198,7 @@ def _clusters(distributions: Sequence[DisplayedDistribution]) -> list[dict]:
             "title": printable(distribution.title),
             "partLabel": printable(distribution.part_label),
             "samples": distribution.samples,
+            "weight": distribution.weight,
             "samplesLabel": distribution.samples_label,
             **({"estimate": printable(distribution.estimate)} if several else {}),
             "peak": 0.0 if distribution.is_empty else distribution.peak,

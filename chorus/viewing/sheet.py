@@ -11,7 +11,7 @@ import numpy as np
 
 from chorus.errors import ChorusError
 from chorus.generation.augprompts import full_text
-from chorus.pipeline import step
+from chorus.occupancy.presets import Anchor
 from chorus.records.image_files import read_what_is_kept
 from chorus.records.joining import joined, read_tables, rows_of
 from chorus.records.keys import SampleKey, ShardKey
@@ -25,9 +25,14 @@ if TYPE_CHECKING:
     from chorus.viewing.gl import Renderer
 
 COLUMNS = 6
+_BODY_TABLES: dict[Anchor, tuple[str, ...]] = {
+    "calibrated": ("humans", "filtered_cameras"),
+    "refined": ("refined",),
+}
+"""Where pose and camera of the bodies are taken from."""
+BODIES: dict[Anchor, str] = {"calibrated": "regressed body", "refined": "refined body"}
+"""What the bodies that are drawn are called."""
 _RETAINED_PER_PROMPT, _DROPPED_PER_PROMPT = 8, 4  # two rows a prompt
-SHEET_TABLES = step("view").reads
-"""Where a contact sheet gets what it shows."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,13 @@ class SheetSettings:
     """Prompts to show; all if empty."""
     rules: Sequence[int]
     """Filter rules by which images count as retained."""
+    anchor: Anchor = "calibrated"
+    """Whose poses and cameras the aggregation took, which are drawn."""
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Where the sheet gets what it shows, verdicts first."""
+        return ("filtered", "images", "segmentations", *_BODY_TABLES[self.anchor])
 
 
 def write_sheet(
@@ -55,13 +67,14 @@ def write_sheet(
     for prompt in prompts:
         mine = [shard for shard in shards if shard.prompt == prompt]
         samples = [sample for shard in mine for sample in _judged(about.tree, shard)]
-        for sample in _completed(about.tree, choose(samples, about.rules)):
+        for sample in _completed(about, choose(samples, about.rules)):
             tiles.append(_tile(about, sample, caption(sample.key, shared), body))
     write_contact_sheet(
         path,
         tiles,
         title=category,
         subtitle="images and verdicts" if len(prompts) > 1 else prompts[0],
+        body=BODIES[about.anchor],
         columns=COLUMNS,
         kind=renderer,
     )
@@ -103,11 +116,11 @@ def _judged(tree: ResultsTree, shard: ShardKey) -> list[JudgedSample]:
     return [JudgedSample(key, rows) for key, rows in joined(shard, tables, "filtered")]
 
 
-def _completed(tree: ResultsTree, samples: Sequence[JudgedSample]) -> list[JudgedSample]:
+def _completed(about: SheetSettings, samples: Sequence[JudgedSample]) -> list[JudgedSample]:
     """The samples with their rows in all other tables."""
-    others = [name for name in SHEET_TABLES if name != "filtered"]
+    others = about.tables[1:]
     tables = {
-        shard: read_tables(tree, shard, others, optional=others)
+        shard: read_tables(about.tree, shard, others, optional=others)
         for shard in dict.fromkeys(sample.key.shard for sample in samples)
     }
     return [
@@ -147,14 +160,16 @@ def _tile(about: SheetSettings, sample: JudgedSample, text: str, body: BodyModel
     if segmentation is not None and segmentation["status"] == DONE:
         person_mask, object_mask = masks_of(segmentation)
     judged = sample.rows["filtered"]
+    said = verdict(judged, about.rules)
+    doubt = (sample.rows.get("refined") or {}).get("doubt")
     return Tile(
         image=_pixels(about.tree, sample),
         caption=text,
-        verdict=verdict(judged, about.rules),
+        verdict=f"{said}, but {doubt}" if doubt else said,
         retained=retained(judged, about.rules),
         object_mask=object_mask,
         person_mask=person_mask,
-        body=_fitted(sample, body),
+        body=_fitted(sample, body, about.anchor),
     )
 
 
@@ -169,14 +184,16 @@ def _pixels(tree: ResultsTree, sample: JudgedSample) -> np.ndarray | None:
     return None if kept is None else kept.pixels
 
 
-def _fitted(sample: JudgedSample, body: BodyModel) -> FittedBody | None:
+def _fitted(sample: JudgedSample, body: BodyModel, anchor: Anchor) -> FittedBody | None:
+    """The body that an aggregation of this anchor takes, None for a sample without one."""
     from chorus.viewing.contact_sheet import FittedBody
 
-    row = sample.rows.get("filtered_cameras")
+    row = sample.rows.get("refined" if anchor == "refined" else "filtered_cameras")
     if row is None or row["status"] != DONE:
         return None
     camera = Camera.of_row(row)
-    pose = person_array(sample.rows["humans"]["persons"][0], "pose")
+    person = row if anchor == "refined" else sample.rows["humans"]["persons"][0]
+    pose = person_array(person, "pose")
     pose[0] = 0  # the camera is that of the body's own frame
     numbers = (np.asarray(each, np.float64) for each in (camera.R, camera.t, camera.K))
     return FittedBody(body.pose(pose).vertices.numpy(), body.faces.numpy(), *numbers)

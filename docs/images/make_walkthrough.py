@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from chorus.body.loading import load_body
 from chorus.body.model import BodyModel
+from chorus.engine.sample_counting import views
 from chorus.errors import ChorusError
 from chorus.evaluation.labelled_images import LabelledImage
 from chorus.evaluation.pap import prepare, score
@@ -30,7 +31,6 @@ from chorus.records.joining import read_tables, rows_of
 from chorus.records.keys import SampleKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.rows import Camera, boxes_of, keypoints_of, masks_of, only_person, person_array
-from chorus.stages.aggregate import views
 from chorus.viewing.contact_sheet import OBJECT_TINT, PERSON_TINT, tinted
 from chorus.viewing.displayed import DisplayedBody, DisplayedDistribution
 from chorus.viewing.lettering import FAINT_INK, INK, write

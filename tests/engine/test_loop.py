@@ -91,6 +91,7 @@ def test_a_failing_sample_takes_no_other_with_it_and_is_tried_again(tmp_path):
     assert row["status"] == "failed" and row["reason"] == "ValueError: could not be drawn"
     downstream = run(BOXES, tree, SHARDS[:1])
     assert (downstream.done, downstream.skipped, downstream.failed) == (2, 2, 1)
+    assert downstream.refused == {"odd": 2}, "nothing was filtered yet"
     mended = run(pictures(), tree, SHARDS[:1])
     assert (mended.done, mended.already) == (1, 4)
     assert run(BOXES, tree, SHARDS[:1]).done == 1

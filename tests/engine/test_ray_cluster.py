@@ -17,11 +17,11 @@ import pytest
 
 from chorus.engine import loop
 from chorus.engine.loop import Outcome, Stage
+from chorus.engine.sample_counting import Counted, add_counts
 from chorus.errors import BadInput, ChorusError, Unavailable
 from chorus.pipeline import Step
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
-from chorus.stages.aggregate import Counted, add_counts
 
 ray = pytest.importorskip("ray")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -89,3 +91,27 @@ def test_other_grids_and_arrays_are_refused():
     ):
         with pytest.raises(BadInput, match=r"counts\.npz: expected whole numbers"):
             BinCounts.from_arrays(GRID, arrays, "counts.npz")
+
+
+def with_levels(seed: int) -> BinCounts:
+    counts = random_counts(seed)
+    return replace(counts, once=np.stack([counts.samples, counts.members]) // 2)
+
+
+def test_samples_counted_once_add_up_and_are_stored():
+    first, second = with_levels(1), with_levels(2)
+    expected = first.once + second.once
+    again = BinCounts.from_arrays(GRID, (first + second).arrays(), "a file")
+    assert np.array_equal(again.once, expected)
+    begun = BinCounts.empty(GRID, levels=True)
+    assert np.array_equal(begun.merge(first).merge(second).once, expected)
+    assert "once" not in random_counts(1).arrays()
+
+
+def test_where_one_side_does_not_know_samples_counted_once_the_sum_does_not():
+    known, unknown = with_levels(1), random_counts(2)
+    for total in (known + unknown, unknown + known, with_levels(1).merge(unknown)):
+        assert total.once is None
+        assert np.array_equal(total.members, known.members + unknown.members)
+    with pytest.raises(BadInput, match=r"whole numbers of shape \(2, 12\) as 'once'"):
+        BinCounts.from_arrays(GRID, known.arrays() | {"once": known.samples}, "a file")

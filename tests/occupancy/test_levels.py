@@ -75,3 +75,19 @@ def test_views_keep_their_levels(make_views):
     made = Views.of(*(tensor.numpy() for tensor in views[:4]), views.masks, np.array([3, 1, 2]))
     assert made.select([2, 0]).levels().tolist() == [2, 3]
     assert views.select([1]).levels().tolist() == [1] and make_views(0).levels().size == 0
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_with_levels_samples_are_also_counted_once(clad_body, make_views, path):
+    chosen = AggregationSettings(resolution=9, selection="confidence", selection_levels=3)
+    space = canonical_space(clad_body, chosen, clusters=PARTS)
+    views, level = make_views(6, 2), [3, 1, 2, 3, 1, 1]
+    views.pose[1] = float("nan")
+    made = accumulate(space, views._replace(level=level), path=path)
+    usual = accumulate(space, views, path=path)
+    for name, joined in zip(made.counts, made.members, strict=True):
+        counts, plain = made.counts[name], usual.counts[name]
+        assert counts.once.tolist() == [plain.samples.tolist(), plain.members.tolist()]
+        assert counts.once.sum(1).tolist() == [5, joined.sum()]
+        assert counts.samples.sum() == 3 + 2 + 3 + 1 + 1
+        assert counts.members.sum() == np.array(level)[joined].sum()

@@ -35,8 +35,8 @@ def test_separated_interactions_are_found_named_and_perfectly_stable():
     assert found.samples == 45
     assert [(one.name, one.segments, one.samples) for one in found.parts] == [
         ("feet", FEET, 20),
-        ("rightArm", RIGHT_ARM, 15),
-        ("head", HEAD, 10),
+        ("rightForearmHand", RIGHT_ARM, 15),
+        ("wholeHead", HEAD, 10),
     ]
     assert all(one.stability == 1 and one.stable for one in found.parts)
 
@@ -83,7 +83,8 @@ def test_few_samples_and_few_segments(touched, parts):
 
 def test_what_is_nearly_always_touched_is_a_part_of_its_own():
     touched = touching((HEAD + FEET, 20), (HEAD + RIGHT_ARM, 19), (RIGHT_ARM, 1))
-    assert [one.name for one in discover(touched).parts] == ["head", "feet", "rightArm"]
+    names = [one.name for one in discover(touched).parts]
+    assert names == ["wholeHead", "feet", "rightForearmHand"]
 
 
 def test_the_number_of_sets_is_bounded():
@@ -147,15 +148,20 @@ def test_names():
     def name(*segments):
         return part_names([segments])[0]
 
-    assert name("leftHand", "leftHandIndex1") == "leftHand"
-    assert name("leftForeArm", "leftHand") == "leftArm"
+    assert name("leftHand", "leftHandIndex1") == "wholeLeftHand"
+    assert name("leftForeArm", "leftHand") == "leftForearmHand"
+    assert name("rightUpLeg", "rightLeg") == "rightThighShin"
+    assert name("rightArm", "rightForeArm", "rightHandIndex1") == "wholeRightArm"
     assert name("leftUpLeg", "rightUpLeg") == "thighs"
+    assert name("leftToeBase", "rightFoot") == "feet"
     assert name("leftFoot", "rightLeg", "rightFoot") == "legs"
-    assert name("hips") == "hips" and name("spine", "spine2") == "torso"
+    assert name("spine", "spine2") == "torso" and name("spine", "spine1") == "belly"
+    assert name("neck", "head") == "wholeHead" and name("neck", "head", "hips") == "wholeHeadHips"
     assert name("neck", "spine2", "rightShoulder") == "neckChest"
-    assert name("hips", "spine", "rightForeArm", "rightHand") == "torsoRightArm"
+    assert name("neck", "spine2", "rightToeBase") == "neckSpine2RightToeBase"
+    assert name("hips", "spine", "rightForeArm", "rightHand") == "torsoRightForearmHand"
     upper = ("head", "spine", "hips", "leftArm", "leftHand", "rightHand")
-    assert name(*upper) == "upperBody" and name(*upper, "rightUpLeg") == "upperBodyRightThigh"
+    assert name(*upper) == "upperBody" and name(*upper, "rightUpLeg") == "upperBodyRightUpLeg"
     assert name(*SEGMENT_NAMES) == "wholeBody"
     assert part_names([("spine", "hips"), ("spine1", "spine2"), ("head",)]) == [
         "torso",
@@ -164,6 +170,18 @@ def test_names():
     ]
     with pytest.raises(BadInput, match="did you mean 'leftHand'"):
         part_names([("leftHnd",)])
+
+
+@pytest.mark.parametrize("segment", SEGMENT_NAMES)
+def test_a_part_of_one_segment_has_its_name(segment):
+    assert part_names([(segment,)]) == [segment]
+
+
+@given(st.lists(st.sampled_from(SEGMENT_NAMES), min_size=2, unique=True))
+def test_a_part_of_several_segments_never_has_a_segments_name(segments):
+    (name,) = part_names([segments])
+    assert name.isalnum() and name.isascii()
+    assert name.lower() not in {segment.lower() for segment in SEGMENT_NAMES}
 
 
 def test_prompts_of_one_interaction_are_joined_and_others_are_not():

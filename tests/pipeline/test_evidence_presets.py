@@ -15,7 +15,7 @@ from chorus.records.aggregations import WHOLE, load
 from chorus.records.gathering import gather
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import read_table, write_table
-from chorus.stages import aggregate
+from chorus.stages.aggregate import Aggregator
 
 NAMES = ("--aggr_setting_names", "quant:evidence")
 
@@ -55,7 +55,7 @@ def test_an_estimate_of_the_same_counts_counts_nothing(tree, monkeypatch):
     def fail(*_):
         raise AssertionError("counted again")
 
-    monkeypatch.setattr(aggregate.SampleCounter, "accumulate", fail)
+    monkeypatch.setattr(Aggregator, "accumulate", fail)
     other = ("--aggr_setting_names", "quant:evidence-no-bound")
     assert main(command(tree, "aggregate", *other)) == 0
     first, second = (load(folders(tree, name)[0])[WHOLE] for name in ("quant:evidence", other[1]))
@@ -119,6 +119,7 @@ def test_doubtful_persons_are_left_out_and_counted(tree):
         write_table(path, "refined", replace(table, rows=rows))
     doubted = gather(results, some, (3,), "refined")
     assert len(usual) and not len(doubted)
+    assert doubted.left_out == len(usual) + usual.left_out
     assert doubted.dropped["keypoints not explained"] >= len(usual)
     assert len(gather(results, some, (3,))) >= len(usual), "calibrated persons are not concerned"
 

@@ -24,7 +24,7 @@ from chorus.cli import main
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import read_table, write_table
-from chorus.stages import view
+from chorus.viewing.drawings import Drawing, remember
 from chorus.viewing.sheet import SheetSettings, write_sheet
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -424,7 +424,7 @@ def test_view_draws_once_and_collects_also_if_it_was_killed(tree, capsys):
 def test_a_damaged_record_of_pictures_is_begun_anew(tmp_path):
     (tmp_path / "all.npz").write_bytes(b"a distribution")
     (tmp_path / "pictures.json").write_text('{"all": ')
-    view._remember(view.Drawing(tmp_path, "all"))
+    remember(Drawing(tmp_path, "all"))
     assert list(json.loads((tmp_path / "pictures.json").read_text())) == ["all"]
 
 

@@ -39,7 +39,7 @@ def test_aggregation_on_ray_is_the_same_to_the_bit(tree, monkeypatch):
     expected = files(tree)
     for folder in tree.glob(f"results/aggregations/*/*/*/{AGGREGATION}"):
         shutil.rmtree(folder)
-    monkeypatch.setattr("chorus.stages.aggregate._BATCH", 2)  # several chunks to merge
+    monkeypatch.setattr("chorus.engine.sample_counting.BATCH", 2)  # several chunks to merge
     ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False)
     try:
         assert main(command(tree, "aggregate", "--engine", "ray")) == 0

@@ -83,11 +83,11 @@ def test_found_parts_are_counted_recorded_and_told(world):
     assert done == (3, 0)
     assert worker.found == [
         "surfboard: 2 body parts found: feet (leftFoot, rightFoot; stability 1.00, 9 samples), "
-        "rightArm (rightForeArm, rightHand; stability 1.00, 8 samples)"
+        "rightForearmHand (rightForeArm, rightHand; stability 1.00, 8 samples)"
     ]
     for prompt, count in ((RIDE, 9), (CARRY, 8), (TOTAL, 17)):
         record = read_record(world.folder(prompt))
-        assert record["parts"] == ["all", "feet", "rightArm"] and record["samples"] == count
+        assert record["parts"] == ["all", "feet", "rightForearmHand"] and record["samples"] == count
         assert record["settings"]["discovery"]["max_sets"] == DiscoverySettings().max_sets
         assert record["discovery"]["joined_prompts"] == []
         feet, arm = record["discovery"]["parts"]
@@ -132,7 +132,7 @@ def test_other_parts_are_counted_anew_and_the_former_ones_go(world):
 def test_parts_of_some_prompts_are_those_of_the_whole_category(world):
     _, done = world.aggregate(prompts=(RIDE,))
     assert done == (1, 0) and not world.folder(TOTAL).exists()
-    assert read_record(world.folder(RIDE))["parts"] == ["all", "feet", "rightArm"]
+    assert read_record(world.folder(RIDE))["parts"] == ["all", "feet", "rightForearmHand"]
     assert world.aggregate()[1] == (2, 1)
 
 
@@ -169,7 +169,7 @@ def test_the_preset_and_what_presets_record():
 def test_segments_are_looked_at_in_the_samples(tmp_path, monkeypatch):
     body = stick_figure()
     monkeypatch.setattr("chorus.body.loading.load_body", lambda *_: body)
-    monkeypatch.setattr("chorus.stages.aggregate._BATCH", 5)
+    monkeypatch.setattr("chorus.engine.found_parts.BATCH", 5)
     options = Options(model_key="model", results_dir=tmp_path, imports_dir=tmp_path, workers=1)
     worker = Aggregator(
         options, KIND, replace(preset("qual:auto"), resolution=8, region_distance=0.4), None

@@ -128,7 +128,7 @@ def test_refused_images_are_skipped_rows(root, tmp_path, capsys):
     strict = save_tiny_pipeline(tmp_path / "strict", flags=True)
     assert images(root, strict) == 0
     printed = capsys.readouterr()
-    assert "6 not retained" in printed.out
+    assert "0 done, 6 refused (6 safety checker)" in printed.out
     row = table(root).rows[0]
     assert (row["status"], row["reason"], row["file"]) == ("skipped", "safety checker", None)
     assert not list((root / "results" / "images").rglob("*.jpg"))

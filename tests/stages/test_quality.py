@@ -22,11 +22,10 @@ from chorus.occupancy.presets import PRESETS, AggregationSettings
 from chorus.records.gathering import Retained
 from chorus.records.keys import GLOBAL_SEED, SampleKey, ShardKey
 from chorus.records.results_tree import ResultsTree
-from chorus.records.soft_selection import selected
+from chorus.records.soft_selection import chosen_samples, selected
 from chorus.records.tables import Table, read_table, write_table
 from chorus.selection.criteria import SIGMA
 from chorus.settings import BodyOptions
-from chorus.stages.aggregate import chosen_samples
 from chorus.synthetic.perceive.noise_settings import ERROR_MODELS, HARSH, NoiseSettings
 
 SHARD = ShardKey("synthetic-v1", "chair", "A person sits on a chair", "original")
@@ -146,6 +145,22 @@ def test_the_usual_criteria_need_neither_network_nor_image(made):
     before = made.tree.table("quality", SHARD).read_bytes()
     assert made.run() == 0 and made.run("--overwrite") == 0
     assert made.tree.table("quality", SHARD).read_bytes() == before
+
+
+def test_refused_samples_are_told_apart_from_those_that_are_not_retained(made, capsys):
+    assert made.run() == 0
+    said = capsys.readouterr().out
+    assert "quality: 2 done, 1 not retained, 1 refused (1 no keypoints of this person) in" in said
+    camera = {"R": EYE, "t": [0.0] * 3, "K": EYE}
+    fit = {"residual_before": 0.2, "residual": 0.2, "agreement": 0.5, "iterations": 3}
+    fitted = {"pose": [0.0] * 72, **camera, **fit, "converged": True}
+    doubts = ("", "keypoints not explained", "", "")
+    made.rows("refined", [{**fitted, "doubt": doubt} for doubt in doubts])
+    assert main(["status", "--results_dir", str(made.root)]) == 0
+    _, _, row, verdicts = capsys.readouterr().out.splitlines()[:4]
+    told = [cell for cell in map(str.strip, row.split("  ")) if "(" in cell]
+    assert told == ["4 (1 doubtful)", "2 (1 refused)"]
+    assert verdicts.endswith("rule 3: 1 no object, 3 retained")
 
 
 def test_an_exact_detector_is_consistent_and_agrees_with_an_exact_one(tmp_path):

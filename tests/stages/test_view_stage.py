@@ -10,17 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from chorus.errors import BadInput
+from chorus.occupancy.counts import BinCounts
 from chorus.occupancy.distribution import Distribution
 from chorus.occupancy.grid import VoxelGrid
 from chorus.occupancy.presets import preset
 from chorus.records import aggregations
 from chorus.records.aggregations import aggregation_name
-from chorus.records.keys import TOTAL
+from chorus.records.keys import TOTAL, ShardKey
 from chorus.records.results_tree import ResultsTree
+from chorus.records.tables import Table, write_table
 from chorus.stages import view
-from chorus.stages.view import Drawing, _without_repeated_total, displayed, told_apart
+from chorus.viewing.distribution_page import write_page
+from chorus.viewing.drawings import Drawing, remember, without_repeated_total
+from chorus.viewing.estimates import displayed, told_apart
 
 PARTS = ("all", "torso")
 PROMPT = "A person wears a tie"
@@ -40,28 +45,28 @@ def drawings(root: Path, prompt: str, level: float, parts: tuple[str, ...] = PAR
 
 def test_a_total_of_one_prompt_is_not_drawn_again(tmp_path):
     prompt = drawings(tmp_path, "A person wears a tie", 0.5)
-    assert _without_repeated_total([*prompt, *drawings(tmp_path, TOTAL, 0.5)]) == prompt
+    assert without_repeated_total([*prompt, *drawings(tmp_path, TOTAL, 0.5)]) == prompt
 
 
 @pytest.mark.parametrize(("level", "parts"), [(0.4, PARTS), (0.5, ("all",))])
 def test_a_total_that_differs_is_drawn(tmp_path, level, parts):
     group = drawings(tmp_path, "A person wears a tie", 0.5)
     group += drawings(tmp_path, TOTAL, level, parts)
-    assert _without_repeated_total(group) == group
+    assert without_repeated_total(group) == group
 
 
 def test_a_total_alone_or_of_several_prompts_is_drawn(tmp_path):
     total = drawings(tmp_path, TOTAL, 0.5)
-    assert _without_repeated_total(total) == total
+    assert without_repeated_total(total) == total
     group = [*drawings(tmp_path, "A", 0.5), *drawings(tmp_path, "B", 0.5)]
-    assert _without_repeated_total(group) == group
-    assert _without_repeated_total([*group, *total]) == [*group, *total]
+    assert without_repeated_total(group) == group
+    assert without_repeated_total([*group, *total]) == [*group, *total]
 
 
 def test_a_damaged_distribution_is_left_to_the_drawing(tmp_path):
     group = [*drawings(tmp_path, "A", 0.5), *drawings(tmp_path, TOTAL, 0.5)]
     group[0].file(".npz").write_bytes(b"nonsense")
-    assert _without_repeated_total(group) == group
+    assert without_repeated_total(group) == group
 
 
 # ---- estimates
@@ -131,7 +136,7 @@ def tree(tmp_path, monkeypatch) -> Path:
         for drawing in drawn:
             for suffix in (".png", ".mp4"):
                 drawing.file(suffix).write_text(f"{drawing.folder.name} {drawing.part}")
-            view._remember(drawing)
+            remember(drawing)
             yield drawing
 
     monkeypatch.setattr(view, "_draw_all", draw_all)  # seconds in other processes
@@ -240,3 +245,69 @@ def test_all_aggregations_of_a_page_are_held_in_one_order(tree, monkeypatch):
 def test_what_was_not_aggregated_is_told(tree):
     with pytest.raises(BadInput, match=r"no aggregation filter\(3\)-aggr\(quant:full\)"):
         run(tree, "quant:full")
+
+
+def test_kinds_are_drawn_by_category_whatever_the_options_name(tree):
+    options = view.Options(results_dir=tree / "results", save_dir=tree / "shown")
+    kind = aggregations.AggregationKind("qual:demo", (7, 8))
+    assert view.draw_kinds(options, {"tie": [kind], "chair": [kind]}).ok
+    [folder] = (tree / "results").rglob("pictures.json")
+    assert folder.parent.name == "filter(7,8)-aggr(qual%3Ademo)"
+
+
+@pytest.mark.parametrize(
+    ("presets", "anchor", "body"),
+    [(BOTH, "refined", "refined body"), (BOTH[::-1], "calibrated", "regressed body")],
+)
+def test_the_sheet_draws_the_bodies_of_the_first_aggregation(
+    tree, monkeypatch, presets, anchor, body
+):
+    def write_sheet(about, category, model, path, renderer):
+        sheets.append((about.anchor, category))
+        Image.new("RGB", (8, 8)).save(path)
+
+    sheets = []
+    monkeypatch.setattr("chorus.viewing.category_page.write_sheet", write_sheet)
+    shard = ShardKey("synthetic-v1", "tie", PROMPT, "original")
+    path = ResultsTree(tree / "results").table("filtered", shard)
+    path.parent.mkdir(parents=True)
+    write_table(path, "filtered", Table(shard, {}, {}))
+    assert run(tree, *presets, save_dir=tree / "shown").ok
+    assert sheets == [(anchor, "tie")]
+    text = (tree / "shown/index.html").read_text(encoding="utf-8")
+    assert f"Images, verdicts and each person's {body}" in text
+
+
+def leveled(once: bool, levels: int = 4) -> Distribution:
+    """A part that 5 samples of its prompt's 8 joined, which count as 11 and 20."""
+    counts = BinCounts.empty(VoxelGrid(4, 3.0), levels=once)
+    counts.samples[2], counts.members[2] = 20, 11
+    if once:
+        counts.once[:, 2] = 8, 5
+    settings = {"selection": "confidence", "selection_levels": levels}
+    return Distribution.from_counts(counts, metadata={"settings": settings})
+
+
+def test_the_page_tells_samples_and_their_weight_apart(tmp_path):
+    leveled(once=True).save(tmp_path / "all.npz")
+    shown = displayed(Distribution.load(tmp_path / "all.npz"))
+    assert (shown.samples, shown.weight) == (5, 11)
+    assert shown.samples_label == "5 retained samples, total weight 11, too few to rely on"
+    facts = dict(shown.facts)
+    assert (facts["samples of the prompt"], facts["their total weight"]) == ("8", "20")
+    page = write_page(tmp_path / "page.html", [shown], None)
+    assert [(c["samples"], c["weight"]) for c in clusters_of(page)] == [(5, 11)]
+
+
+def test_where_samples_are_not_known_their_weight_is_not_called_so():
+    shown = displayed(leveled(once=False))
+    assert (shown.samples, shown.weight, shown.samples_label) == (None, 11, "total weight 11")
+    assert dict(shown.facts)["their total weight"] == "20"
+    assert "samples of the prompt" not in dict(shown.facts)
+
+
+def test_without_levels_there_is_no_weight():
+    shown = displayed(leveled(once=False, levels=1))
+    assert (shown.samples, shown.weight) == (11, None)
+    assert dict(shown.facts)["samples of the prompt"] == "20"
+    assert "their total weight" not in dict(shown.facts)

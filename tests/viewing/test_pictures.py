@@ -237,3 +237,11 @@ def test_long_and_odd_texts_fit_their_place():
     font = typeface(20)
     assert font.getlength(shorten("word " * 100, font, 200)) <= 200
     assert printable("two\nlines\tand\x00 a \u202e turn") == "two lines and a turn"
+
+
+def test_levels_are_told_apart_from_samples():
+    assert displayed(samples=9, weight=30).samples_label == (
+        "9 retained samples, total weight 30, too few to rely on"
+    )
+    assert displayed(samples=30, weight=30).samples_label == "30 retained samples"
+    assert displayed(samples=None, weight=1200).samples_label == "total weight 1,200"

@@ -9,7 +9,7 @@ from chorus.calibration.settings import Anchoring
 from chorus.occupancy.presets import EVIDENCE_CHANGES, preset
 from chorus.pipeline import ingredients, main_tables, sources
 from chorus.records.aggregations import aggregation_name, usual_rules
-from chorus.stages.aggregate import tables_read
+from chorus.records.soft_selection import tables_read
 from chorus.synthetic.perceive.noise_settings import NoiseSettings
 
 FULL = "full-method"

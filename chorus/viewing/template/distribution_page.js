@@ -327,6 +327,7 @@
     const estimated = estimates.length > 1 && `estimate: ${current.estimate}`;
     by("subheading").textContent = [current.category, current.partLabel, current.samplesLabel, estimated].filter(Boolean).join("  ·  ");
     const rows = [["highest probability", current.peak.toFixed(3)], ...current.facts, ...data.facts];
+    if (current.weight !== null && current.weight !== current.samples) rows.unshift(["total weight of these samples", current.weight.toLocaleString("en")]);
     if (current.samples !== null) rows.unshift(["retained samples", current.samples.toLocaleString("en")]);
     by("facts").replaceChildren(...rows.map(([name, value]) => {
       const row = document.createElement("tr"), head = document.createElement("th"), cell = document.createElement("td");
