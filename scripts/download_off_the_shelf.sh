@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fetches the networks of other people that the profiles `paper` and `modern` use:
+# Fetches the networks of other people that the profiles `paper`, `modern` and `pocket` use:
 #     sh scripts/download_off_the_shelf.sh                      # lists them: size, licence, source
 #     sh scripts/download_off_the_shelf.sh paper                # all of a profile
 #     sh scripts/download_off_the_shelf.sh vitpose hmr2 ...     # single models or files

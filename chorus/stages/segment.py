@@ -112,7 +112,8 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     model.check(options.imports_dir)
     if options.threshold is None:
         options = replace(options, threshold=model.entry.threshold)
-    mode = "open" if model.entry.open_vocabulary else options.mode
+    any_noun = model.entry.open_vocabulary or model.entry.persons_only
+    mode = "open" if any_noun else options.mode
     shards = options.shards_of("images")
     for category in {s.category for s in shards if annotated(options.tree, s) != "objects"}:
         resolve_category(category, mode)

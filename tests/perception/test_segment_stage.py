@@ -120,6 +120,20 @@ def test_a_closed_vocabulary_names_the_ways_out(tree, models, capsys):
     assert row["status"] == "failed" and "--segmenter open-vocabulary" in row["reason"]
 
 
+def test_a_segmenter_of_persons_says_that_objects_must_come_from_elsewhere(
+    tree, capsys, monkeypatch
+):
+    from chorus.perception import blazepose_segmenter
+
+    monkeypatch.setattr(blazepose_segmenter, "check", lambda *_: None)
+    results = tree("garden gnome", ["rgb"])
+    assert run(results, "segment", "--profile", "pocket") == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: --segmenter blazepose finds persons and no objects")
+    assert "'garden gnome'" in told and "chorus import --annotations" in told
+    assert not results.table("segmentations", shard("garden gnome")).is_file()
+
+
 def test_the_threshold_is_the_segmenters_own_unless_given(tree, models, capsys):
     results = tree("surfboard", ["rgb"])
     path = results.table("segmentations", shard("surfboard"))
