@@ -249,6 +249,10 @@ def _report_annotations(
         report.problems.append(f"annotated images without {objects}, or of other prompts: {left}")
     if annotations.crowds:
         report.problems.append(f"crowd annotations (iscrowd), left out: {annotations.crowds}")
+    if annotations.scraps:
+        report.problems.append(
+            f"polygons of fewer than three points beside others, left out: {annotations.scraps}"
+        )
     if not annotations.has_keypoints and not options.without_keypoints:
         report.problems.append(
             "the annotations hold no keypoints: detect them with `chorus keypoints --profile "

@@ -23,11 +23,29 @@ def box_of(annotation: Mapping) -> Float[np.ndarray, " 4"]:
     return box
 
 
+def has_box(annotation: Mapping) -> bool:
+    """Whether the annotation says where its box is; one of zeros alone stands for none."""
+    box = annotation.get("bbox")
+    return box is not None and box not in ([0, 0, 0, 0], [])
+
+
+def scraps_of(annotation: Mapping) -> int:
+    """How many polygons have fewer than three points, which `mask_of` leaves out; annotation
+    programs leave such scraps beside the outline."""
+    segmentation = annotation.get("segmentation")
+    return sum(map(_is_scrap, segmentation)) if isinstance(segmentation, list) else 0
+
+
+def _is_scrap(polygon: object) -> bool:
+    return isinstance(polygon, list) and len(polygon) < 6
+
+
 def mask_of(annotation: Mapping, height: int, width: int) -> bytes:
     """The annotation's mask as compressed counts for an image of (height, width) pixels.
 
-    Takes all of COCO's forms: polygons, run lengths as numbers, compressed run lengths. BadInput
-    with a short reason if there is no segmentation, it is damaged, of another size or empty.
+    Takes all of COCO's forms: polygons, run lengths as numbers, compressed run lengths. Polygons of
+    fewer than three points are left out if there are others. BadInput with a short reason if there
+    is no segmentation, it is damaged, of another size or empty.
     """
     segmentation = annotation.get("segmentation")
     if not segmentation:
@@ -66,7 +84,8 @@ def _from_polygons(segmentation: list, height: int, width: int) -> bytes:
     from pycocotools import mask as rasteriser
 
     polygons = []
-    for given in segmentation:
+    outlines = [each for each in segmentation if not _is_scrap(each)]
+    for given in outlines or segmentation:
         try:
             polygon = np.asarray(given, np.float64)
         except (TypeError, ValueError) as error:

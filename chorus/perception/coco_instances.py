@@ -19,7 +19,8 @@ from jaxtyping import Float
 from chorus.errors import BadInput, unknown_name
 from chorus.geometry import masks
 from chorus.geometry.boxes import area, intersection
-from chorus.geometry.coco_annotations import box_of, mask_of
+from chorus.geometry.coco_annotations import box_of, has_box, mask_of, scraps_of
+from chorus.perception.box_and_mask import disagreement
 from chorus.records.rows import Detection
 from chorus.vocabulary import PERSON, strip_demo
 
@@ -99,6 +100,11 @@ class Annotations:
         return sum(len(image.crowds) for image in self.images)
 
     @property
+    def scraps(self) -> int:
+        """How many polygons of fewer than three points lie beside others."""
+        return sum(scraps_of(each) for image in self.images for each in image.annotations)
+
+    @property
     def has_keypoints(self) -> bool:
         """Whether any person has keypoints."""
         return any("keypoints" in each for image in self.images for each in image.annotations)
@@ -176,7 +182,7 @@ def _instance(annotation: Mapping, label: str, image: AnnotatedImage, flags: boo
     number = annotation.get("id")
     try:
         mask = mask_of(annotation, image.height, image.width)
-        if annotation.get("bbox") is None:
+        if not has_box(annotation):
             box = masks.box_of(masks.decode(mask, image.height, image.width))
         else:
             box = box_of(annotation)
@@ -186,6 +192,10 @@ def _instance(annotation: Mapping, label: str, image: AnnotatedImage, flags: boo
                 f"box {[round(float(v), 1) for v in box]} (xyxy) outside of the image's "
                 f"{image.width} x {image.height} pixels"
             )
+        if has_box(annotation):
+            wrong = disagreement(annotation, box, mask, image.height, image.width)
+            if wrong:
+                raise BadInput(wrong)
         score = annotation.get("score", 1.0)
         if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
             raise BadInput(f"score {score!r}, expected 0 to 1")

@@ -4,11 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pycocotools import mask as reference
 from pycocotools.coco import COCO
 
 from chorus.errors import BadInput
 from chorus.geometry import masks
+from chorus.perception.box_and_mask import disagreement
 from chorus.perception.coco_instances import annotations_of, instances_of
 from chorus.perception.coco_writing import CocoFile
 
@@ -142,6 +145,99 @@ def test_an_annotation_that_cannot_be_used_is_named(changed, said):
     found = annotations_of(changed, "x.json")
     with pytest.raises(BadInput, match=rf"annotation 2 \(surfboard\) of b.jpg: .*{said}"):
         instances_of(found.images[1], "surfboard", found)
+
+
+X, Y, X2, Y2 = 20, 18, 32, 28  # of the surfboard below
+
+
+def outlined(bbox, segmentation=None) -> dict:
+    """The surfboard with another box, or other run lengths."""
+    outline = [[X, Y, X2, Y, X2, Y2, X, Y2]]
+    return with_change("annotations", 1, bbox=bbox, segmentation=segmentation or outline)
+
+
+def rectangle_by_rows() -> list[int]:
+    drawn = np.zeros((H, W), bool)
+    drawn[Y:Y2, X:X2] = True
+    changes = np.flatnonzero(np.diff(drawn.ravel())) + 1
+    return np.diff([0, *changes, H * W]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("changed", "cause"),
+    [
+        (outlined([X, Y, X2, Y2]), "is x1, y1, x2, y2"),
+        (outlined([X, H - Y2, X2 - X, Y2 - Y]), "counts y from the bottom"),
+        (outlined([X / W, Y / H, (X2 - X) / W, (Y2 - Y) / H]), "is of shares of the image's size"),
+        (outlined([26, 23, 12, 10]), "is the middle and the size;"),
+        (outlined([26 / W, 23 / H, 12 / W, 10 / H]), "as shares of the image's size"),
+        (outlined([0, 0, 9, 9]), "lie in different places"),
+        (
+            outlined([X, Y, 12, 10], {"size": [H, W], "counts": rectangle_by_rows()}),
+            "count row by row",
+        ),
+    ],
+)
+def test_a_box_that_is_not_its_masks_is_refused_with_the_cause(changed, cause):
+    found = annotations_of(changed, "x.json")
+    with pytest.raises(BadInput, match=rf"annotation 2 \(surfboard\) of b.jpg: .*{cause}"):
+        instances_of(found.images[1], "surfboard", found)
+
+
+@pytest.mark.parametrize("bbox", [[18, 15, 20, 14], [20, 18, 3, 10], [10, 9, 30, 21]])
+def test_a_box_may_be_loose_or_tight(bbox):
+    found = annotations_of(outlined(bbox), "x.json")
+    x, y, w, h = bbox
+    board = instances_of(found.images[1], "surfboard", found)[1].detection
+    assert board.box.tolist() == [x, y, x + w, y + h]
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.tuples(st.integers(0, W - 2), st.integers(0, H - 2)),
+    st.tuples(st.integers(2, W), st.integers(2, H)),
+    st.floats(-0.3, 0.3),
+)
+def test_a_box_about_its_mask_is_never_refused(start, sides, off):
+    end = [min(a + b, n) for a, b, n in zip(start, sides, (W, H), strict=True)]
+    drawn = np.zeros((H, W), bool)
+    drawn[start[1] : end[1], start[0] : end[0]] = True
+    w, h = end[0] - start[0], end[1] - start[1]
+    bbox = [start[0] + off * w / 2, start[1] + off * h / 2, w, h]
+    box = np.array([bbox[0], bbox[1], bbox[0] + w, bbox[1] + h])
+    annotation = {"bbox": bbox, "segmentation": []}
+    assert disagreement(annotation, box, masks.encode(drawn), H, W) == ""
+
+
+@pytest.mark.parametrize("bbox", [[0, 0, 0, 0], [0.0, 0.0, 0.0, 0.0], None, []])
+def test_a_box_of_zeros_is_replaced_by_the_masks(bbox):
+    found = annotations_of(outlined(bbox), "x.json")
+    board = instances_of(found.images[1], "surfboard", found)[1].detection
+    assert board.box.tolist() == [X, Y, X2, Y2]
+
+
+def test_scraps_beside_a_polygon_are_left_out_and_counted():
+    outline = [X, Y, X2, Y, X2, Y2, X, Y2]
+    scraps = [[3, 3, 4, 4], [5, 5], []]
+    changed = with_change("annotations", 1, segmentation=[scraps[0], outline, *scraps[1:]])
+    found = annotations_of(changed, "x.json")
+    assert found.scraps == 3
+    board = instances_of(found.images[1], "surfboard", found)[1].detection
+    assert masks.decode(board.mask, H, W).sum() == (X2 - X) * (Y2 - Y)
+
+
+def test_what_alone_is_annotated():
+    whole = content()
+    assert annotations_of(whole, "x.json").only is None
+    persons = whole | {"annotations": whole["annotations"][:1]}
+    found = annotations_of(persons, "x.json")
+    assert found.only == "persons" and [image.name for image in found.of("kite")] == ["b.jpg"]
+    (person,) = instances_of(found.images[1], "kite", found)
+    assert person.detection.label == "person"
+    boards = whole | {"annotations": whole["annotations"][1:2]}
+    assert annotations_of(boards, "x.json").only == "objects"
+    crowd = whole | {"annotations": whole["annotations"][1:]}  # a crowd of persons is annotated
+    assert annotations_of(crowd, "x.json").only is None
 
 
 def test_unknown_categories_are_refused_with_near_names():

@@ -221,13 +221,13 @@ def with_annotated_boxes(
     poses: Sequence[RecordedPose], annotations: Annotations
 ) -> list[RecordedPose]:
     """Poses that name their person's annotation, with its box."""
-    from chorus.geometry.coco_annotations import box_of
+    from chorus.geometry.coco_annotations import box_of, has_box
 
     records: Mapping[int, Any] = {
         annotation["id"]: annotation
         for image in annotations.images
         for annotation in image.annotations
-        if isinstance(annotation.get("id"), int) and annotation.get("bbox") is not None
+        if isinstance(annotation.get("id"), int) and has_box(annotation)
     }
     return [
         replace(pose, box=box_of(records[pose.annotation])) if pose.annotation in records else pose
