@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from tiny_humans import TINY_HMR2, hmr2_state, save_small_body, save_tiny_hmr2
 
@@ -248,17 +250,37 @@ def test_crop_by_hand():
     np.testing.assert_array_equal(crop.pixels, expected)
 
 
-def test_large_crop_is_blurred_first_as_published():
-    image = np.random.default_rng(1).integers(0, 255, (900, 1000, 3), np.uint8)
-    box = np.array([300.0, 40, 500, 840])
+def crop_as_the_original_rounds(image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, float]:
+    """The whole image blurred by scipy in float64, and mapped by three points in float32."""
+    left, top, right, bottom = np.float32(box)
+    width, height = ((right - left) / 200 * 200, (bottom - top) / 200 * 200)
+    side = max(height, width * 256 / 192)
+    x, y = (left + right) / 2, (top + bottom) / 2
+    if side / 512 > 1.1:
+        sigma = (side / 512 - 1) / 2
+        image = gaussian_filter(image.astype(float), (sigma, sigma, 0), mode="nearest")
+    here = np.float32([[x, y], [x, y + side / 2], [x + side / 2, y]])
+    there = np.float32([[128, 128], [128, 256], [256, 128]])
+    onto = cv2.getAffineTransform(here, there)
+    return cv2.warpAffine(image, onto, (256, 256), flags=cv2.INTER_LINEAR), float(side)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    corner=st.tuples(st.floats(-60, 600, width=32), st.floats(-60, 500, width=32)),
+    size=st.tuples(st.floats(30, 500, width=32), st.floats(30, 700, width=32)),
+)
+def test_crops_are_rounded_as_the_original_rounds_them(corner, size):
+    image = np.random.default_rng(1).integers(0, 255, (600, 700, 3), np.uint8)
+    box = np.array([*corner, corner[0] + size[0], corner[1] + size[1]])
     crop = hmr2_crop(image, box)
-    assert crop.side == 800
-    sigma = (800 / 256 / 2 - 1) / 2
-    blurred = gaussian_filter(image.astype(float), (sigma, sigma, 0), mode="nearest")
-    scale = 256 / 800
-    onto = np.array([[scale, 0, 128 - scale * 400], [0, scale, 128 - scale * 440]])
-    expected = cv2.warpAffine(blurred, onto, (256, 256), flags=cv2.INTER_LINEAR)
-    np.testing.assert_allclose(crop.pixels, expected, atol=1.0)
+    expected, side = crop_as_the_original_rounds(image, box)
+    if crop is None:
+        assert not expected.any()
+        return
+    assert crop.side == side
+    np.testing.assert_allclose(crop.pixels, expected, atol=2e-5)
+    assert crop.pixels.dtype == (np.float32 if side > 563.2 else np.uint8)
 
 
 @pytest.mark.parametrize(
