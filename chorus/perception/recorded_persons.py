@@ -12,7 +12,12 @@ from chorus.body.loading import FREE_BODY_NAME
 from chorus.body.model import BodyModel
 from chorus.geometry import boxes as box_geometry
 from chorus.geometry.cameras import from_homogeneous
-from chorus.geometry.weak_perspective import image_to_crop, project_weak, square_crop
+from chorus.geometry.weak_perspective import (
+    image_to_crop,
+    project_long,
+    project_weak,
+    square_crop,
+)
 from chorus.perception.recorded_poses import FREE_BODY, SMPL, RecordedPose, WeakCamera
 from chorus.records.rows import Person
 
@@ -57,7 +62,9 @@ def _projected(
     if isinstance(camera, WeakCamera):
         numbers = (camera.camera, camera.centre, camera.side)
         weak, centre, side = (torch.as_tensor(np.asarray(n, np.float32)) for n in numbers)
-        return project_weak(joints, weak, centre, side).numpy()
+        if camera.focal is None:
+            return project_weak(joints, weak, centre, side).numpy()
+        return project_long(joints, weak, centre, side, camera.focal).numpy()
     focal = camera.focal or float(np.hypot(*size))
     middle = np.array(size) / 2 if camera.principal is None else camera.principal
     points = joints.double().numpy() + camera.translation
