@@ -13,6 +13,7 @@ from chorus.engine.loop import Outcome, Sample, Stage
 from chorus.engine.perception import PerceptionOptions, run_perception_stage
 from chorus.engine.progress import Progress
 from chorus.errors import BadInput
+from chorus.models import registry
 from chorus.perception.clean_up import ALWAYS_KEEP, MIN_OVERLAP, clean_up
 from chorus.perception.protocols import Segmenter
 from chorus.pipeline import step
@@ -69,13 +70,15 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     if options.threshold is None:
         options = replace(options, threshold=model.entry.threshold)
     mode = "open" if model.entry.open_vocabulary else options.mode
+    further = model.entry.lvis if mode == "lvis" else ()
+    weights = [registry.require(name, options.imports_dir) for name in further]
     shards = options.shards_of("images")
     for category in {shard.category for shard in shards}:
         resolve_category(category, mode)
     stage = Stage(
         step("segment"),
         settings={
-            **options.recorded("segmenter"),
+            **options.recorded("segmenter", weights),
             "mode": mode,
             "threshold": options.threshold,
             "min_overlap": MIN_OVERLAP,
