@@ -158,13 +158,19 @@ def test_the_published_networks_are_built_in_order(builder):
     (mmcv,) = [call for call in installs if call.endswith("mmcv ")]
     assert mmcv.startswith("1 ")  # with its compiled operators
     (detectron2,) = [call for call in installs if "detectron2" in call]
-    assert "--no-build-isolation --use-pep517 git+https://github.com/facebookresearch" in detectron2
+    assert re.search(
+        r"--no-build-isolation --use-pep517 git\+https://github\.com/\S+@[0-9a-f]{40} $", detectron2
+    )
+    assert " ninja " in installs[0]
+    headless = "install -c constraints.txt --force-reinstall --no-deps opencv-python-headless "
+    assert "pip uninstall --yes opencv-python " in calls[-2] and calls[-1].endswith(headless)
 
 
 def test_one_of_the_published_networks(builder):
     done, calls = builder("detectron2")
     assert done.returncode == 0
     assert not any("mm" in call.split("install")[-1] for call in calls if "pip install" in call)
+    assert not any("opencv" in call for call in calls)
     done, _ = builder("mmdet")
     assert done.returncode == 1
     assert "known: detectron2, mmpose" in done.stderr

@@ -22,7 +22,7 @@ ONLY = {
     },
     "device": {
         *("images", "segment", "humans", "keypoints", "refine", "quality", "calibrate"),
-        *("aggregate", "truth", "ablate", "run"),
+        *("aggregate", "truth", "ablate", "run", "doctor"),
     },
     "engine": {
         *("images", "segment", "humans", "keypoints", "filter", "refine", "quality", "calibrate"),

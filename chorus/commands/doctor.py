@@ -2,7 +2,7 @@
 
 What a model needs is asked of its adapter's `check`, which the steps ask as well. A repository of
 the hub that is not there yet does not keep a model from running, since it is fetched at first use;
-such a model is marked "get".
+such a model is marked "get". `--try NAME` runs networks instead (`commands/trying`).
 """
 
 from __future__ import annotations
@@ -12,18 +12,22 @@ import importlib.metadata
 import importlib.util
 import json
 import platform
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from chorus.body.free_body import free_body_path
 from chorus.commands.download import repository_state
 from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Progress
-from chorus.errors import ChorusError
+from chorus.errors import ChorusError, unknown_name
 from chorus.models import registry, weights
+from chorus.models.choice import ModelChoice
 from chorus.models.registry import MODELS, PROFILES, WEIGHTS, Kind
-from chorus.settings import BodyOptions, ProfileOptions
+from chorus.settings import BodyOptions, DeviceOptions, ProfileOptions, resolve_device
 
 PACKAGES: dict[str, tuple[str, ...]] = {
     "core": ("torch", "numpy", "scipy", "opencv-python-headless", "numba", "anny"),
@@ -37,14 +41,26 @@ PACKAGES: dict[str, tuple[str, ...]] = {
 """By what brings them: the installation itself, or an extra of setup.py. Of `paper`, all but gdown
 are installed by scripts/install_published_networks.sh."""
 
+_LIBRARIES = (
+    *("torch", "numpy", "opencv-python-headless", "opencv-python", "transformers", "diffusers"),
+    *("torchvision", "detectron2", "mmcv", "mmengine", "mmdet", "mmpose"),
+)
+"""Whose versions a trial's report needs."""
+
 _OF_BUILDS = ("torchvision", "detectron2", "mmcv", "mmpose")  # must fit the build of torch
+_FULL_OPENCV = ("opencv-python", "opencv-contrib-python")
 _SCRIPT = "sh scripts/download_off_the_shelf.sh"
 _BUILD = "sh scripts/install_published_networks.sh"
 
 
 @dataclass(frozen=True)
-class Options(BodyOptions, ProfileOptions):
+class Options(DeviceOptions, BodyOptions, ProfileOptions):
     """Say what is installed and which models can run; status 1 if the chosen profile cannot."""
+
+    attempt: Annotated[str | None, tyro.conf.arg(name="try")] = None
+    """Run a network on one picture and check what it answers: a model, NAME or NAME:SOURCE, or a
+    profile for all of its models. Weights of the hub are fetched. Status 1 if one does not do well.
+    """
 
     image_model: str | None = None
     """NAME or NAME:SOURCE in place of the profile's image model."""
@@ -61,6 +77,8 @@ class Options(BodyOptions, ProfileOptions):
 def run(options: Options, progress: Progress = None) -> CommandResult:
     """All findings, as the report's text; not ok if the chosen profile cannot run."""
     del progress
+    if options.attempt:
+        return _try(options.attempt, options)
     findings = examine(options)
     chosen = findings["chosen"]
     text = json.dumps(findings, indent=1) if options.format == "json" else _table(findings)
@@ -71,8 +89,46 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     return report
 
 
+def _try(name: str, options: Options) -> CommandResult:
+    """What came of the models that a name means, and on which machine."""
+    models = chosen(name, options)
+    from chorus.commands.trying.trials import Conditions, tried
+
+    under = Conditions(options.imports_dir, options.body, resolve_device(options.device))
+    trials = list(tried(models, under))
+    versions = {name: found for name in _LIBRARIES if (found := _version(name))}
+    machine = {"python": platform.python_version(), "device": under.device, "packages": versions}
+    ok = all(trial.ok for trial in trials)
+    if options.format == "json":
+        told = {**machine, "ok": ok, "trials": [asdict(trial) for trial in trials]}
+        return CommandResult("", text=json.dumps(told, indent=1), ok=ok)
+    heading = ", ".join(f"{name} {version}" for name, version in versions.items())
+    lines = [f"python {machine['python']}, {heading}, on {under.device}"]
+    lines += [line for trial in trials for line in ("", *trial.lines())]
+    states = Counter(trial.state for trial in trials)
+    counts = ", ".join(f"{count} {state}" for state, count in states.items())
+    line = f"doctor: tried {name}: {counts}"
+    if states["failed"] + states["doubtful"]:
+        line += "; for a report add --format json, which has all there is to know"
+    return CommandResult(line, text="\n".join(lines), ok=ok)
+
+
+def chosen(name: str, options: Options) -> list[ModelChoice]:
+    """The models that a name means: a profile's, with those that the options put in their place;
+    or the model NAME or NAME:SOURCE of every kind that has one of that name."""
+    if name in PROFILES:
+        return [replace(options, profile=name).model(kind) for kind in MODELS]
+    kinds = [kind for kind, known in MODELS.items() if name.partition(":")[0] in known]
+    if not kinds:
+        models = {model for known in MODELS.values() for model in known}
+        raise unknown_name("profile or model in --try:", name, {*PROFILES, *models})
+    return [ModelChoice(kind, name, chosen_by="try") for kind in kinds]
+
+
 def examine(options: Options) -> dict[str, Any]:
     """All findings, as what JSON can hold: devices, packages, weights, bodies, profiles, choices.
+
+    `opencv` says what is wrong with cv2, which packages that mmpose needs may have replaced.
 
     `chosen` is the profile and models that `options` name: per stage a model, whether it can run
     (`ok`), what it fetches at first use (`fetches`), and `message`, a sentence that says what is
@@ -80,11 +136,13 @@ def examine(options: Options) -> dict[str, Any]:
     """
     packages = {group: {name: _version(name) for name in PACKAGES[group]} for group in PACKAGES}
     broken = {name: wrong for name in _OF_BUILDS if (wrong := _import_problem(name))}
+    cv2_wrong = _import_problem("cv2")
     states = {name: _weight_state(name, options.imports_dir) for name in WEIGHTS}
 
     def judged(chosen: Options) -> dict[str, Any]:
         stages = {stage: _stage(stage, chosen, states, broken) for stage in MODELS}
-        return {"can_run": all(stage["ok"] for stage in stages.values()), "stages": stages}
+        can_run = not cv2_wrong and all(stage["ok"] for stage in stages.values())
+        return {"can_run": can_run, "stages": stages}
 
     plain = replace(options, **dict.fromkeys(MODELS))
     profiles = {name: judged(replace(plain, profile=name)) for name in PROFILES}
@@ -99,6 +157,7 @@ def examine(options: Options) -> dict[str, Any]:
         "devices": _devices(),
         "packages": packages,
         "broken": broken,
+        "opencv": _opencv_problem(cv2_wrong),
         "weights": states,
         "body": _body(options),
         "prompts": _prompts(options),
@@ -124,6 +183,20 @@ def _import_problem(package: str) -> str:
     except (ImportError, RuntimeError, OSError, AttributeError) as error:
         return f"{type(error).__name__}: {str(error).splitlines()[0][:200]}" if str(error) else "?"
     return ""
+
+
+def _opencv_problem(wrong: str) -> str:
+    """What is wrong with cv2, whose import says `wrong`, and what helps; empty if nothing is."""
+    full = [name for name in _FULL_OPENCV if _version(name)]
+    if not full and not wrong:
+        return ""
+    found = f"does not import ({wrong})" if wrong else "may come from it, and then needs libGL"
+    over = f"{' and '.join(full)} lies over opencv-python-headless: " if full else ""
+    remove = f"pip uninstall --yes {' '.join(full)}, then " if full else ""
+    return (
+        f"{over}cv2 {found}. Keep the headless build: {remove}pip install --force-reinstall "
+        "--no-deps -c constraints.txt opencv-python-headless"
+    )
 
 
 def _devices() -> list[dict[str, Any]]:
@@ -235,6 +308,8 @@ def _table(findings: dict[str, Any]) -> str:
             lines.append(f"             {_brought_by(group)}")
     for package, wrong in findings["broken"].items():
         lines.append(f"  {package} does not import: {wrong}")
+    if findings["opencv"]:
+        lines.append(f"  {findings['opencv']}")
     lines.append("\nweights and bodies")
     for name, state in findings["weights"].items():
         wrong = f": {state['wrong']}" if state["wrong"] else ""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -98,10 +99,11 @@ class PerceptionOptions(
         """The shards of a table that are asked for."""
         return self.tree.shards(table, self.models.model_key, self.categories, self.prompts)
 
-    def recorded(self, kind: Kind) -> dict[str, Any]:
-        """What the step's table keeps of its model, the synthetic world's noise too."""
+    def recorded(self, kind: Kind, further: Sequence[Path] = ()) -> dict[str, Any]:
+        """What the step's table keeps of its model (`ModelChoice.recorded`), the synthetic world's
+        noise too."""
         model = self.model(kind)
-        return {**model.recorded(), **(self.recorded_errors() if model.is_synthetic else {})}
+        return {**model.recorded(further), **(self.recorded_errors() if model.is_synthetic else {})}
 
     def recorded_errors(self) -> dict[str, Any]:
         """What a table keeps of the errors of the synthetic world's networks."""

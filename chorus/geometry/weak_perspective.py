@@ -47,6 +47,24 @@ def project_weak(
     return crop_to_image(coordinates, centre, side)
 
 
+def project_long(
+    points: Float[Tensor, "*batch P 3"],
+    camera: Float[Tensor, "*batch 3"],
+    centre: Centre,
+    side: Side,
+    focal: float,
+) -> Coordinates:
+    """Points (..., P, 3) to image pixels (..., P, 2) by the pinhole that a regressor means by its
+    weak camera.
+
+    Its focal length is `focal` sides of the crop, and (X, Y) at depth 0 lie where the weak camera
+    has them: it stands 2 focal / s metres away, so depth Z divides by 1 + s Z / (2 focal).
+    """
+    depth = 1 + camera[..., None, :1] * points[..., 2:] / (2 * focal)
+    coordinates = (camera[..., None, :1] * points[..., :2] + camera[..., None, 1:]) / depth
+    return crop_to_image(coordinates, centre, side)
+
+
 def parallel_projection(
     joints3d: Float[Tensor, "B J 3"],
     joints2d: Float[Tensor, "B J 2"],

@@ -1,8 +1,9 @@
 """Checkpoints of third parties: read without running what is in them, compared name by name.
 
-A published `.pt` or `.ckpt` file holds, beside the weights, whatever its trainer kept. Only plain
-values, tensors and numpy numbers are read; a class of the trainer's configuration is answered with
-a plain dictionary, and any other name ends in `BadInput`.
+A published `.pt` or `.ckpt` file holds, beside the weights, whatever its trainer kept. Only tensors
+and plain values are read. Names on a closed list (numpy's arrays and numbers; the settings of yacs,
+Lightning and omegaconf; mmengine's logs) are answered with stand-ins that hold nothing and run
+nothing, and any other name ends in `BadInput`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,23 +27,64 @@ logger = logging.getLogger(__name__)
 
 Shapes = dict[str, tuple[int, ...]]
 
-# What trainers keep of their own state: numpy's numbers, and settings, which become dictionaries.
-_NUMBERS = [
-    np.dtype,
-    *(type(np.dtype(kind)) for kind in ("f8", "f4", "i8", "i4", "?")),
+
+class _Held:
+    """Stands for an object that no weights need: takes everything, holds and does nothing."""
+
+    __slots__ = ()
+
+    def __new__(cls, *arguments: Any) -> _Held:
+        return super().__new__(cls)
+
+    def __init__(self, *arguments: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def _no_items(*arguments: Any) -> dict[Any, Any]:
+    """Stands for a class of dictionaries that a file fills by its own opcodes."""
+    return {}
+
+
+# What trainers keep beside the weights: their settings, logs, numbers and places.
+_HELD = (
+    "numpy.ndarray",
+    "numpy.dtype",
     *(
-        (np._core.multiarray.scalar, f"numpy.{core}.multiarray.scalar")
+        f"numpy.{core}.multiarray.{name}"
         for core in ("core", "_core")
+        for name in ("_reconstruct", "scalar")
     ),
-]
-_SETTINGS = [
-    (OrderedDict, name)
-    for name in (
-        "yacs.config.CfgNode",
-        "pytorch_lightning.utilities.parsing.AttributeDict",
-        "lightning_fabric.utilities.data.AttributeDict",
-        "lightning.fabric.utilities.data.AttributeDict",
-    )
+    *(f"builtins.{name}" for name in ("bool", "bytes", "float", "int", "list", "str", "tuple")),
+    "builtins.getattr",  # how mmengine's logs refer to their own methods
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    "omegaconf.dictconfig.DictConfig",
+    "omegaconf.listconfig.ListConfig",
+    "omegaconf.base.ContainerMetadata",
+    "omegaconf.base.Metadata",
+    *(
+        f"omegaconf.nodes.{kind}Node"
+        for kind in ("Any", "Boolean", "Bytes", "Enum", "Float", "Integer", "Path", "String")
+    ),
+    "typing.Any",
+    *(
+        f"pathlib.{local}{name}"
+        for local in ("", "_local.")
+        for name in ("PosixPath", "PurePosixPath", "PureWindowsPath", "WindowsPath")
+    ),
+)
+_MAPPINGS = (
+    "yacs.config.CfgNode",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict",
+    "lightning.fabric.utilities.data.AttributeDict",
+)
+_STAND_INS: list[Any] = [
+    *((_Held, name) for name in _HELD),
+    *((OrderedDict, name) for name in _MAPPINGS),
+    *((_no_items, name) for name in ("builtins.dict", "collections.defaultdict")),
 ]
 
 
@@ -51,11 +92,11 @@ def read_state_dict(path: Path, key: str) -> dict[str, Tensor]:
     """The tensors that a checkpoint keeps under `key`, by name, on the CPU.
 
     A `.safetensors` file has no key and is read as it is. BadInput if the file is damaged, cut
-    short, no checkpoint, or holds what a checkpoint need not; nothing in it is executed.
+    short, no checkpoint, or asks for what is not on the list; nothing in it is executed.
     """
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    stored = _read_torch(path)
+    stored = _read_torch(path, key)
     state = stored.get(key) if isinstance(stored, Mapping) else None
     if not isinstance(state, Mapping):
         names = ", ".join(map(str, list(stored)[:8])) if isinstance(stored, Mapping) else "no names"
@@ -136,17 +177,19 @@ def fill(
     network.load_state_dict(weights, strict=False)  # strict but for the counters, see `differences`
 
 
-def _read_torch(path: Path) -> Any:
+def _read_torch(path: Path, key: str) -> Any:
     try:
-        with torch.serialization.safe_globals(_NUMBERS + _SETTINGS), warnings.catch_warnings():
+        with torch.serialization.safe_globals(_STAND_INS), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old formats
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        name = _refused_name(str(error))
-        if name:
+        refused = _refused(str(error))
+        if refused:
             raise BadInput(
-                f"{path} is refused: it asks for {name}, which no weights need and which could run "
-                "code. Nothing in it was executed; fetch it again from its published place."
+                f"{path} is refused: {refused}, which no weights need and which could run code. "
+                "Nothing in it was executed, and the file need not be damaged. Take the published "
+                "file; or, if it is your own, save its weights alone where it was trained: "
+                f"torch.save({{{key!r}: model.state_dict()}}, 'weights.pt')."
             ) from error
         raise _damaged(path, error) from error
     except Exception as error:  # a damaged file can fail in any way; none of them is ours
@@ -156,11 +199,25 @@ def _read_torch(path: Path) -> Any:
         raise _damaged(path, error) from error
 
 
-def _refused_name(message: str) -> str:
-    """The name after GLOBAL in torch's refusal, empty for another message."""
+def _refused(message: str) -> str:
+    """What torch's refusal names, as a clause; empty for another message, which means damage."""
     for before in ("Unsupported global: GLOBAL ", "unsupported GLOBAL "):
         if before in message:
-            return message.partition(before)[2].split()[0]
+            return f"it asks for {message.partition(before)[2].split()[0]}"
+    for before in (
+        "Trying to call reduce for unrecognized function ",
+        "classes allowlisted via `add_safe_globals` but got ",
+        "types allowlisted via `add_safe_globals`, but got ",
+        "Can only append to lists, but got ",
+        "Can only extend lists, but got ",
+        "collections.Counter, but got ",
+    ):
+        if before in message:
+            what = message.partition(before)[2].splitlines()[0].strip(" .")
+            return f"it builds an object by {what}"
+    for package in ("torch.nested", "torch.distributed.tensor"):
+        if f"``{package}``" in message:
+            return f"it asks for a class of {package}"
     return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,13 @@ class ModelChoice:
         module = importlib.import_module(self.entry.module)
         return module.load(self.name, self.source, imports_dir, device, **more)
 
-    def recorded(self) -> dict[str, Any]:
+    def recorded(self, further: Sequence[Path] = ()) -> dict[str, Any]:
         """What a table keeps of it: its name and, of weights in a file or folder of one's own, a
-        digest, since they may be replaced under the same name."""
+        digest, since they may be replaced under the same name.
+
+        further: files of weights that it reads whatever its SOURCE is; their digests follow.
+        """
         parts = [self.source] if Path(self.source).exists() else self.source.split("+")
         digests = [content_digest(Path(part)) for part in parts if part and Path(part).exists()]
+        digests += [content_digest(path) for path in further]
         return {self.kind: self.text, **({f"{self.kind} weights": digests} if digests else {})}

@@ -48,6 +48,8 @@ class Model:
     built: tuple[str, ...] = ()
     """Packages that pip alone does not install; the first is what
     scripts/install_published_networks.sh builds."""
+    lvis: tuple[str, ...] = ()
+    """Of a segmenter: its weights that --mode lvis reads beside those that SOURCE replaces."""
     threshold: float | None = None
     """Of a segmenter: the score below which instances are dropped, as its authors use it."""
     open_vocabulary: bool = False
@@ -183,6 +185,7 @@ _ENTRIES = (
         "chorus.perception.detectron",
         source="FILE",
         built=("detectron2", "torchvision"),
+        lvis=("mask-rcnn-x101-lvis",),
         threshold=0.8,  # method.md 3
         weights={
             "pointrend-r50": Weight(

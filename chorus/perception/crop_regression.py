@@ -37,7 +37,8 @@ class CropRegressor:
 
     network: crops (B, 3, S, S) of `normalised` to a `Prediction`. crop: image and box to the crop,
     or None. body: gives the 24 joints that are projected. at_once: the most crops that are on the
-    device together, whatever an image holds.
+    device together, whatever an image holds. project: the network's own way from joints, cameras,
+    and the crops' centres and sides to pixels.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class CropRegressor:
         body: JointSource,
         device: str,
         at_once: int,
+        project: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = project_weak,
     ):
         self._network = network
         self._crop = crop
         self._body = body.to(device)
         self._device = device
         self._at_once = at_once
+        self._project = project
 
     def regress(
         self, images: Sequence[Image], boxes: Sequence[np.ndarray]
@@ -85,7 +88,7 @@ class CropRegressor:
         prediction = self._network(normalised(crops, self._device))
         centre = torch.from_numpy(np.stack([crop.centre for crop in crops])).to(self._device)
         side = torch.tensor([crop.side for crop in crops], device=self._device)
-        joints = project_weak(
+        joints = self._project(
             self._body.posed_joints(prediction.rotations, prediction.betas),
             prediction.camera,
             centre,

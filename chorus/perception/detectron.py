@@ -8,8 +8,10 @@ another file of PointRend's weights.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,8 @@ def load(
     )
     if mode == "coco":
         return DetectronSegmenter([Part(*pointrend, Classes(coco))])
-    path = registry.require("mask-rcnn-x101-lvis", imports_dir)
+    (lvis,) = registry.MODELS["segmenter"][name].lvis
+    path = registry.require(lvis, imports_dir)
     objects = _network(_lvis_config(), path, device, threshold)
     return DetectronSegmenter(
         [
@@ -212,7 +215,8 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
     else:
         state = read_state_dict(path, "model")
     try:
-        report = model.load_state_dict(state, strict=False)
+        with _without_notice_of_conversion():
+            report = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
         # torch's way to say that shapes differ; its first line is a title
         first = str(error).splitlines()[1].strip()
@@ -221,6 +225,27 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
     missing = [name for name in report.missing_keys if name not in ("pixel_mean", "pixel_std")]
     if missing:
         raise BadInput(f"{path} holds the weights of another network: {missing[0]} is missing.")
+
+
+@contextmanager
+def _without_notice_of_conversion() -> Iterator[None]:
+    """Without detectron2's warning that old PointRend files are converted: they always are, also
+    if nothing in them is old, and nobody need do anything."""
+    loggers = [
+        logging.getLogger(f"detectron2.projects.point_rend.{module}")
+        for module in ("mask_head", "roi_heads")
+    ]
+
+    def others(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Weight format of ")
+
+    for logger in loggers:
+        logger.addFilter(others)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(others)
 
 
 def _pointrend_weights(source: str, imports_dir: Path) -> Path:

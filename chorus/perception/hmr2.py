@@ -6,6 +6,7 @@ weights under the key `state_dict`, or the same names in `.safetensors`.
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 WEIGHT = "hmr2"
 _KEY = "state_dict"
 _WHAT = "a checkpoint of HMR2.0"
+FOCAL = 5000 / 256
+"""Focal length of its camera, in sides of the crop (4D-Humans' EXTRA.FOCAL_LENGTH, IMAGE_SIZE)."""
 _AT_ONCE = 32  # crops: about 1 GB of activations beside 2.7 GB of weights
 
 
@@ -33,14 +36,16 @@ def load(
 ) -> CropRegressor:
     """The regressor on `device`; `source` is a checkpoint, or "" for the published one.
 
-    `body` gives the 24 joints that are projected. BadInput, naming the first difference, if the
-    file is no checkpoint of this network.
+    `body` gives the 24 joints, which are projected by the network's own pinhole camera. BadInput,
+    naming the first difference, if the file is no checkpoint of this network.
     """
+    from chorus.geometry.weak_perspective import project_long
     from chorus.perception.crop_regression import CropRegressor
     from chorus.perception.person_crops import hmr2_crop
 
     network = load_network(_checkpoint(source, imports_dir)).to(device)
-    return CropRegressor(network, hmr2_crop, body, device, _AT_ONCE)
+    project = functools.partial(project_long, focal=FOCAL)
+    return CropRegressor(network, hmr2_crop, body, device, _AT_ONCE, project)
 
 
 def load_network(path: Path) -> Hmr2Network:

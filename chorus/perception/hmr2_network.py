@@ -291,8 +291,9 @@ class Hmr2Network(nn.Module):
 
         The six numbers of a rotation are two columns one after the other (unlike SPIN's, whose
         columns alternate). The published camera is a pinhole of focal length 5000 / 256 crops at
-        the depth 2 * 5000 / (256 s), that shifts the body by (tx, ty) metres: to first order the
-        weak camera s * (X + tx, Y + ty), which is what is returned, as (s, s tx, s ty).
+        the depth 2 * 5000 / (256 s), that shifts the body by (tx, ty) metres. Returned is the weak
+        camera s * (X + tx, Y + ty) of what lies at the body's own depth, as (s, s tx, s ty);
+        `project_long` has the pinhole again.
         """
         seen = crops[..., _SIDE_STRIP:-_SIDE_STRIP]
         pose, betas, camera = self.smpl_head(self.backbone(seen))

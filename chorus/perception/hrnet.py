@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from chorus.errors import BadInput, Unavailable
 from chorus.models import registry
@@ -106,32 +106,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
     Nothing in the file is executed. BadInput names the first parameter that does not fit.
     """
-    with torch.serialization.safe_globals(_TRAINER):
-        state: dict[str, Tensor] = read_state_dict(path, "state_dict")
+    state = read_state_dict(path, "state_dict")
     fill(model, state, ("backbone.", "head."), path, "HRNet-w48 with DARK of mmpose")
-
-
-class _Ignored:
-    """Stands for what mmpose's trainer kept beside the weights: its logs, as numpy arrays."""
-
-    def __init__(self, *arguments: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-
-_TRAINER: list[Any] = [
-    (_Ignored, name)
-    for name in (
-        "mmengine.logging.history_buffer.HistoryBuffer",
-        "builtins.getattr",  # how it refers to its own methods
-        "numpy.ndarray",
-        "numpy.core.multiarray._reconstruct",
-        "numpy._core.multiarray._reconstruct",
-    )
-]
-"""Names that a published checkpoint asks for, each answered with an object that does nothing."""
 
 
 def _weights(source: str, imports_dir: Path) -> Path:

@@ -14,7 +14,12 @@ from chorus.body.model import BodyModel
 from chorus.geometry import boxes as box_geometry
 from chorus.geometry.cameras import from_homogeneous
 from chorus.geometry.rotations import turn_to_ray
-from chorus.geometry.weak_perspective import image_to_crop, project_weak, square_crop
+from chorus.geometry.weak_perspective import (
+    image_to_crop,
+    project_long,
+    project_weak,
+    square_crop,
+)
 from chorus.perception.recorded_poses import (
     FREE_BODY,
     SMPL,
@@ -69,7 +74,9 @@ def _projected(
     if isinstance(camera, WeakCamera):
         numbers = (camera.camera, camera.centre, camera.side)
         weak, centre, side = (torch.as_tensor(np.asarray(n, np.float32)) for n in numbers)
-        return project_weak(joints, weak, centre, side).numpy()
+        if camera.focal is None:
+            return project_weak(joints, weak, centre, side).numpy()
+        return project_long(joints, weak, centre, side, camera.focal).numpy()
     focal, middle = _lens(camera, size)
     points = joints.double().numpy() + camera.translation
     return middle + from_homogeneous(points * [focal, focal, 1.0])

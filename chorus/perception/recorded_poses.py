@@ -4,7 +4,8 @@ docs/bring-your-own.md describes the formats key by key; pickles of trackers are
 `tracker_poses`. Poses are axis-angle, radians; cameras in one of two forms:
 
 - weak perspective in a square crop, crop coordinate = s * (X, Y) + (tx, ty) (method.md, appendix).
-  HMR2 means s * (X + tx, Y + ty) by its `pred_cam`: `weak_of_hmr2` converts;
+  HMR2 means s * (X + tx, Y + ty) by its `pred_cam`, for what lies at the body's own depth:
+  `weak_of_hmr2` converts, and WeakCamera's `focal` keeps its perspective;
 - a pinhole camera, in whose frame the body model's origin lies at `translation`.
 """
 
@@ -19,6 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from chorus.errors import BadInput
+from chorus.perception.hmr2 import FOCAL
 
 JOINTS, SHAPES = 24, 10
 ROTATION_TOLERANCE = 1e-2
@@ -28,11 +30,15 @@ FREE_BODY, SMPL = "free", "smpl"
 
 @dataclass(frozen=True, eq=False)
 class WeakCamera:
-    """Weak perspective: camera (3,) s, tx, ty in the square crop; centre (2,) and side, pixels."""
+    """Weak perspective: camera (3,) s, tx, ty in the square crop; centre (2,) and side, pixels.
+
+    focal: of the pinhole that the regressor means by it, in sides of the crop; None: none.
+    """
 
     camera: Float[np.ndarray, " 3"]
     centre: Float[np.ndarray, " 2"]
     side: float
+    focal: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,11 +253,15 @@ def _cameras(columns: Columns) -> list[WeakCamera | PinholeCamera]:
             )
             for row in range(columns.count)
         ]
-    if "camera" not in columns and "pred_cam" in columns:
+    hmr2 = "camera" not in columns and "pred_cam" in columns
+    if hmr2:
         camera = weak_of_hmr2(columns.numbers("pred_cam", (3,)))
         centre, side = columns.numbers("box_center", (2,)), columns.numbers("box_size", ())
     else:
         camera = columns.numbers("camera", (3,))
         centre, side = columns.numbers("crop_centre", (2,)), columns.numbers("crop_side", ())
     columns.refuse((camera[:, 0] <= 0) | (side <= 0), "its camera's scale is not positive")
-    return [WeakCamera(camera[row], centre[row], float(side[row])) for row in range(columns.count)]
+    return [
+        WeakCamera(camera[row], centre[row], float(side[row]), FOCAL if hmr2 else None)
+        for row in range(columns.count)
+    ]

@@ -13,6 +13,7 @@ import numpy as np
 
 from chorus.body.restricted_pickle import array_of
 from chorus.errors import BadInput
+from chorus.perception.hmr2 import FOCAL
 from chorus.perception.joblib_pickle import load_joblib
 from chorus.perception.recorded_poses import (
     JOINTS,
@@ -126,7 +127,7 @@ def _of_frame(key: Any, frame: Mapping[str, Any], where: str) -> Recording:
                 image=image,
                 pose=pose[at].astype(np.float32),
                 betas=betas[at],
-                camera=WeakCamera(camera[at], centre[at], float(side[at])),
+                camera=WeakCamera(camera[at], centre[at], float(side[at]), FOCAL),
                 box=boxes[at].astype(np.float32),
             )
             for at in range(len(rows))

@@ -68,7 +68,7 @@ class Person:
     box (4,) xyxy of the detection it was regressed on; pose (24, 3) axis-angle, the first row the
     global rotation in the camera's orientation; betas (10,); camera (3,) weak perspective s, tx, ty
     in the square crop of centre crop_centre (2,) and side crop_side, pixels; joints (24, 2) 24
-    joints (`body.joint_sets`) in image pixels under that camera.
+    joints (`body.joint_sets`) in image pixels under that camera, or the pinhole that it stands for.
     """
 
     box: Float[np.ndarray, " 4"]

@@ -13,6 +13,7 @@ from chorus.engine.loop import Outcome, Sample, Stage
 from chorus.engine.perception import PerceptionOptions, run_perception_stage
 from chorus.engine.progress import Progress
 from chorus.errors import BadInput
+from chorus.models import registry
 from chorus.models.choice import ModelChoice
 from chorus.perception.clean_up import ALWAYS_KEEP, MIN_OVERLAP, clean_up
 from chorus.perception.protocols import Segmenter
@@ -114,6 +115,8 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         options = replace(options, threshold=model.entry.threshold)
     any_noun = model.entry.open_vocabulary or model.entry.persons_only
     mode = "open" if any_noun else options.mode
+    further = model.entry.lvis if mode == "lvis" else ()
+    weights = [registry.require(name, options.imports_dir) for name in further]
     shards = options.shards_of("images")
     for category in {s.category for s in shards if annotated(options.tree, s) != "objects"}:
         resolve_category(category, mode)
@@ -124,7 +127,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         replace(usual, reads=(*usual.reads, *usual.may_read)),
         optional=usual.may_read,
         settings={
-            **options.recorded("segmenter"),
+            **options.recorded("segmenter", weights),
             "mode": mode,
             "threshold": options.threshold,
             "min_overlap": MIN_OVERLAP,

@@ -11,6 +11,7 @@ from dataclasses import fields
 import pytest
 
 from chorus import cli
+from chorus.commands import doctor
 from chorus.models import hub_cache
 from chorus.models.registry import MODELS, PROFILES, SYNTHETIC, WEIGHTS, Profile
 
@@ -135,6 +136,27 @@ def test_a_package_that_does_not_import(doctor_says, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(tmp_path))
     _, found = doctor_says("--profile", "paper")
     assert "nms does not exist" in found["broken"]["torchvision"]
+
+
+def test_opencv_with_a_display_over_the_headless_one(doctor_says, monkeypatch):
+    status, found = doctor_says("--profile", "synthetic")
+    assert (status, found["opencv"]) == (0, "")
+    version = doctor._version
+    monkeypatch.setattr(
+        doctor, "_version", lambda name: "4.11" if name == "opencv-python" else version(name)
+    )
+    status, found = doctor_says("--profile", "synthetic")
+    assert status == 0  # it works as long as libGL is there
+    assert "opencv-python lies over opencv-python-headless" in found["opencv"]
+    assert "pip uninstall --yes opencv-python, then pip install --force-re" in found["opencv"]
+    problem = doctor._import_problem
+    monkeypatch.setattr(
+        doctor, "_import_problem", lambda name: "no libGL.so.1" if name == "cv2" else problem(name)
+    )
+    status, found = doctor_says("--profile", "synthetic")
+    assert status == 1 and not found["chosen"]["can_run"]
+    assert "cv2 does not import (no libGL.so.1)" in found["opencv"]
+    assert cli.main(["doctor", "--profile", "synthetic"]) == 1
 
 
 def test_for_people(doctor_says, capsys, tmp_path):

@@ -41,6 +41,19 @@ def test_settings_tell_replaced_weights_from_the_old_ones(tmp_path):
     assert len(vitpose(f"{first}+{second}")["keypoint_model weights"]) == 2
 
 
+def test_files_that_are_read_beside_the_source_have_digests_too(tmp_path):
+    own, further = tmp_path / "own", tmp_path / "further"
+    own.write_bytes(b"weights")
+    further.write_bytes(b"other weights")
+    model = ModelChoice("segmenter", f"pointrend-r50:{own}")
+    recorded = model.recorded([further])
+    assert recorded["segmenter weights"] == [content_digest(own), content_digest(further)]
+    further.write_bytes(b"exchanged")
+    assert model.recorded([further]) != recorded
+    (name,) = ModelChoice("segmenter", "pointrend-r50").recorded([further])["segmenter weights"]
+    assert name == content_digest(further)
+
+
 def test_repositories_and_the_models_own_weights_go_by_name():
     for name in ("vitpose", "vitpose:usyd-community/vitpose-base"):
         assert ModelChoice("keypoint_model", name).recorded() == {"keypoint_model": name}

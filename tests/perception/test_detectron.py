@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import pickle
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +14,12 @@ import torch
 
 from chorus.errors import BadInput, Unavailable
 from chorus.geometry import masks
+from chorus.models.choice import ModelChoice
 from chorus.models.registry import WEIGHTS
 from chorus.perception import detectron
 from chorus.perception.detectron import Classes, DetectronSegmenter, Part, load_weights
 from chorus.perception.frames import frame_of
+from chorus.stages import segment
 from chorus.vocabulary import COCO_NAMES
 
 COCO = Classes([(name,) for name in COCO_NAMES])
@@ -207,6 +210,50 @@ def test_weights_of_the_model_zoo(tmp_path, suffix):
 def test_weights_of_another_network(tmp_path, change, sentence):
     with pytest.raises(BadInput, match=sentence):
         load_weights(Net(), zoo_file(tmp_path / "model.pkl", change))
+
+
+class Converted(Net):
+    """Warns as PointRend's heads do when they load weights without a version."""
+
+    def _load_from_state_dict(self, *arguments):
+        for module in ("mask_head", "roi_heads"):
+            logger = logging.getLogger(f"detectron2.projects.point_rend.{module}")
+            logger.warning("Weight format of PointRend models have changed! Please upgrade …")
+            logger.warning("something else about %s", module)
+        super()._load_from_state_dict(*arguments)
+
+
+def test_the_notice_of_a_conversion_is_not_shown(tmp_path, caplog):
+    load_weights(Converted(), zoo_file(tmp_path / "model.pkl"))
+    assert {record.getMessage() for record in caplog.records} == {
+        "something else about mask_head",
+        "something else about roi_heads",
+    }
+    logging.getLogger("detectron2.projects.point_rend.mask_head").warning("Weight format of …")
+    assert caplog.records[-1].getMessage() == "Weight format of …"  # as before, afterwards
+
+
+def test_exchanged_lvis_weights_make_another_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(ModelChoice, "check", lambda *_: None)
+    monkeypatch.setattr(segment.Options, "shards_of", lambda *_: [])
+    asked = []
+    monkeypatch.setattr(segment, "run_perception_stage", lambda stage, *_: asked.append(stage))
+    lvis = tmp_path / WEIGHTS["mask-rcnn-x101-lvis"].destination
+
+    def settings(**more):
+        paths = {"results_dir": tmp_path / "results", "imports_dir": tmp_path}
+        segment.run(segment.Options(segmenter="pointrend-r50", **paths, **more))
+        return asked.pop().settings
+
+    assert "segmenter weights" not in settings()
+    with pytest.raises(Unavailable, match=r"model_final_5e3439.pkl is not there.*lvis"):
+        settings(mode="lvis")
+    lvis.parent.mkdir(parents=True)
+    lvis.write_bytes(b"weights")
+    before = settings(mode="lvis")
+    lvis.write_bytes(b"others")
+    assert settings(mode="lvis")["segmenter weights"] != before["segmenter weights"]
+    assert "segmenter weights" not in settings()
 
 
 class Evil:

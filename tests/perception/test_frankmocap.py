@@ -287,9 +287,33 @@ def test_crop_at_its_own_size_is_the_image_with_zeros_around():
     box = np.array([0, 0, 100, 224 / 1.2])  # side 224 around (50, 93.33): corner (-62, -18)
     crop = spin_crop(image, box)
     assert (crop.side, crop.centre.tolist()) == (223, [-62 + 111.5, -18 + 111.5])
-    plain = np.zeros((223, 223, 3), np.uint8)
+    plain = np.zeros((223, 224, 3), np.uint8)  # to (162, 205): cutting leaves 224 by 223
     plain[18:218, 62:212] = 7
     np.testing.assert_array_equal(crop.pixels, cv2.resize(plain, (224, 224)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    corner=st.tuples(st.floats(-80, 300), st.floats(-80, 200)),
+    size=st.tuples(st.floats(30, 250), st.floats(30, 250)),
+)
+def test_crop_is_the_images_pixels_between_the_cut_corners(corner, size):
+    """Pixel by pixel, width and height cut apart."""
+    image = np.random.default_rng(0).integers(1, 255, (300, 400, 3), np.uint8)
+    crop = spin_crop(image, np.array([*corner, corner[0] + size[0], corner[1] + size[1]]))
+    middle = [corner[at] + size[at] / 2 for at in range(2)]
+    half = 1.2 * max(size) / 2
+    (left, right), (top, bottom) = ((int(m - half), int(m + half)) for m in middle)
+    plain = np.zeros((bottom - top, right - left, 3), np.uint8)
+    for row in range(max(top, 0), min(bottom, 300)):
+        for column in range(max(left, 0), min(right, 400)):
+            plain[row - top, column - left] = image[row, column]
+    if not plain.any():
+        assert crop is None
+        return
+    np.testing.assert_array_equal(crop.pixels, cv2.resize(plain, (224, 224)))
+    assert crop.side == bottom - top
+    assert crop.centre.tolist() == [left + crop.side / 2, top + crop.side / 2]
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import roma
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from tiny_humans import TINY_HMR2, hmr2_state, save_small_body, save_tiny_hmr2
 
 from chorus.body.loading import load_body
 from chorus.errors import BadInput, Unavailable
+from chorus.geometry.weak_perspective import project_long
 from chorus.models import checkpoints, registry, weights
 from chorus.perception import hmr2
-from chorus.perception.crop_regression import TOO_SMALL
+from chorus.perception.crop_regression import TOO_SMALL, CropRegressor, Prediction
 from chorus.perception.hmr2_network import Hmr2Network, Layout, layout_of
 from chorus.perception.person_crops import hmr2_crop
 from chorus.records.keys import SampleKey
@@ -27,6 +32,11 @@ KEY = SampleKey("m", "surfboard", "A person carries a surfboard", "original", 0)
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     return save_tiny_hmr2(tmp_path_factory.mktemp("hmr2") / "epoch=35-step=1000000.ckpt")
+
+
+@pytest.fixture(scope="module")
+def small_body(tmp_path_factory):
+    return load_body(save_small_body(tmp_path_factory.mktemp("body") / "small.npz"))
 
 
 def published_names() -> dict[str, tuple[int, ...]]:
@@ -174,15 +184,62 @@ def test_network_agrees_with_a_plain_implementation(token):
     assert np.abs(rotations[0] - rotations[1]).max() > 1e-3  # the answer depends on the crop
 
 
-def test_weak_camera_is_the_published_pinhole_to_first_order():
-    rng = np.random.default_rng(0)
-    points = rng.uniform(-0.9, 0.9, (40, 3))
-    s, tx, ty = 0.8, 0.1, -0.2
-    depth = 2 * 5000 / (256 * s)
-    pinhole = 5000 / 256 * (points[:, :2] + [tx, ty]) / (points[:, 2:] + depth)  # in crop sides
-    weak = s * points[:, :2] + [s * tx, s * ty]
-    # half a pixel of 256 at most: the depth varies by 0.9 m in 49
-    assert np.abs(pinhole * 256 - weak * 128).max() < 128 * s * 1.1 * 0.9 / (depth - 0.9) + 1e-9
+def pinhole(points, camera, crop):
+    """Pixels of the image of points (P, 3) under HMR2.0's own camera s, tx, ty, as published: moved
+    by a translation, divided by the depth, in a crop of 256."""
+    s, tx, ty = camera
+    moved = points + np.array([tx, ty, 2 * 5000 / (256 * s)])
+    in_crop = 5000 * moved[:, :2] / moved[:, 2:] + 128
+    return crop.centre - crop.side / 2 + in_crop * crop.side / 256
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    camera=st.tuples(st.floats(0.3, 1.5), st.floats(-0.5, 0.5), st.floats(-0.5, 0.5)),
+)
+def test_joints_are_those_of_the_published_pinhole(small_body, seed, camera):
+    generator = torch.Generator().manual_seed(seed)
+    rotations = roma.special_gramschmidt(torch.randn(1, 24, 3, 2, generator=generator))
+    betas = torch.randn(1, 10, generator=generator)
+    s, tx, ty = camera
+
+    def network(crops):
+        return Prediction(rotations, betas, torch.tensor([[s, s * tx, s * ty]]))
+
+    image = Image(KEY, np.full((400, 500, 3), 90, np.uint8))
+    box = np.array([40.0, 30, 200, 390])
+    project = functools.partial(project_long, focal=hmr2.FOCAL)
+    regressor = CropRegressor(network, hmr2_crop, small_body, "cpu", 4, project)
+    person = regressor.regress([image], [box[None]])[0][0]
+    points = small_body.pose(rotations, betas).joints[0].double().numpy()
+    crop = hmr2_crop(image.pixels, box)
+    np.testing.assert_allclose(person.joints, pinhole(points, camera, crop), atol=2e-3)
+
+
+def test_the_weak_camera_alone_would_be_some_pixels_off():
+    """A person as tall as the crop, upright and tilted to the camera: why there is a pinhole."""
+    camera, crop = (0.9, 0.1, -0.2), hmr2_crop(np.zeros((256, 256, 3), np.uint8), [32, 0, 224, 256])
+    upright = np.array([[0, -0.9, 0.1], [0, 0.9, 0.1], [0.5, -0.4, 0.1], [0, 0, -0.1]])
+    tilted = np.array([[0, -0.7, -0.7], [0.4, -0.6, -0.5], [0, 0.7, 0.7], [-0.2, 0.6, 0.7]])
+    s, tx, ty = camera
+    for points, least, most in ((upright, 0.1, 1), (tilted, 1, 3)):
+        weak = 128 * (s * points[:, :2] + [s * tx, s * ty]) + 128
+        off = np.abs(pinhole(points, camera, crop) - weak).max()
+        assert least < off < most
+
+
+def test_the_adapter_projects_by_the_pinhole(checkpoint, small_body, tmp_path):
+    rng = np.random.default_rng(5)
+    image = Image(KEY, rng.integers(0, 255, (300, 300, 3), np.uint8))
+    box = np.array([30.0, 20, 200, 280])
+    regressor = hmr2.load("hmr2", str(checkpoint), tmp_path, "cpu", body=small_body)
+    person = regressor.regress([image], [box[None]])[0][0]
+    pose, betas = torch.from_numpy(person.pose), torch.from_numpy(person.betas)
+    s, across, down = person.camera.astype(float)
+    points = small_body.pose(pose, betas).joints.double().numpy()
+    own = pinhole(points, (s, across / s, down / s), hmr2_crop(image.pixels, box))
+    np.testing.assert_allclose(person.joints, own, atol=2e-3)
 
 
 def test_checkpoint_loads_with_its_settings_inside(checkpoint):
@@ -249,17 +306,37 @@ def test_crop_by_hand():
     np.testing.assert_array_equal(crop.pixels, expected)
 
 
-def test_large_crop_is_blurred_first_as_published():
-    image = np.random.default_rng(1).integers(0, 255, (900, 1000, 3), np.uint8)
-    box = np.array([300.0, 40, 500, 840])
+def crop_as_the_original_rounds(image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, float]:
+    """The whole image blurred by scipy in float64, and mapped by three points in float32."""
+    left, top, right, bottom = np.float32(box)
+    width, height = ((right - left) / 200 * 200, (bottom - top) / 200 * 200)
+    side = max(height, width * 256 / 192)
+    x, y = (left + right) / 2, (top + bottom) / 2
+    if side / 512 > 1.1:
+        sigma = (side / 512 - 1) / 2
+        image = gaussian_filter(image.astype(float), (sigma, sigma, 0), mode="nearest")
+    here = np.float32([[x, y], [x, y + side / 2], [x + side / 2, y]])
+    there = np.float32([[128, 128], [128, 256], [256, 128]])
+    onto = cv2.getAffineTransform(here, there)
+    return cv2.warpAffine(image, onto, (256, 256), flags=cv2.INTER_LINEAR), float(side)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    corner=st.tuples(st.floats(-60, 600, width=32), st.floats(-60, 500, width=32)),
+    size=st.tuples(st.floats(30, 500, width=32), st.floats(30, 700, width=32)),
+)
+def test_crops_are_rounded_as_the_original_rounds_them(corner, size):
+    image = np.random.default_rng(1).integers(0, 255, (600, 700, 3), np.uint8)
+    box = np.array([*corner, corner[0] + size[0], corner[1] + size[1]])
     crop = hmr2_crop(image, box)
-    assert crop.side == 800
-    sigma = (800 / 256 / 2 - 1) / 2
-    blurred = gaussian_filter(image.astype(float), (sigma, sigma, 0), mode="nearest")
-    scale = 256 / 800
-    onto = np.array([[scale, 0, 128 - scale * 400], [0, scale, 128 - scale * 440]])
-    expected = cv2.warpAffine(blurred, onto, (256, 256), flags=cv2.INTER_LINEAR)
-    np.testing.assert_allclose(crop.pixels, expected, atol=1.0)
+    expected, side = crop_as_the_original_rounds(image, box)
+    if crop is None:
+        assert not expected.any()
+        return
+    assert crop.side == side
+    np.testing.assert_allclose(crop.pixels, expected, atol=2e-5)
+    assert crop.pixels.dtype == (np.float32 if side > 563.2 else np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -269,15 +346,14 @@ def test_crops_that_cannot_be_used_are_none(box):
     assert hmr2_crop(np.zeros((100, 100, 3), np.uint8), np.array(box)) is None
 
 
-def test_adapter_sees_the_image_and_its_weights(checkpoint, tmp_path):
-    body = load_body(save_small_body(tmp_path / "small.npz"))
+def test_adapter_sees_the_image_and_its_weights(checkpoint, small_body, tmp_path):
     rng = np.random.default_rng(3)
     images = [Image(KEY, rng.integers(0, 255, (700, 500, 3), np.uint8)) for _ in range(2)]
     # the first crop is blurred, the second is not: both go in one batch
     boxes = [np.array([[20, 20, 400, 680], [20, 20, 120, 220]]), np.array([[1, 1, 5, 5]])]
 
     def regress(path: Path):
-        return hmr2.load("hmr2", str(path), tmp_path, "cpu", body=body).regress(images, boxes)
+        return hmr2.load("hmr2", str(path), tmp_path, "cpu", body=small_body).regress(images, boxes)
 
     first = regress(checkpoint)
     other = regress(save_tiny_hmr2(tmp_path / "other.ckpt", seed=4))

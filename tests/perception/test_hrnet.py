@@ -111,7 +111,16 @@ def published(path: Path, monkeypatch, **changes) -> Path:
         state = {**Net().state_dict(), **changes}
         torch.save(
             {
-                "meta": {"epoch": 210, "seed": np.int64(3)},
+                "meta": {
+                    "epoch": 210,
+                    "seed": np.int64(3),
+                    "dataset_meta": {
+                        "dataset_name": "coco",
+                        "keypoint_colors": np.zeros((17, 3), np.uint8),
+                        "sigmas": np.zeros(17, np.float32),
+                        "flip_indices": [0, 2, 1],
+                    },
+                },
                 "message_hub": {"loss": HistoryBuffer()},
                 "state_dict": {name: value for name, value in state.items() if value is not None},
             },

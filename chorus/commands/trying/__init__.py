@@ -1,0 +1,1 @@
+"""What `chorus doctor --try NAME` is made of: a picture, runs of real networks, their checks."""
