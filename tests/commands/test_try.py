@@ -40,9 +40,10 @@ def told(tmp_path, capsys):
     """told(*arguments): the status of doctor --try and its report, on a small body."""
     from tiny_humans import save_small_body
 
-    def run(*arguments: str, imports: Path = tmp_path / "imports"):
+    def run(*arguments: str):
         body = save_small_body(tmp_path / "small.npz")
-        options = ["--format", "json", "--imports_dir", str(imports), "--body", str(body)]
+        options = ["--format", "json", "--imports_dir", str(tmp_path / "imports")]
+        options += ["--body", str(body)]
         capsys.readouterr()
         status = cli.main(["doctor", *options, "--device", "cpu", *arguments])
         return status, json.loads(capsys.readouterr().out)

@@ -1,7 +1,7 @@
 """The picture that networks are tried on: scikit-image's astronaut, a portrait to the hips.
 
-It comes with the package (NASA, public domain) and is nobody's training image of this project.
-Places in it were read off by eye, in pixels of its 512 x 512.
+A photograph (NASA, public domain) that comes with the package. Places in it were read off by eye,
+in pixels of its 512 x 512.
 """
 
 from __future__ import annotations

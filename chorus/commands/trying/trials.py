@@ -239,6 +239,7 @@ def _forget_device_memory(device: str) -> None:
     if device != "cpu":
         import torch
 
+        torch.cuda.init()  # before which there are no statistics to reset
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
