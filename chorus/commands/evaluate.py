@@ -2,9 +2,9 @@
 
 Scored is, per category, the total over all prompts: of the presets `quant:…` the cluster
 `fullbody` (samples whose object touches the body), of others `all` (every retained sample). Each
-result is a file <results>/quant_results/<model>/<category>/<aggregation>/<metric>.json that holds
-every image's figures, the pooled curves, the settings and what it was made from. A file made of the
-same distribution and test set is kept.
+result is a file <results>/quant_results/<model>/<category>/<aggregation>/<metric>.json (of a test
+set of one's own <metric>@<name>.json) that holds every image's figures, the pooled curves, the
+settings and what it was made from. A file made of the same distribution and test set is kept.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from chorus.evaluation.labelled_images import (
     labelled_image,
     warn_of_unknown_body,
 )
-from chorus.evaluation.labelled_sets import TestSet, table_of, usual_set
+from chorus.evaluation.labelled_sets import check_known, table_of, usual_set
 from chorus.evaluation.pap_settings import THRESHOLDS, VARIANTS, PapSettings
-from chorus.evaluation.result_files import RESULTS, VERSION, digest, read_scores
+from chorus.evaluation.result_files import RESULTS, VERSION, digest, file_name, read_scores
 from chorus.files import atomic_write, display_name, portable_name
 from chorus.occupancy.distribution import Distribution
 from chorus.records.aggregations import WHOLE, read_record
@@ -66,8 +66,9 @@ class Options(
     metric: str = "pap/v2"
     """Version of the metric: pap/v1 is the paper's, pap/v2 closes its curve, pap/v2-relative
     divides every field by its highest value."""
-    test_set: TestSet | None = None
-    """Test images; the synthetic world's for profile synthetic, else extended COCO-EFT."""
+    test_set: str | None = None
+    """Test images: synthetic, coco-eft-val, or the name that `import --as test_set` gave to your
+    own; the synthetic world's for profile synthetic, else extended COCO-EFT (coco-eft-val)."""
     downscale_length: int = 32
     """Shorter side of the pixel grid that is compared."""
     thresholds: tuple[float, ...] = THRESHOLDS
@@ -76,7 +77,7 @@ class Options(
     """A category with fewer test images is left out of the mean."""
 
     @property
-    def tested_on(self) -> TestSet:
+    def tested_on(self) -> str:
         """The test set's name."""
         return self.test_set or usual_set(self.profile)
 
@@ -93,6 +94,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     """Score what is missing or was made of other distributions or test images."""
     started = time.monotonic()
     settings = PapSettings(options.metric, options.downscale_length, options.thresholds)
+    check_known(options.tree, options.tested_on)
     names = [kind.name for kind in options.kinds()]
     evaluator = _Evaluator(options, settings, progress)
     report = CommandResult("")
@@ -204,7 +206,7 @@ class _Evaluator:
             "retained": int(aggregated["samples"]),
         }
         path = tree.folder(RESULTS).joinpath(*map(portable_name, (model, category, name)))
-        return Job(path / f"{settings.metric.replace('/', '-')}.json", record, scored)
+        return Job(path / file_name(settings.metric, self._options.tested_on), record, scored)
 
     def _is_done(self, job: Job) -> bool:
         """True if the file holds this result; StaleResults if it has other settings."""

@@ -43,6 +43,12 @@ def score_files(tree: ResultsTree, model: str) -> list[Path]:
     return [path for path in sorted(root.glob("*/*/*.json")) if not path.name.startswith(".")]
 
 
+def file_name(metric: str, test_set: str) -> str:
+    """What the file of a result is called: those on test sets of one's own stand beside others."""
+    own = "" if test_set in MADE_BY else f"@{portable_name(test_set)}"
+    return f"{metric.replace('/', '-')}{own}.json"
+
+
 def read_scores(path: Path) -> dict[str, Any]:
     """The result in a file; BadInput if it is damaged or of another version."""
     try:
@@ -53,8 +59,8 @@ def read_scores(path: Path) -> dict[str, Any]:
         if wrong or "generated" not in record:
             raise ValueError(f"no valid {', '.join(wrong or ['generated'])}")
         settings = record["settings"]
-        if settings.get("test_set") not in MADE_BY:
-            raise ValueError(f"unknown test set {settings.get('test_set')!r}")
+        if not isinstance(settings.get("test_set"), str):
+            raise ValueError(f"no test set's name but {settings.get('test_set')!r}")
         if not isinstance(settings.get("thresholds"), list) or "downscale_length" not in settings:
             raise ValueError("settings are missing")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -13,7 +13,13 @@ from chorus.body.model import BodyModel
 from chorus.geometry import boxes as box_geometry
 from chorus.geometry.cameras import from_homogeneous
 from chorus.geometry.weak_perspective import image_to_crop, project_weak, square_crop
-from chorus.perception.recorded_poses import FREE_BODY, SMPL, RecordedPose, WeakCamera
+from chorus.perception.recorded_poses import (
+    FREE_BODY,
+    SMPL,
+    RecordedPose,
+    WeakCamera,
+    pinhole_matrix,
+)
 from chorus.records.rows import Person
 
 MIN_IOU = 0.3
@@ -58,10 +64,8 @@ def _projected(
         numbers = (camera.camera, camera.centre, camera.side)
         weak, centre, side = (torch.as_tensor(np.asarray(n, np.float32)) for n in numbers)
         return project_weak(joints, weak, centre, side).numpy()
-    focal = camera.focal or float(np.hypot(*size))
-    middle = np.array(size) / 2 if camera.principal is None else camera.principal
     points = joints.double().numpy() + camera.translation
-    return middle + from_homogeneous(points * [focal, focal, 1.0])
+    return from_homogeneous(points @ pinhole_matrix(camera, size).T)
 
 
 def match(
@@ -95,21 +99,32 @@ def persons_of(
 ) -> list[Person | None]:
     """The recorded person of each detected person box (Q, 4) of one image, None without one.
 
-    A pose is matched by its recorded box, else by the box around its joints. points: `posed_joints`
-    of the poses; size: the image's width and height, pixels.
+    points: `posed_joints` of the poses; size: the image's width and height, pixels.
     """
     if not poses:
         return [None] * len(boxes)
     joints = [image_joints(pose, each, size) for pose, each in zip(poses, points, strict=True)]
-    own = [
-        np.concatenate([pixels.min(0), pixels.max(0)]) if pose.box is None else pose.box
-        for pose, pixels in zip(poses, joints, strict=True)
-    ]
-    pairs = match(np.stack(own), np.asarray(boxes, np.float32).reshape(-1, 4))
+    pairs = pairs_of(poses, joints, boxes)
     return [
         None if at is None else _person(poses[at], points[at], joints[at], boxes[to], body)
         for to, at in enumerate(pairs)
     ]
+
+
+def pairs_of(
+    poses: Sequence[RecordedPose],
+    joints: Sequence[Float[np.ndarray, "24 2"]],
+    boxes: Float[np.ndarray, "Q 4"],
+) -> list[int | None]:
+    """For each person box (Q, 4) of one image the number of its own among one or more poses.
+
+    A pose is matched by its recorded box, else by the box around its joints, pixels.
+    """
+    own = [
+        np.concatenate([pixels.min(0), pixels.max(0)]) if pose.box is None else pose.box
+        for pose, pixels in zip(poses, joints, strict=True)
+    ]
+    return match(np.stack(own), np.asarray(boxes, np.float32).reshape(-1, 4))
 
 
 def _person(

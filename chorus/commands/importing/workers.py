@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from chorus.body.model import BodyModel
     from chorus.perception.coco_instances import AnnotatedImage, Annotations, Instance
+    from chorus.perception.photographs import Photograph
     from chorus.perception.recorded_poses import RecordedPose
 
 NO_POSE = "no pose was imported for a person"
@@ -40,21 +41,27 @@ class ImageWorker:
         return [self._copy(sample) for sample in samples]
 
     def _copy(self, sample: Sample) -> Outcome:
-        from chorus.perception.photographs import upright_rgb
-
         image = self._images[sample.key.index]
-        try:
-            content = (self._folder / image.name).read_bytes()
-        except OSError as error:
-            raise BadInput(NOT_THERE) from error
-        try:
-            photograph = upright_rgb(content, image.width, image.height)
-        except BadInput as error:
-            raise BadInput(f"{image.name}: {error}") from error
+        photograph = photograph_of(self._folder, image)
         path = self._tree.image(sample.key, photograph.suffix)
         atomic_write(path, photograph.content)
         values = {"file": path.name, "width": photograph.width, "height": photograph.height}
         return Outcome({**values, "seed": 0, "text": image.name})
+
+
+def photograph_of(folder: Path, image: AnnotatedImage) -> Photograph:
+    """The upright photograph of an annotated image; BadInput if it is missing, damaged or of
+    another size than its annotations."""
+    from chorus.perception.photographs import upright_rgb
+
+    try:
+        content = (folder / image.name).read_bytes()
+    except OSError as error:
+        raise BadInput(NOT_THERE) from error
+    try:
+        return upright_rgb(content, image.width, image.height)
+    except BadInput as error:
+        raise BadInput(f"{image.name}: {error}") from error
 
 
 class InstanceWorker:
@@ -70,10 +77,10 @@ class InstanceWorker:
         return [self._convert(self._shard.images[sample.key.index]) for sample in samples]
 
     def _convert(self, image: AnnotatedImage) -> Outcome:
-        rows = [instance.detection.row() for instance in self._kept(image)]
+        rows = [instance.detection.row() for instance in self.kept(image)]
         return Outcome({"width": image.width, "height": image.height, "detections": rows})
 
-    def _kept(self, image: AnnotatedImage) -> list[Instance]:
+    def kept(self, image: AnnotatedImage) -> list[Instance]:
         """The instances after the score threshold and the clean-up that `segment` also does."""
         from chorus.perception.coco_instances import instances_of
 
@@ -91,7 +98,7 @@ class KeypointWorker(InstanceWorker):
 
         unknown = np.zeros((17, 3), np.float32)
         persons = []
-        for instance in self._kept(image):
+        for instance in self.kept(image):
             if instance.detection.label == PERSON:
                 points = unknown if instance.keypoints is None else instance.keypoints
                 box = instance.detection.box.tolist()
