@@ -68,7 +68,10 @@ def check_test_set(
     try:
         table = read_table(path, "test_set")
     except ChorusError as error:
-        return [*problems, f"{error} Rerun: {command(tool, shard.category, *more, '--overwrite')}"], 0
+        return [
+            *problems,
+            f"{error} Rerun: {command(tool, shard.category, *more, '--overwrite')}",
+        ], 0
     if table.shard != shard:
         problems.append(f"{path} belongs to {table.shard}; delete it.")
     more = ("--num_images", str(len(table.rows))) if tool == "testset" else more
