@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from chorus.commands.importing.lifted_images import Doubts, lifted_shards, lifted_stage
 from chorus.commands.importing.sources import (
     IMPORTED,
     PoseIndex,
@@ -28,9 +29,9 @@ from chorus.commands.importing.sources import (
     with_annotated_boxes,
 )
 from chorus.commands.importing.test_images import (
-    disagreements,
+    Photographs,
+    import_photographs,
     left_out,
-    photograph_stage,
     rows_of,
     test_shards,
 )
@@ -79,6 +80,8 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
     --filter_setting_nums 15, a preset and a filter rule that need none."""
     as_: Annotated[tuple[Literal["test_set"], str] | None, tyro.conf.arg(name="as")] = None
     """`test_set NAME`: make test images for `evaluate --test_set NAME` instead of training ones."""
+    open3dhoi: Path | None = None
+    """Folder of Open3DHOI, of one of its categories or samples: test images with 3D truth."""
 
     @property
     def test_set(self) -> str:
@@ -91,7 +94,9 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
             self._check_test_set()
         if (self.images is None) != (self.annotations is None):
             raise BadInput("--images and --annotations belong together; give both.")
-        if self.images is None and self.poses is None:
+        if self.open3dhoi is not None and not self.as_:
+            raise BadInput("--open3dhoi makes test images; give them a name, --as test_set NAME.")
+        if self.images is None and self.poses is None and self.open3dhoi is None:
             raise BadInput("give --images and --annotations, or --poses, or all three.")
         if self.images is not None and not self.images.is_dir():
             raise BadInput(f"--images {self.images} is not a folder; give the folder of images.")
@@ -108,10 +113,16 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
                 f"--as test_set {self.test_set!r}: a test set of your own needs a name of its "
                 f"own{made}."
             )
-        if self.images is None or self.poses is None:
+        if self.open3dhoi is not None:
+            if self.images is not None or self.poses is not None or self.prompts:
+                raise BadInput(
+                    "--open3dhoi has images, masks and poses of its own, and no prompts; leave out "
+                    "--images, --annotations, --poses and --prompts."
+                )
+        elif self.images is None or self.poses is None:
             raise BadInput(
                 "--as test_set needs what PAP needs of every image: give --images, --annotations "
-                "and --poses."
+                "and --poses, or --open3dhoi."
             )
         if self.prompt is not None or self.without_keypoints:
             raise BadInput(
@@ -149,7 +160,9 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     annotations = None
     if options.annotations is not None:
         annotations = read_annotations(options.annotations)
-    if options.test_set:
+    if options.open3dhoi is not None:
+        _import_lifted(work, report)
+    elif options.test_set:
         _import_test_set(work, report, annotations)
     elif annotations is not None:
         _import_annotations(work, report, annotations)
@@ -188,40 +201,28 @@ def _import_test_set(work: Work, report: CommandResult, annotations: Annotations
     from chorus.body.loading import load_body
     from chorus.perception.tracker_poses import read_poses
 
-    options, tree = work.options, work.options.tree
-    body = load_body(options.body, options.imports_dir)
+    options = work.options
     planned = plan(annotations, options.test_set, options.categories, options.prompts, None)
     shards = test_shards(options.test_set, planned)
     recording = read_poses(options.poses)
     poses = with_annotated_boxes(recording.poses, annotations)
-    index = PoseIndex(poses, {image.name for shard in shards for image in shard.images})
-    made_of = {
-        "annotations": digest_of(options.annotations),
-        "poses": digest_of(options.poses),
-        "body": options.body_name,
-    }
-    matched = 0
-    for shard in shards:
-        stage = photograph_stage(
-            tree, options.images, shard, annotations, options.threshold, index, body, made_of
-        )
-        work.run(stage, shard.key)
-        rows = rows_of(tree, shard)
-        names = {number: shard.images[number].name for number in rows}
-        report.problems += left_out(
-            shard.key.category, [(names[number], row) for number, row in rows.items()]
-        )
-        used = [number for number, row in rows.items() if row["status"] == DONE]
-        matched += len(used)
-        worker = stage.make_worker()
-        report.problems += disagreements(
-            [names[number] for number in used],
-            [rows[number] for number in used],
-            [worker.person_mask(number) for number in used],
-            body,
-        )
+    source = Photographs(
+        options.tree,
+        options.images,
+        annotations,
+        options.threshold,
+        PoseIndex(poses, {image.name for shard in shards for image in shard.images}),
+        load_body(options.body, options.imports_dir),
+        {
+            "annotations": digest_of(options.annotations),
+            "poses": digest_of(options.poses),
+            "body": options.body_name,
+        },
+    )
+    problems, matched = import_photographs(source, shards, work.run)
+    report.problems += problems
     _report_images(report, options, annotations, shards)
-    _report_poses(report, recording, index, matched)
+    _report_poses(report, recording, source.index, matched)
 
 
 def _import_annotations(work: Work, report: CommandResult, annotations: Annotations) -> None:
@@ -260,6 +261,22 @@ def _import_annotations(work: Work, report: CommandResult, annotations: Annotati
         if annotations.has_keypoints or options.without_keypoints:
             work.run(human_kps, shard.key)
     _report_annotations(report, options, annotations, shards)
+
+
+def _import_lifted(work: Work, report: CommandResult) -> None:
+    """The table test_set of every category of Open3DHOI, its images, meshes and pictures."""
+    from chorus.body.loading import load_body
+
+    options = work.options
+    shards = lifted_shards(options.test_set, options.open3dhoi, options.categories)
+    body, doubts = load_body(options.body, options.imports_dir), Doubts()
+    for shard in shards:
+        work.run(lifted_stage(options.tree, shard, body, options.body_name, doubts), shard.key)
+        rows = rows_of(options.tree, shard.key)
+        report.problems += left_out(
+            shard.key.category, [(shard.folders[at].name, row) for at, row in rows.items()]
+        )
+    report.problems += doubts.found
 
 
 def _report_annotations(

@@ -36,6 +36,8 @@ _FIELDS = {
     "settings": dict,
 }
 
+_TRUTH = {"scenes", "soft_ap", "soft_ap_ceiling", "region_ap", "best_iou"}
+
 
 def score_files(tree: ResultsTree, model: str) -> list[Path]:
     """The files of all results of a tree, sorted."""
@@ -61,6 +63,9 @@ def read_scores(path: Path) -> dict[str, Any]:
         settings = record["settings"]
         if not isinstance(settings.get("test_set"), str):
             raise ValueError(f"no test set's name but {settings.get('test_set')!r}")
+        truth = record.get("truth", dict.fromkeys(_TRUTH, 0))
+        if not isinstance(truth, dict) or not truth.keys() >= _TRUTH:
+            raise ValueError("no valid truth")
         if not isinstance(settings.get("thresholds"), list) or "downscale_length" not in settings:
             raise ValueError("settings are missing")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from chorus.geometry import masks
 from chorus.geometry.boxes import intersection_over_smaller
 from chorus.perception.clean_up import ALWAYS_KEEP, MIN_OVERLAP
 from chorus.pipeline import Step
+from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import DONE, read_table
 from chorus.vocabulary import PERSON, strip_demo
@@ -46,55 +48,78 @@ def test_shards(name: str, shards: Sequence[Shard]) -> list[Shard]:
     return [Shard(shard_of(name, category), tuple(of)) for category, of in images.items()]
 
 
-def photograph_stage(
-    tree: ResultsTree,
-    folder: Path,
-    shard: Shard,
-    annotations: Annotations,
-    threshold: float,
-    index: PoseIndex,
-    body: BodyModel,
-    made_of: Mapping[str, str],
-) -> Stage:
-    """What makes the test images of one category; made_of: digests of the annotations, the poses
-    and the body."""
-    return Stage(
-        STEP,
-        settings={
-            "source": "photographs",
-            "files": shard.digest(folder),
-            **made_of,
-            "threshold": threshold,
-            "min_overlap": MIN_OVERLAP,
-            "always_keep": ALWAYS_KEEP,
-        },
-        make_worker=functools.partial(
-            TestPhotographWorker, tree, folder, shard, annotations, threshold, index, body
-        ),
-        count=len(shard.images),
-    )
+@dataclass(frozen=True, eq=False)
+class Photographs:
+    """What test images are made from."""
+
+    tree: ResultsTree
+    """Where they go."""
+    folder: Path
+    """The photographs."""
+    annotations: Annotations
+    """Of persons and objects."""
+    threshold: float
+    """Annotations with a score below this are dropped."""
+    index: PoseIndex
+    """The persons' poses."""
+    body: BodyModel
+    """Whose poses they are."""
+    made_of: Mapping[str, str]
+    """Digests of the annotations, the poses and the body."""
+
+    def stage(self, shard: Shard) -> Stage:
+        """What makes the test images of one category."""
+        return Stage(
+            STEP,
+            settings={
+                "source": "photographs",
+                "files": shard.digest(self.folder),
+                **self.made_of,
+                "threshold": self.threshold,
+                "min_overlap": MIN_OVERLAP,
+                "always_keep": ALWAYS_KEEP,
+            },
+            make_worker=functools.partial(TestPhotographWorker, self, shard),
+            count=len(shard.images),
+        )
+
+
+def import_photographs(
+    source: Photographs, shards: Sequence[Shard], run: Callable[[Stage, ShardKey], None]
+) -> tuple[list[str], int]:
+    """Make the test images that are missing, stage by stage.
+
+    What is told of single images, and how many are test images.
+    """
+    problems, count = [], 0
+    for shard in shards:
+        run(source.stage(shard), shard.key)
+        rows = rows_of(source.tree, shard.key)
+        category = shard.key.category
+        problems += left_out(category, [(shard.images[at].name, row) for at, row in rows.items()])
+        worker = TestPhotographWorker(source, shard)
+        used = {at: row for at, row in rows.items() if row["status"] == DONE}
+        problems += disagreements(
+            [shard.images[at].name for at in used],
+            list(used.values()),
+            [worker.person_mask(at) for at in used],
+            source.body,
+        )
+        count += len(used)
+    return problems, count
 
 
 class TestPhotographWorker(InstanceWorker):
-    """Describes photographs as test images, and copies those that are beside their table."""
+    """Describes photographs as test images, and copies those that are, beside their table."""
 
     __test__ = False  # no test of pytest's
 
-    def __init__(
-        self,
-        tree: ResultsTree,
-        folder: Path,
-        shard: Shard,
-        annotations: Annotations,
-        threshold: float,
-        index: PoseIndex,
-        body: BodyModel,
-    ):
-        super().__init__(threshold, shard, annotations)
-        self._folder = folder
-        self._images = tree.table("test_set", shard.key).with_suffix("")
-        self._index = index
-        self._body = body
+    def __init__(self, source: Photographs, shard: Shard):
+        super().__init__(source.threshold, shard, source.annotations)
+        self._folder = source.folder
+        self._images = source.tree.table("test_set", shard.key).with_suffix("")
+        self._index = source.index
+        self._body = source.body
 
     def _convert(self, image: AnnotatedImage) -> Outcome:
         from chorus.evaluation.recorded_views import recorded_view
@@ -172,9 +197,9 @@ def _not_one(persons: Sequence[Detection], things: Sequence[Detection]) -> str:
     return "no object" if persons else "no person"
 
 
-def rows_of(tree: ResultsTree, shard: Shard) -> dict[int, dict[str, Any]]:
+def rows_of(tree: ResultsTree, shard: ShardKey) -> dict[int, dict[str, Any]]:
     """The rows of a category's table, whatever became of them; none without a table."""
-    path = tree.table("test_set", shard.key)
+    path = tree.table("test_set", shard)
     return read_table(path, "test_set").rows if path.is_file() else {}
 
 
