@@ -157,7 +157,7 @@ def _csv(sections: Sequence[Section]) -> str:
     writer.writerow(["metric", "test_set", "aggregation", "part", *FIRST_COLUMNS, *ends, *more])
     for section in sections:
         about = [section.metric, section.settings["test_set"], section.aggregation, section.part]
-        rows = zip(section.rows(), section.truth_rows(), strict=True)
+        rows = zip(section.rows(), section.truth_rows(digits=4), strict=True)
         for (first, figures, _), found in rows:
             values = [f"{100 * value:.4f}" for value in _interleaved(figures)]
             values += ["nan" if cell == "-" else cell for cell in found] if truth else []

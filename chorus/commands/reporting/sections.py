@@ -76,20 +76,20 @@ class Section:
         """Names of the columns of 3D truth; none where no category has any."""
         return ["meshes", *TRUTH] if any("truth" in r for r in self.records.values()) else []
 
-    def truth_rows(self) -> list[list[str]]:
+    def truth_rows(self, digits: int = 1) -> list[list[str]]:
         """The cells below `truth_header` for every line of `rows`, percent; "-" where unknown.
 
         The mean is that of the evaluated categories with a figure.
         """
         found = [self.records[figures.category].get("truth") for figures in self.summary.categories]
-        rows = [_truth_cells(truth or {}) for truth in found]
+        rows = [_truth_cells(truth or {}, digits) for truth in found]
         evaluated = [f.evaluated for f in self.summary.categories]
         if any(evaluated):
             counted = [t for t, yes in zip(found, evaluated, strict=True) if t and yes]
             values = {n: [t[n] for t in counted if t[n] is not None] for n in TRUTH.values()}
             mean = {name: sum(of) / len(of) for name, of in values.items() if of}
             scenes = {"scenes": sum(t["scenes"] for t in counted)} if counted else {}
-            rows.append(_truth_cells({**scenes, **mean}))
+            rows.append(_truth_cells({**scenes, **mean}, digits))
         return rows
 
     def rows(self) -> list[tuple[list[str], Figures, str]]:
@@ -116,9 +116,9 @@ class Section:
         return rows
 
 
-def _truth_cells(truth: Mapping[str, Any]) -> list[str]:
+def _truth_cells(truth: Mapping[str, Any], digits: int) -> list[str]:
     values = [truth.get(name) for name in TRUTH.values()]
-    cells = ["-" if value is None else f"{100 * value:.1f}" for value in values]
+    cells = ["-" if value is None else f"{100 * value:.{digits}f}" for value in values]
     return [str(truth.get("scenes", "-")), *cells]
 
 
