@@ -2,9 +2,9 @@
 
 Scored is, per category, the total over all prompts: of the presets `quant:…` the cluster
 `fullbody` (samples whose object touches the body), of others `all` (every retained sample). Each
-result is a file <results>/quant_results/<model>/<category>/<aggregation>/<metric>.json that holds
-every image's figures, the pooled curves, the settings and what it was made from. A file made of the
-same distribution and test set is kept.
+result is a file <results>/quant_results/<model>/<category>/<aggregation>/<metric>.json (of a test
+set of one's own <metric>@<name>.json) that holds every image's figures, the pooled curves, the
+settings and what it was made from. A file made of the same distribution and test set is kept.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,9 +31,9 @@ from chorus.evaluation.labelled_images import (
     labelled_image,
     warn_of_unknown_body,
 )
-from chorus.evaluation.labelled_sets import TestSet, table_of, usual_set
+from chorus.evaluation.labelled_sets import check_known, image_folder, table_of, usual_set
 from chorus.evaluation.pap_settings import THRESHOLDS, VARIANTS, PapSettings
-from chorus.evaluation.result_files import RESULTS, VERSION, digest, read_scores
+from chorus.evaluation.result_files import RESULTS, VERSION, digest, file_name, read_scores
 from chorus.files import atomic_write, display_name, portable_name
 from chorus.occupancy.distribution import Distribution
 from chorus.records.aggregations import WHOLE, read_record
@@ -53,6 +53,8 @@ from chorus.settings import (
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
     from chorus.evaluation.pap import ImageScore
+    from chorus.evaluation.truth_scores import TrueOccupancy
+    from chorus.occupancy.grid import VoxelGrid
 
 _FULL_BODY = "fullbody"
 
@@ -66,8 +68,9 @@ class Options(
     metric: str = "pap/v2"
     """Version of the metric: pap/v1 is the paper's, pap/v2 closes its curve, pap/v2-relative
     divides every field by its highest value."""
-    test_set: TestSet | None = None
-    """Test images; the synthetic world's for profile synthetic, else extended COCO-EFT."""
+    test_set: str | None = None
+    """Test images: synthetic, coco-eft-val, or the name that `import --as test_set` gave to your
+    own; the synthetic world's for profile synthetic, else extended COCO-EFT (coco-eft-val)."""
     downscale_length: int = 32
     """Shorter side of the pixel grid that is compared."""
     thresholds: tuple[float, ...] = THRESHOLDS
@@ -76,7 +79,7 @@ class Options(
     """A category with fewer test images is left out of the mean."""
 
     @property
-    def tested_on(self) -> TestSet:
+    def tested_on(self) -> str:
         """The test set's name."""
         return self.test_set or usual_set(self.profile)
 
@@ -93,6 +96,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     """Score what is missing or was made of other distributions or test images."""
     started = time.monotonic()
     settings = PapSettings(options.metric, options.downscale_length, options.thresholds)
+    check_known(options.tree, options.tested_on)
     names = [kind.name for kind in options.kinds()]
     evaluator = _Evaluator(options, settings, progress)
     report = CommandResult("")
@@ -170,8 +174,9 @@ class _Evaluator:
         if pending:
             images = [labelled_image(row) for row in rows]
             fields = [job.field for job in pending]
+            truths = {grid: self._truth(table, rows, grid) for grid in {f.grid for f in fields}}
             for job, scores in zip(pending, self._score(category, fields, images), strict=True):
-                self._write(job, rows, scores)
+                self._write(job, rows, scores, truths[job.field.grid])
         return len(pending), len(jobs) - len(pending)
 
     def _job(self, category: str, name: str, table: Path) -> Job:
@@ -204,7 +209,7 @@ class _Evaluator:
             "retained": int(aggregated["samples"]),
         }
         path = tree.folder(RESULTS).joinpath(*map(portable_name, (model, category, name)))
-        return Job(path / f"{settings.metric.replace('/', '-')}.json", record, scored)
+        return Job(path / file_name(settings.metric, self._options.tested_on), record, scored)
 
     def _is_done(self, job: Job) -> bool:
         """True if the file holds this result; StaleResults if it has other settings."""
@@ -247,10 +252,45 @@ class _Evaluator:
             by_image = list(pool.map(scored, images))
         return [list(scores) for scores in zip(*by_image, strict=True)]
 
-    def _write(self, job: Job, rows: Sequence[dict], scores: Sequence[ImageScore]) -> None:
+    def _truth(self, table: Path, rows: Sequence[dict], grid: VoxelGrid) -> TrueOccupancy | None:
+        """The canonical occupancy of the test images' lifted objects; None without any."""
+        options = self._options
+        folder = image_folder(options.tested_on, table, options.imports_dir)
+        if not any(folder.glob("*.object.npz")):
+            return None
+        from chorus.evaluation.lifted import lifted_scenes
+        from chorus.evaluation.truth_scores import true_occupancy
+        from chorus.occupancy.canonical import canonical_space
+        from chorus.occupancy.presets import AggregationSettings
+
+        scenes = list(lifted_scenes(folder, rows))
+        if not scenes:
+            return None
+        space = canonical_space(
+            self._body,
+            AggregationSettings(resolution=grid.resolution, side=grid.side),
+            cache_dir=options.imports_dir / "cache",
+            clusters=(),
+            threads=options.worker_count,
+        )
+        return true_occupancy(space, scenes)
+
+    def _write(
+        self,
+        job: Job,
+        rows: Sequence[dict],
+        scores: Sequence[ImageScore],
+        truth: TrueOccupancy | None,
+    ) -> None:
         from chorus.evaluation.curves import pooled
 
         record = dict(job.record)
+        if truth is not None:
+            from chorus.evaluation.truth_scores import truth_scores
+
+            found = asdict(truth_scores(job.field.probability, truth))
+            figures = {name: _number(value) for name, value in found.items()}
+            record["truth"] = {"scenes": truth.scenes, **figures}
         for name in ("curve", "curve_hoa"):
             curve = pooled([getattr(score, name) for score in scores])
             record[name] = {

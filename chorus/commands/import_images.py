@@ -1,7 +1,8 @@
 """`chorus import`: photographs, instance annotations, masks and poses of one's own → tables.
 
 What `images`, `segment`, `keypoints` and `humans` would make is taken from files instead, so that
-`filter`, `refine`, `calibrate` and `aggregate` go on from there. Formats: docs/bring-your-own.md.
+`filter`, `refine`, `calibrate` and `aggregate` go on from there. With --as test_set NAME they
+become test images instead, for `evaluate --test_set NAME`. Formats: docs/bring-your-own.md.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import tyro
+
+from chorus.commands.importing.lifted_images import Doubts, lifted_shards, lifted_stage
 from chorus.commands.importing.photo_folder import digest_of_masks, photographs, scaled_down
 from chorus.commands.importing.sources import (
     IMPORTED,
@@ -32,6 +36,13 @@ from chorus.commands.importing.tables import (
     keypoints_stage,
     settle_what_was_imported,
 )
+from chorus.commands.importing.test_images import (
+    Photographs,
+    import_photographs,
+    left_out,
+    rows_of,
+    test_shards,
+)
 from chorus.commands.importing.workers import (
     NOT_THERE,
     InstanceWorker,
@@ -44,6 +55,7 @@ from chorus.engine.command_result import CommandResult
 from chorus.engine.loop import Stage
 from chorus.engine.progress import Progress
 from chorus.errors import BadInput
+from chorus.evaluation.labelled_sets import MADE_BY
 from chorus.pipeline import step
 from chorus.records.keys import TOTAL, ShardKey
 from chorus.records.tables import DONE, read_table
@@ -51,6 +63,7 @@ from chorus.settings import BodyOptions, ImageTreeOptions, RedoOptions, SampleOp
 
 if TYPE_CHECKING:
     from chorus.perception.coco_instances import Annotations
+    from chorus.perception.recorded_poses import Recording
 
 _SHOWN = 3
 
@@ -79,11 +92,34 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
     without_keypoints: bool = False
     """Write keypoints of confidence 0; aggregate then with --aggr_setting_names quant:full
     --filter_setting_nums 15, a preset and a filter rule that need none."""
+    as_: Annotated[tuple[Literal["test_set"], str] | None, tyro.conf.arg(name="as")] = None
+    """`test_set NAME`: make test images for `evaluate --test_set NAME` instead of training ones."""
+    open3dhoi: Path | None = None
+    """Folder of Open3DHOI, of one of its categories or samples: test images with 3D truth."""
+
+    @property
+    def test_set(self) -> str:
+        """The name of the test set to be made; empty if none is."""
+        return self.as_[1] if self.as_ else ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.images is None and self.poses is None:
+        if self.as_:
+            self._check_test_set()
+        if self.open3dhoi is not None and not self.as_:
+            raise BadInput("--open3dhoi makes test images; give them a name, --as test_set NAME.")
+        if self.images is None and self.poses is None and self.open3dhoi is None:
             raise BadInput("give --images or --poses, or both.")
+        self._check_masks()
+        if self.images is not None and not self.images.is_dir():
+            raise BadInput(f"--images {self.images} is not a folder; give the folder of images.")
+        if not 0 <= self.threshold <= 1:
+            raise BadInput(f"--threshold must lie between 0 and 1, found {self.threshold}.")
+        if self.prompt is not None and (not self.prompt.strip() or self.prompt == TOTAL):
+            raise BadInput(f"--prompt {self.prompt!r} cannot be an interaction's name.")
+
+    def _check_masks(self) -> None:
+        """BadInput for annotations and masks that do not belong together."""
         if self.images is None and (self.annotations or self.mask_folders):
             raise BadInput("annotations and masks belong to images; give their folder, --images.")
         if self.annotations and self.mask_folders:
@@ -100,12 +136,31 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
                 raise BadInput(f"{path} is not a folder; give the folder of the PNG masks.")
         if not self.max_megapixels > 0:
             raise BadInput(f"--max_megapixels must be above 0, found {self.max_megapixels}.")
-        if self.images is not None and not self.images.is_dir():
-            raise BadInput(f"--images {self.images} is not a folder; give the folder of images.")
-        if not 0 <= self.threshold <= 1:
-            raise BadInput(f"--threshold must lie between 0 and 1, found {self.threshold}.")
-        if self.prompt is not None and (not self.prompt.strip() or self.prompt == TOTAL):
-            raise BadInput(f"--prompt {self.prompt!r} cannot be an interaction's name.")
+
+    def _check_test_set(self) -> None:
+        """BadInput for a name or inputs of which no test set can be made."""
+        if not self.test_set.strip() or self.test_set in MADE_BY:
+            made = "".join(f", {name} is made by chorus {by}" for name, by in MADE_BY.items())
+            raise BadInput(
+                f"--as test_set {self.test_set!r}: a test set of your own needs a name of its "
+                f"own{made}."
+            )
+        if self.open3dhoi is not None:
+            if self.images is not None or self.poses is not None or self.prompts:
+                raise BadInput(
+                    "--open3dhoi has images, masks and poses of its own, and no prompts; leave out "
+                    "--images, --annotations, --poses and --prompts."
+                )
+        elif self.images is None or self.annotations is None or self.poses is None:
+            raise BadInput(
+                "--as test_set needs what PAP needs of every image: give --images, --annotations "
+                "and --poses, or --open3dhoi."
+            )
+        if self.prompt is not None or self.without_keypoints:
+            raise BadInput(
+                "--prompt and --without_keypoints say nothing of test images; leave them out with "
+                "--as test_set."
+            )
 
     @property
     def mask_folders(self) -> dict[Kind, Path]:
@@ -145,18 +200,25 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     annotations = None
     if options.annotations is not None:
         annotations = read_annotations(options.annotations)
+    if options.open3dhoi is not None:
+        _import_lifted(work, report)
+    elif options.test_set:
+        _import_test_set(work, report, annotations)
+    elif annotations is not None:
         _import_annotations(work, report, annotations)
     elif options.images is not None:
         _import_photographs(work, report)
-    if options.poses is not None:
+    if options.poses is not None and not options.test_set:
         _import_poses(work, report, annotations)
     for name, summary in work.summaries.items():
         report.problems += summary.errors
         report.ok = report.ok and not summary.errors and not summary.nothing_made
+        if name == "test_set":  # whose images are all named with their reasons
+            continue
         own = {r: n for r, n in summary.reasons.items() if not _is_reported_elsewhere(r)}
         common = sorted(own.items(), key=lambda item: -item[1])[:_SHOWN]
         report.problems += [f"{name}: {count} x {reason}" for reason, count in common]
-    counts = "; ".join(f"{name} {_counted(summary)}" for name, summary in work.summaries.items())
+    counts = "; ".join(_counted(name, summary) for name, summary in work.summaries.items())
     seconds = time.monotonic() - started
     report.line = f"import: {counts} in {seconds:.1f} s → {options.tree.root}"
     return report
@@ -167,12 +229,42 @@ def _is_reported_elsewhere(reason: str) -> bool:
     return reason == NOT_THERE or reason.startswith(("images failed:", "segmentations failed:"))
 
 
-def _counted(summary: loop.Summary) -> str:
-    parts = [f"{summary.done} done"]
+def _counted(name: str, summary: loop.Summary) -> str:
+    skipped = "left out" if name == "test_set" else "without a pose"
+    parts = [f"{name} {summary.done} done"]
     parts += [f"{summary.already} already there"] if summary.already else []
-    parts += [f"{summary.skipped} without a pose"] if summary.skipped else []
+    parts += [f"{summary.skipped} {skipped}"] if summary.skipped else []
     parts += [f"{summary.failed} failed"] if summary.failed else []
     return ", ".join(parts)
+
+
+def _import_test_set(work: Work, report: CommandResult, annotations: Annotations) -> None:
+    """The table test_set of every category, and its images."""
+    from chorus.body.loading import load_body
+    from chorus.perception.tracker_poses import read_poses
+
+    options = work.options
+    planned = plan(annotations, options.test_set, options.categories, options.prompts, None)
+    shards = test_shards(options.test_set, planned)
+    recording = read_poses(options.poses)
+    poses = with_annotated_boxes(recording.poses, annotations)
+    source = Photographs(
+        options.tree,
+        options.images,
+        annotations,
+        options.threshold,
+        PoseIndex(poses, {image.name for shard in shards for image in shard.images}),
+        load_body(options.body, options.imports_dir),
+        {
+            "annotations": digest_of(options.annotations),
+            "poses": digest_of(options.poses),
+            "body": options.body_name,
+        },
+    )
+    problems, matched = import_photographs(source, shards, work.run)
+    report.problems += problems
+    _report_images(report, options, annotations, shards)
+    _report_poses(report, recording, source.index, matched)
 
 
 def _import_annotations(work: Work, report: CommandResult, annotations: Annotations) -> None:
@@ -234,10 +326,40 @@ def _what_segment_adds(options: Options, only: Kind | None, nothing: bool = Fals
     return [f"no {missing} are annotated: `{command}` adds those that it finds"]
 
 
+def _import_lifted(work: Work, report: CommandResult) -> None:
+    """The table test_set of every category of Open3DHOI, its images, meshes and pictures."""
+    from chorus.body.loading import load_body
+
+    options = work.options
+    shards = lifted_shards(options.test_set, options.open3dhoi, options.categories)
+    body, doubts = load_body(options.body, options.imports_dir), Doubts()
+    for shard in shards:
+        work.run(lifted_stage(options.tree, shard, body, options.body_name, doubts), shard.key)
+        rows = rows_of(options.tree, shard.key)
+        report.problems += left_out(
+            shard.key.category, [(shard.folders[at].name, row) for at, row in rows.items()]
+        )
+    report.problems += doubts.found
+
+
 def _report_annotations(
     report: CommandResult, options: Options, annotations: Annotations, shards: Sequence[Shard]
 ) -> None:
     """What of the annotations and the folder was not used, and what is left to do."""
+    _report_images(report, options, annotations, shards)
+    if not annotations.has_keypoints and not options.without_keypoints:
+        report.problems.append(
+            "the annotations hold no keypoints: detect them with `chorus keypoints --profile "
+            f"modern --model_key {options.models.model_key} ...`, or import with "
+            "--without_keypoints and aggregate with --aggr_setting_names quant:full "
+            "--filter_setting_nums 15"
+        )
+
+
+def _report_images(
+    report: CommandResult, options: Options, annotations: Annotations, shards: Sequence[Shard]
+) -> None:
+    """What of the annotations and the folder was not used."""
     used = {image.name for shard in shards for image in shard.images}
     known = {image.name for image in annotations.images}
     there = set(pictures_of(options.images))
@@ -252,13 +374,6 @@ def _report_annotations(
     if annotations.scraps:
         report.problems.append(
             f"polygons of fewer than three points beside others, left out: {annotations.scraps}"
-        )
-    if not annotations.has_keypoints and not options.without_keypoints:
-        report.problems.append(
-            "the annotations hold no keypoints: detect them with `chorus keypoints --profile "
-            f"modern --model_key {options.models.model_key} ...`, or import with "
-            "--without_keypoints and aggregate with --aggr_setting_names quant:full "
-            "--filter_setting_nums 15"
         )
 
 
@@ -289,14 +404,21 @@ def _import_poses(work: Work, report: CommandResult, annotations: Annotations | 
             make_worker=functools.partial(PoseWorker, body, index, names[shard]),
         )
         work.run(stage, shard)
+    _report_poses(report, recording, index, _matched(options, shards))
+
+
+def _report_poses(
+    report: CommandResult, recording: Recording, index: PoseIndex, matched: int
+) -> None:
+    """Which recorded persons cannot be used, and how many are not."""
     report.problems += _named(set(index.homeless), "images of poses that are not among the samples")
     report.problems += recording.faults[:_SHOWN]
     if len(recording.faults) > _SHOWN:
         report.problems.append(f"{len(recording.faults)} recorded persons in all cannot be used")
-    matched = _matched(options, shards)
-    if matched < len(poses):
+    count = len(recording.poses)
+    if matched < count:
         report.problems.append(
-            f"{len(poses) - matched} of {len(poses)} poses are not used: their image is no sample, "
+            f"{count - matched} of {count} poses are not used: their image is no sample, "
             "no person's box overlaps theirs enough, or another person of the image has no pose"
         )
 

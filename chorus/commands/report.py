@@ -10,10 +10,16 @@ import csv
 import io
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from chorus.commands.reporting.sections import FIRST_COLUMNS, Options, Section, sections_of
+from chorus.commands.reporting.sections import (
+    FIRST_COLUMNS,
+    TRUTH,
+    Options,
+    Section,
+    sections_of,
+)
 from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Progress
 from chorus.evaluation.pap_settings import VARIANTS
@@ -83,7 +89,11 @@ def _add_page(
 
 
 def _lines(section: Section) -> tuple[list[str], list[list[str]]]:
-    return section.header, [[*first, *_cells(figures)] for first, figures, _ in section.rows()]
+    header, rows = section.truth_header, section.truth_rows()
+    return [*section.header, *header], [
+        [*first, *_cells(figures), *(truth if header else ())]
+        for (first, figures, _), truth in zip(section.rows(), rows, strict=True)
+    ]
 
 
 def _cells(figures: Figures) -> list[str]:
@@ -142,11 +152,15 @@ def _csv(sections: Sequence[Section]) -> str:
     ends = [f"m{name}{end}" for name in VARIANTS for end in ("", "_low", "_high")]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["metric", "test_set", "aggregation", "part", *FIRST_COLUMNS, *ends])
+    truth = any(section.truth_header for section in sections)
+    more = ["meshes", *TRUTH.values()] if truth else []
+    writer.writerow(["metric", "test_set", "aggregation", "part", *FIRST_COLUMNS, *ends, *more])
     for section in sections:
         about = [section.metric, section.settings["test_set"], section.aggregation, section.part]
-        for first, figures, _ in section.rows():
+        rows = zip(section.rows(), section.truth_rows(digits=4), strict=True)
+        for (first, figures, _), found in rows:
             values = [f"{100 * value:.4f}" for value in _interleaved(figures)]
+            values += ["nan" if cell == "-" else cell for cell in found] if truth else []
             writer.writerow([*about, *first, *("" if v == "nan" else v for v in values)])
     return text.getvalue().rstrip()
 
@@ -173,6 +187,7 @@ def _json(sections: Sequence[Section]) -> str:
                     "generated": section.records[figures.category]["generated"],
                     "retained": section.records[figures.category]["retained"],
                     **percent(figures),
+                    **_truth(section.records[figures.category]),
                 }
                 for figures in section.summary.categories
             },
@@ -185,6 +200,15 @@ def _json(sections: Sequence[Section]) -> str:
         for section in sections
     ]
     return json.dumps(tables, indent=1)
+
+
+def _truth(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures against lifted meshes as JSON has them, percent; nothing without any."""
+    if "truth" not in record:
+        return {}
+    truth = record["truth"]
+    figures = {n: None if truth[n] is None else 100 * truth[n] for n in TRUTH.values()}
+    return {"truth": {"scenes": truth["scenes"], **figures}}
 
 
 def _interleaved(figures: Figures) -> np.ndarray:

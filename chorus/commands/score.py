@@ -12,7 +12,7 @@ from tyro.conf import Positional
 from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Progress
 from chorus.errors import BadInput
-from chorus.evaluation.labelled_sets import TestSet, table_of, usual_set
+from chorus.evaluation.labelled_sets import table_of, usual_set
 from chorus.settings import BodyOptions, CategoryOptions, TreeOptions, WorkerOptions
 from chorus.viewing.text_table import format_table
 
@@ -26,8 +26,9 @@ class Options(WorkerOptions, BodyOptions, TreeOptions, CategoryOptions):
     metric: str = "pap/v2"
     """Version of the metric: pap/v1 is the paper's, pap/v2 closes its curve, pap/v2-relative also
     divides every field by its highest value."""
-    test_set: TestSet | None = None
-    """Test images; the synthetic world's for profile synthetic, else extended COCO-EFT."""
+    test_set: str | None = None
+    """Test images: synthetic, coco-eft-val, or the name that `import --as test_set` gave to your
+    own; the synthetic world's for profile synthetic, else extended COCO-EFT (coco-eft-val)."""
 
 
 def run(options: Options, progress: Progress = None) -> CommandResult:

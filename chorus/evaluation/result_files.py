@@ -36,11 +36,19 @@ _FIELDS = {
     "settings": dict,
 }
 
+_TRUTH = {"scenes", "soft_ap", "soft_ap_ceiling", "region_ap", "best_iou"}
+
 
 def score_files(tree: ResultsTree, model: str) -> list[Path]:
     """The files of all results of a tree, sorted."""
     root = tree.folder(RESULTS) / portable_name(model)
     return [path for path in sorted(root.glob("*/*/*.json")) if not path.name.startswith(".")]
+
+
+def file_name(metric: str, test_set: str) -> str:
+    """What the file of a result is called: those on test sets of one's own stand beside others."""
+    own = "" if test_set in MADE_BY else f"@{portable_name(test_set)}"
+    return f"{metric.replace('/', '-')}{own}.json"
 
 
 def read_scores(path: Path) -> dict[str, Any]:
@@ -53,8 +61,11 @@ def read_scores(path: Path) -> dict[str, Any]:
         if wrong or "generated" not in record:
             raise ValueError(f"no valid {', '.join(wrong or ['generated'])}")
         settings = record["settings"]
-        if settings.get("test_set") not in MADE_BY:
-            raise ValueError(f"unknown test set {settings.get('test_set')!r}")
+        if not isinstance(settings.get("test_set"), str):
+            raise ValueError(f"no test set's name but {settings.get('test_set')!r}")
+        truth = record.get("truth", dict.fromkeys(_TRUTH, 0))
+        if not isinstance(truth, dict) or not truth.keys() >= _TRUTH:
+            raise ValueError("no valid truth")
         if not isinstance(settings.get("thresholds"), list) or "downscale_length" not in settings:
             raise ValueError("settings are missing")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -30,7 +30,8 @@ class KnownScene:
     """True body shape."""
     object_to_body: Float[np.ndarray, "4 4"]
     """Rigid map from the object's own frame to the person's body frame: the body at its true shape
-    with zero global rotation and translation. Metres."""
+    with zero global rotation and translation. Metres. A similarity if the person's size is not in
+    the shape."""
     bounds: Float[np.ndarray, "2 3"]
     """Lowest and highest coordinates of the object in its own frame, metres."""
     contains: Callable[[Float[np.ndarray, "P 3"]], Bool[np.ndarray, " P"]]

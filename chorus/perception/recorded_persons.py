@@ -23,9 +23,9 @@ from chorus.geometry.weak_perspective import (
 from chorus.perception.recorded_poses import (
     FREE_BODY,
     SMPL,
-    PinholeCamera,
     RecordedPose,
     WeakCamera,
+    pinhole_matrix,
 )
 from chorus.records.rows import Person
 
@@ -77,15 +77,8 @@ def _projected(
         if camera.focal is None:
             return project_weak(joints, weak, centre, side).numpy()
         return project_long(joints, weak, centre, side, camera.focal).numpy()
-    focal, middle = _lens(camera, size)
     points = joints.double().numpy() + camera.translation
-    return middle + from_homogeneous(points * [focal, focal, 1.0])
-
-
-def _lens(camera: PinholeCamera, size: tuple[int, int]) -> tuple[float, np.ndarray]:
-    """Focal length and principal point (2,), pixels, in an image of (width, height)."""
-    focal = camera.focal or float(np.hypot(*size))
-    return focal, np.array(size) / 2 if camera.principal is None else camera.principal
+    return from_homogeneous(points @ pinhole_matrix(camera, size).T)
 
 
 def _as_in_crop(
@@ -97,8 +90,8 @@ def _as_in_crop(
     A regressor sees its crop alone, so a row of `humans` has the rotation there; calibration and
     refinement turn it to the line of sight (`turn_to_ray`).
     """
-    focal, middle = _lens(pose.camera, size)
-    ray = torch.tensor([*(pixels.mean(0) - middle) / focal, 1.0], dtype=torch.float64)
+    middle = np.array([*pixels.mean(0), 1.0])
+    ray = torch.from_numpy(np.linalg.solve(pinhole_matrix(pose.camera, size), middle))
     back = turn_to_ray(ray).mT
     straight = pose.pose.copy()
     rotation = roma.rotvec_to_rotmat(torch.from_numpy(pose.pose[0]).double())
@@ -137,21 +130,32 @@ def persons_of(
 ) -> list[Person | None]:
     """The recorded person of each detected person box (Q, 4) of one image, None without one.
 
-    A pose is matched by its recorded box, else by the box around its joints. points: `posed_joints`
-    of the poses; size: the image's width and height, pixels.
+    points: `posed_joints` of the poses; size: the image's width and height, pixels.
     """
     if not poses:
         return [None] * len(boxes)
     joints = [image_joints(pose, each, size) for pose, each in zip(poses, points, strict=True)]
-    own = [
-        np.concatenate([pixels.min(0), pixels.max(0)]) if pose.box is None else pose.box
-        for pose, pixels in zip(poses, joints, strict=True)
-    ]
-    pairs = match(np.stack(own), np.asarray(boxes, np.float32).reshape(-1, 4))
+    pairs = pairs_of(poses, joints, boxes)
     return [
         None if at is None else _person(poses[at], points[at], joints[at], boxes[to], size, body)
         for to, at in enumerate(pairs)
     ]
+
+
+def pairs_of(
+    poses: Sequence[RecordedPose],
+    joints: Sequence[Float[np.ndarray, "24 2"]],
+    boxes: Float[np.ndarray, "Q 4"],
+) -> list[int | None]:
+    """For each person box (Q, 4) of one image the number of its own among one or more poses.
+
+    A pose is matched by its recorded box, else by the box around its joints, pixels.
+    """
+    own = [
+        np.concatenate([pixels.min(0), pixels.max(0)]) if pose.box is None else pose.box
+        for pose, pixels in zip(poses, joints, strict=True)
+    ]
+    return match(np.stack(own), np.asarray(boxes, np.float32).reshape(-1, 4))
 
 
 def _person(

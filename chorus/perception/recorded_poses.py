@@ -53,6 +53,13 @@ class PinholeCamera:
     principal: Float[np.ndarray, " 2"] | None = None
 
 
+def pinhole_matrix(camera: PinholeCamera, size: tuple[int, int]) -> Float[np.ndarray, "3 3"]:
+    """K (3, 3), pixels, of a recorded pinhole camera in an image of (width, height)."""
+    focal = camera.focal or float(np.hypot(*size))
+    x, y = np.array(size) / 2 if camera.principal is None else camera.principal
+    return np.array([[focal, 0, x], [0, focal, y], [0, 0, 1]], np.float64)
+
+
 @dataclass(frozen=True, eq=False)
 class RecordedPose:
     """One person of one image as somebody's regressor saw it."""

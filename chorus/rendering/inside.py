@@ -1,9 +1,9 @@
-"""How deep points lie inside of a closed mesh."""
+"""Which points lie inside of a closed mesh, and how deep."""
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from chorus.geometry.compiled import compiled
 from chorus.rendering.raycast import RayScene, unit
@@ -27,18 +27,29 @@ def body_depth_inside(
     a vertex that does not exist.
     """
     vertices, points = np.asarray(vertices, np.float64), np.asarray(points, np.float64)
-    scene = RayScene([(vertices, faces)])
+    within = inside(vertices, faces, points)
     depth = np.zeros(len(points))
+    depth[within] = _distances(points[within], vertices[faces])
+    return depth
+
+
+def inside(
+    vertices: Float[np.ndarray, "V 3"],
+    faces: Int[np.ndarray, "F 3"],
+    points: Float[np.ndarray, "P 3"],
+) -> Bool[np.ndarray, " P"]:
+    """(P,) bool: which points lie inside a mesh, closed as in `body_depth_inside`."""
+    vertices, points = np.asarray(vertices, np.float64), np.asarray(points, np.float64)
+    scene = RayScene([(vertices, faces)])
     if not len(scene.faces[0]):
-        return depth
+        return np.zeros(len(points), bool)
     used = vertices[np.unique(faces)]
     low, high = used.min(axis=0), used.max(axis=0)
-    inside = ((points > low) & (points < high)).all(axis=1)
+    within = ((points > low) & (points < high)).all(axis=1)
     step = _STEP * np.linalg.norm(high - low)
-    windings = [_winding(scene, points[inside], along, step) for along in _DIRECTIONS]
-    inside[inside] = np.sum([winding > 0 for winding in windings], axis=0) >= 2
-    depth[inside] = _distances(points[inside], vertices[faces])
-    return depth
+    windings = [_winding(scene, points[within], along, step) for along in _DIRECTIONS]
+    within[within] = np.sum([winding > 0 for winding in windings], axis=0) >= 2
+    return within
 
 
 def _winding(

@@ -27,13 +27,15 @@ def body_overlay(
     K: np.ndarray,
     *,
     kind: Renderer = "cpu",
+    base: np.ndarray | None = None,
 ) -> np.ndarray:
     """The image (H, W, 3) uint8 with a shaded, half transparent mesh over it.
 
     `vertices` (V, 3) metres, `faces` (F, 3); R (3, 3), t (3,), K (3, 3) map the mesh's frame to the
-    image's pixels (docs/conventions.md, Cameras). `gl` draws with pyrender where off-screen GL
-    works and on the CPU otherwise. A mesh that is not finite or lies
-    behind the camera leaves the image as it is.
+    image's pixels (docs/conventions.md, Cameras). base (V, 3): colours in [0, 1] before the light
+    falls on them; all alike if left out. `gl` draws with pyrender where off-screen GL works and on
+    the CPU otherwise. A mesh that is not finite or lies behind the camera leaves the image as it
+    is.
     """
     vertices = np.asarray(vertices, dtype=np.float64)
     faces = np.ascontiguousarray(faces, dtype=np.int32)
@@ -42,7 +44,8 @@ def body_overlay(
     if not usable or to_camera(vertices, R, t)[:, 2].max() <= rasterise.NEAR:
         log.warning("A fitted body is not drawn: it is not finite or lies behind the camera.")
         return image.copy()
-    colours = _mesh_colours(vertices, faces, R)
+    base = np.array(OVERLAY_COLOUR) if base is None else base
+    colours = _mesh_colours(vertices, faces, R, base)
     if kind == "gl" and gl.pyrender_draws():
         layer, covered = _with_pyrender(image.shape[:2], vertices, faces, colours, R, t, K)
     else:
@@ -52,7 +55,9 @@ def body_overlay(
     return (mixed + 0.5).clip(0, 255).astype(np.uint8)
 
 
-def _mesh_colours(vertices: np.ndarray, faces: np.ndarray, R: np.ndarray) -> np.ndarray:
+def _mesh_colours(
+    vertices: np.ndarray, faces: np.ndarray, R: np.ndarray, base: np.ndarray
+) -> np.ndarray:
     """(V, 4) matte colours, lit from the camera's upper left."""
     normals = vertex_normals(vertices, faces) @ R.T
     key, fill = (
@@ -60,7 +65,7 @@ def _mesh_colours(vertices: np.ndarray, faces: np.ndarray, R: np.ndarray) -> np.
         for light in (KEY_LIGHT, FILL_LIGHT)
     )
     light = 0.42 + 0.55 * key + 0.22 * fill
-    rgb = np.clip(light[:, None] * np.array(OVERLAY_COLOUR), 0, 1)
+    rgb = np.clip(light[:, None] * base, 0, 1)
     return np.concatenate([rgb, np.ones((len(rgb), 1))], axis=1).astype(np.float32)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from chorus.body.model import BodyModel
     from chorus.perception.coco_instances import AnnotatedImage, Annotations, Instance
+    from chorus.perception.photographs import Photograph
     from chorus.perception.recorded_poses import RecordedPose
 
 NO_POSE = "no pose was imported for a person"
@@ -45,22 +46,30 @@ class ImageWorker:
         return [self._copy(sample) for sample in samples]
 
     def _copy(self, sample: Sample) -> Outcome:
-        from chorus.perception.photographs import upright_rgb
-
         image = self._images[sample.key.index]
-        try:
-            content = (self._folder / image.name).read_bytes()
-        except OSError as error:
-            raise BadInput(NOT_THERE) from error
-        size = None if image.width is None else (image.width, image.height)
-        try:
-            photograph = upright_rgb(content, size, self._most_pixels)
-        except BadInput as error:
-            raise BadInput(f"{image.name}: {error}") from error
+        photograph = photograph_of(self._folder, image, self._most_pixels)
         path = self._tree.image(sample.key, photograph.suffix)
         atomic_write(path, photograph.content)
         values = {"file": path.name, "width": photograph.width, "height": photograph.height}
         return Outcome({**values, "seed": 0, "text": image.name})
+
+
+def photograph_of(
+    folder: Path, image: AnnotatedImage | Photo, most_pixels: int | None = None
+) -> Photograph:
+    """The upright photograph of an image, without annotations at most so many pixels of it;
+    BadInput if it is missing, damaged or of another size than its annotations."""
+    from chorus.perception.photographs import upright_rgb
+
+    try:
+        content = (folder / image.name).read_bytes()
+    except OSError as error:
+        raise BadInput(NOT_THERE) from error
+    size = None if image.width is None else (image.width, image.height)
+    try:
+        return upright_rgb(content, size, most_pixels)
+    except BadInput as error:
+        raise BadInput(f"{image.name}: {error}") from error
 
 
 class InstanceWorker:
@@ -76,9 +85,9 @@ class InstanceWorker:
         return [self._convert(self._shard.images[sample.key.index]) for sample in samples]
 
     def _convert(self, image: AnnotatedImage) -> Outcome:
-        return _instances(image, [instance.detection for instance in self._kept(image)])
+        return _instances(image, [instance.detection for instance in self.kept(image)])
 
-    def _kept(self, image: AnnotatedImage) -> list[Instance]:
+    def kept(self, image: AnnotatedImage) -> list[Instance]:
         """The instances after the score threshold and the clean-up that `segment` also does."""
         from chorus.perception.coco_instances import instances_of
 
@@ -143,7 +152,7 @@ class KeypointWorker(InstanceWorker):
     def _keypoints(self, sample: Sample) -> Outcome:
         annotated = [
             instance.keypoints
-            for instance in self._kept(self._shard.images[sample.key.index])
+            for instance in self.kept(self._shard.images[sample.key.index])
             if instance.detection.label == PERSON
         ]
         boxes = person_boxes(sample.inputs["segmentations"])

@@ -128,11 +128,12 @@ class _Gatherer:
         )
         interval = "" if low != low else f" [{low:.1f}, {high:.1f}]"
         words = f"{section.summary.names[0]} {mean:.1f} %{interval}"
+        known = _against_meshes(record)
         return pap_page.Category(
             name=figures.category,
             curve=_points(record, "curve"),
             curve_hoa=_points(record, "curve_hoa"),
-            figure=f"{words}, {figures.images} test images" if mean == mean else "no figure",
+            figure=f"{words}, {figures.images} test images{known}" if mean == mean else "no figure",
             examples=examples,
             note=note,
         )
@@ -182,6 +183,17 @@ class _Gatherer:
 
         self._body = self._body or load_body(self._options.body, self._options.imports_dir)
         return self._body
+
+
+def _against_meshes(record: dict[str, Any]) -> str:
+    """What a result says of 3D truth, to be appended; nothing without any."""
+    truth = record.get("truth") or {}
+    if truth.get("soft_ap") is None:
+        return ""
+    return (
+        f"; 3D AP {100 * truth['soft_ap']:.1f} % of at most {100 * truth['soft_ap_ceiling']:.1f} % "
+        f"against {truth['scenes']} lifted meshes"
+    )
 
 
 def _points(record: dict[str, Any], name: str) -> np.ndarray:

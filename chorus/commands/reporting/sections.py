@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from chorus.evaluation.summary import Figures, Summary
 
 FIRST_COLUMNS = ("category", "test images", "generated", "retained")
+TRUTH = {
+    "3D AP": "soft_ap",
+    "of at most": "soft_ap_ceiling",
+    "region AP": "region_ap",
+    "IoU": "best_iou",
+}
+"""Figures against lifted meshes, of test sets that have them, as results call them (docs)."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,27 @@ class Section:
         """Names of the columns: those of counts, then the figures with their version."""
         return [*FIRST_COLUMNS, *self.summary.names]
 
+    @property
+    def truth_header(self) -> list[str]:
+        """Names of the columns of 3D truth; none where no category has any."""
+        return ["meshes", *TRUTH] if any("truth" in r for r in self.records.values()) else []
+
+    def truth_rows(self, digits: int = 1) -> list[list[str]]:
+        """The cells below `truth_header` for every line of `rows`, percent; "-" where unknown.
+
+        The mean is that of the evaluated categories with a figure.
+        """
+        found = [self.records[figures.category].get("truth") for figures in self.summary.categories]
+        rows = [_truth_cells(truth or {}, digits) for truth in found]
+        evaluated = [f.evaluated for f in self.summary.categories]
+        if any(evaluated):
+            counted = [t for t, yes in zip(found, evaluated, strict=True) if t and yes]
+            values = {n: [t[n] for t in counted if t[n] is not None] for n in TRUTH.values()}
+            mean = {name: sum(of) / len(of) for name, of in values.items() if of}
+            scenes = {"scenes": sum(t["scenes"] for t in counted)} if counted else {}
+            rows.append(_truth_cells({**scenes, **mean}, digits))
+        return rows
+
     def rows(self) -> list[tuple[list[str], Figures, str]]:
         """First cells, figures and kind ("", "outside", "mean") of every line; the mean last.
 
@@ -86,6 +114,12 @@ class Section:
             name = f"mean of {_many(self.summary.averaged.tolist())}"
             rows.append(([name, images, "", ""], self.summary.overall, "mean"))
         return rows
+
+
+def _truth_cells(truth: Mapping[str, Any], digits: int) -> list[str]:
+    values = [truth.get(name) for name in TRUTH.values()]
+    cells = ["-" if value is None else f"{100 * value:.{digits}f}" for value in values]
+    return [str(truth.get("scenes", "-")), *cells]
 
 
 def sections_of(options: Options) -> list[Section]:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from chorus.errors import BadInput, ChorusError
-from chorus.evaluation.labelled_sets import MADE_BY, image_folder, read_photograph
+from chorus.evaluation.labelled_sets import COCO_EFT, MADE_BY, image_folder, read_photograph
 from chorus.evaluation.result_files import (
     RESULTS,
     evaluation_arguments,
+    file_name,
     read_scores,
     score_files,
     scored_field,
@@ -38,8 +39,9 @@ _CURVE = ("predicted", "hits")
 
 def test_sets(tree: ResultsTree) -> list[tuple[str, ShardKey]]:
     """Name and key of every category's test set in a tree."""
+    names = dict.fromkeys((*MADE_BY, *tree.model_keys("test_set")))
     return [
-        (name, shard) for name in MADE_BY for shard in tree.shards("test_set", name, required=False)
+        (name, shard) for name in names for shard in tree.shards("test_set", name, required=False)
     ]
 
 
@@ -52,7 +54,10 @@ def check_test_set(
     to one body, and the photographs (those of COCO only where its folder is there).
     """
     path = options.tree.table("test_set", shard)
-    tool = MADE_BY[name]
+    tool, more = MADE_BY.get(name, "import"), ()
+    if tool == "import":  # only its user knows the files
+        more = ("--as", "test_set", name, "--images", "FOLDER", "--annotations", "FILE")
+        more += ("--poses", "FILE")
     problems = [
         f"{leftover} is left of an interrupted run; it may be deleted."
         for leftover in (
@@ -63,15 +68,18 @@ def check_test_set(
     try:
         table = read_table(path, "test_set")
     except ChorusError as error:
-        return [*problems, f"{error} Rerun: {command(tool, shard.category, '--overwrite')}"], 0
+        return [
+            *problems,
+            f"{error} Rerun: {command(tool, shard.category, *more, '--overwrite')}",
+        ], 0
     if table.shard != shard:
         problems.append(f"{path} belongs to {table.shard}; delete it.")
-    many = ("--num_images", str(len(table.rows))) if name == "synthetic" else ()
-    mend = command(tool, shard.category, *many, "--overwrite")
+    more = ("--num_images", str(len(table.rows))) if tool == "testset" else more
+    mend = command(tool, shard.category, *more, "--overwrite")
     problems += [f"{path}: {fault} Rerun: {mend}" for fault in _faults(table)]
     folder = image_folder(name, path, options.imports_dir)
-    if name == "synthetic" or folder.is_dir():
-        fetch = f"Rerun: {mend}" if name == "synthetic" else "Run scripts/download_coco_eft.sh."
+    if name != COCO_EFT or folder.is_dir():
+        fetch = f"Rerun: {mend}" if name != COCO_EFT else "Run scripts/download_coco_eft.sh."
         problems += [f"{fault} {fetch}" for fault in _missing_images(table, folder)]
     return problems, len(table.rows)
 
@@ -152,9 +160,11 @@ def check_scores(
 def _arguments_by_place(path: Path) -> list[str]:
     """The arguments of `evaluate` as far as a result's path tells them."""
     rules, preset = parsed_name(display_name(path.parts[-2]) or "") or ("3", "quant:full")
+    metric, _, test_set = path.stem.partition("@")
+    named = ("--test_set", display_name(test_set) or test_set) if test_set else ()
     return [
         *("--aggr_setting_names", preset, "--filter_setting_nums", rules),
-        *("--metric", path.stem.replace("-", "/", 1), "--overwrite"),
+        *("--metric", metric.replace("-", "/", 1), *named, "--overwrite"),
     ]
 
 
@@ -162,7 +172,8 @@ def _unsound(path: Path, record: Mapping[str, Any]) -> Iterator[str]:
     """What a result contradicts itself in."""
     from chorus.evaluation.pap_settings import VARIANTS
 
-    place = (record["category"], record["aggregation"], record["metric"].replace("/", "-"))
+    name = file_name(record["metric"], record["settings"]["test_set"])
+    place = (record["category"], record["aggregation"], name.removesuffix(".json"))
     actual = (*path.parts[-3:-1], path.stem)
     if actual != (*map(portable_name, place[:2]), place[2]):
         yield f"it holds {', '.join(place)}, which belongs elsewhere; delete it."
