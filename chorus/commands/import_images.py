@@ -289,7 +289,7 @@ def _import_annotations(work: Work, report: CommandResult, annotations: Annotati
         if known and options.tree.table("segmentations", shard.key).is_file():
             work.run(keypoints, shard.key)
     _report_annotations(report, options, annotations, shards)
-    report.problems += _what_segment_adds(options, annotations.only)
+    report.problems += _what_segment_adds(options, shards, annotations.only)
 
 
 def _import_photographs(work: Work, report: CommandResult) -> None:
@@ -314,12 +314,13 @@ def _import_photographs(work: Work, report: CommandResult) -> None:
         large = set(scaled_down(options.images, taken.photos, most))
         what = f"photographs scaled down to {options.max_megapixels:g} megapixels"
         report.problems += _named(large, what)
-    report.problems += _what_segment_adds(options, only, nothing=not folders)
+    report.problems += _what_segment_adds(options, [shard], only)
 
 
-def _what_segment_adds(options: Options, only: Kind | None, nothing: bool = False) -> list[str]:
-    """The line that says what is left to `chorus segment`; none if it has nothing to add."""
-    if only is None and not nothing:
+def _what_segment_adds(options: Options, shards: Sequence[Shard], only: Kind | None) -> list[str]:
+    """The line that says what is left to `chorus segment`; none if there is nothing left."""
+    tree = options.tree
+    if all(tree.table("segmentations", shard.key).is_file() for shard in shards):
         return []
     missing = {"persons": "objects", "objects": "persons"}.get(only, "persons and objects")
     command = f"chorus segment --profile modern --model_key {options.models.model_key} ..."

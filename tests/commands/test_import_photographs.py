@@ -4,6 +4,7 @@ rest."""
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -133,6 +134,22 @@ def test_photographs_alone_are_segmented_as_generated_images_are(root, segmenter
     assert "from annotations" not in read_settings(table(root, "segmentations"))
     assert run(root, "verify") == 0 and run(root, "import") == 0
     assert "3 already there" in capsys.readouterr().out
+
+
+def test_real_photographs(tmp_path):
+    """They lie outside of the checkout, or where CHORUS_PHOTOS says."""
+    beside = Path(__file__).parents[3] / "shared" / "data" / "photos"
+    folder = Path(os.environ.get("CHORUS_PHOTOS", beside))
+    if not folder.is_dir():
+        pytest.skip("no real photographs (../shared/data/photos, or CHORUS_PHOTOS)")
+    (tmp_path / "photos").symlink_to(folder)
+    assert run(tmp_path, "import") == 0
+    found = rows(tmp_path, "images")
+    assert [row["text"] for row in found] == sorted(path.name for path in folder.glob("*.jpg"))
+    stored = table(tmp_path, "images").with_suffix("")
+    for row in found:
+        with Image.open(stored / row["file"]) as image:
+            assert image.size == (row["width"], row["height"]) and image.mode == "RGB"
 
 
 def test_any_noun_may_be_a_category_and_the_same_photographs_another_prompt(root):

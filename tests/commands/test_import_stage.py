@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import types
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from chorus.cli import main
+from chorus.commands.importing.sources import PoseIndex
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import read_settings, read_table
@@ -234,3 +236,35 @@ def test_an_import_of_which_nothing_came_is_no_success(folder, capsys):
     assert run(root, content) == 1
     shown = capsys.readouterr()
     assert "images 0 done, 2 failed" in shown.out and "2 x" not in shown.out
+
+
+@pytest.mark.parametrize(
+    ("pose", "names", "belongs"),
+    [
+        ("surf_jpg.rf.0a1b", ["surf_jpg.rf.0a1b.jpg", "surf_jpg.rf.9f.jpg"], 0),
+        ("a.b.jpg", ["a.jpg", "a.b.jpg"], 1),
+        ("a.b", ["a.jpg", "a.b.JPEG"], 1),
+        ("a.b.png", ["a.jpg", "x/a.b.jpg"], 1),  # found in a film's frame of another kind
+        ("day.1/a", ["day.1/a.jpg", "day.2/a.jpg"], 0),
+        ("elsewhere/a.jpg", ["day.1/a.jpg", "day.2/a.jpg"], None),  # the file's is not unique
+        ("a", ["a.b.jpg"], None),
+        ("a.b", ["a.b.jpg", "a.b.png"], None),
+        (12, ["clip.0012.jpg", "clip.0013.jpg"], 0),
+    ],
+)
+def test_poses_belong_to_images_by_whole_names(pose, names, belongs):
+    recorded = types.SimpleNamespace(image=pose)
+    index = PoseIndex([recorded], names)
+    assert [bool(index.of(name)) for name in names] == [n == belongs for n in range(len(names))]
+    assert index.homeless == ([str(pose)] if belongs is None else [])
+
+
+def test_a_scrap_of_a_polygon_is_told_and_a_box_of_another_form_names_its_cause(folder, capsys):
+    root, content = folder
+    content["annotations"][0]["segmentation"].append([1, 2, 3, 4])
+    content["annotations"][2]["bbox"] = [20, 10, 50, 22]
+    assert run(root, content) == 0
+    told = capsys.readouterr().err
+    assert "fewer than three points beside others, left out: 1" in told
+    assert "annotation 3 (surfboard) of a.png: its box and its mask disagree" in told
+    assert [row["status"] for row in rows(root, "segmentations").values()] == ["failed", "done"]

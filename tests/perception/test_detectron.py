@@ -81,7 +81,9 @@ def test_labels_of_coco_and_of_lvis():
     assert labels[0] == "person" and labels[37] == "surfboard" and None not in labels
     only_persons = Classes([(name,) for name in COCO_NAMES], objects=False).labels("hat")
     assert only_persons[0] == "person" and set(only_persons[1:]) == {None}
+    assert COCO.labels("person")[0] == "person"  # persons alone are asked for
     objects = Classes(LVIS, persons=False)
+    assert set(objects.labels("person")) == {None, *(s[0].replace("_", " ") for s in LVIS[1:])}
     assert objects.labels("hat") == [
         None,
         "cellular telephone",

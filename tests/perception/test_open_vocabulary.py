@@ -69,6 +69,12 @@ def test_instances_of_many_images_are_those_of_each_alone(
     assert segmenters[kind].segment([]) == []
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_persons_alone(segmenters, kind, image):
+    (found,) = segmenters[kind].segment([image(64, 64, 0, "person")])
+    assert {each.label for each in found} <= {"person"}
+
+
 @pytest.mark.parametrize(
     ("kind", "size"),
     [

@@ -159,9 +159,9 @@ def outside_name(tree: ResultsTree, shard: ShardKey, file: str) -> str:
 class PoseIndex:
     """Recorded poses by the image they belong to.
 
-    A pose's image is looked up by its whole name, then by its file name, then by that without the
-    ending of an image file (`without_suffix`); a frame number by the number at the end of the name.
-    A name that several images share is not guessed at.
+    A pose's image is looked up by its whole name, then by its file name, each as it is and without
+    the ending of an image file (`without_suffix`); a frame number by the number at the end of the
+    name. A name that several images share is not guessed at.
     """
 
     def __init__(self, poses: Iterable[RecordedPose], names: Iterable[str]):
@@ -172,10 +172,10 @@ class PoseIndex:
         tables = [_unique(names, of) for of in (*_SPELLINGS, _number)]
         for pose in poses:
             if isinstance(pose.image, int):
-                name = tables[3].get(pose.image)
+                name = tables[-1].get(pose.image)
             else:
                 path = pose.image.replace("\\", "/")
-                matches = (t.get(of(path)) for t, of in zip(tables[:3], _SPELLINGS, strict=True))
+                matches = (t.get(of(path)) for t, of in zip(tables[:-1], _SPELLINGS, strict=True))
                 name = next((match for match in matches if match), None)
             if name is None:
                 self.homeless.append(str(pose.image))
@@ -204,7 +204,7 @@ def _number(name: str) -> int | None:
     return int(digits[1]) if digits else None
 
 
-_SPELLINGS = (_whole, _file, _stem)
+_SPELLINGS = (_whole, without_suffix, _file, _stem)
 
 
 def _unique(names: Iterable[str], of: Any) -> dict[Any, str]:
