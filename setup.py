@@ -53,8 +53,18 @@ EXTRAS = {
     "view": ["pyrender", "pyvista"],
     # Work spread over machines.
     "cluster": ["ray"],
-    # The tests run tiny models of the hub; smplx is the reference that the body tests compare with.
-    "dev": [*HUB, "hypothesis", "import-linter", "pytest", "ruff", "smplx"],
+    # The tests run tiny models of the hub, and the notebook by nbclient and ipykernel; smplx is the
+    # reference that the body tests compare with.
+    "dev": [
+        *HUB,
+        "hypothesis",
+        "import-linter",
+        "ipykernel",
+        "nbclient",
+        "pytest",
+        "ruff",
+        "smplx",
+    ],
 }
 
 setup(

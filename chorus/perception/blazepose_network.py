@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 
 from chorus.errors import BadInput, Unavailable
 from chorus.models import registry
+from chorus.native_output import without_lines
 from chorus.perception.blazepose_decoding import (
     DETECTOR_SIDE,
     LANDMARK_SIDE,
@@ -23,6 +24,7 @@ from chorus.perception.blazepose_squares import Square, cut
 
 _DETECTOR_SHAPES = ((1, 2254, 12), (1, 2254, 1))
 _LANDMARK_SHAPES = ((1, 195), (1, 1), (1, 256, 256, 1), (1, 64, 64, 39), (1, 117))
+_STARTED = b"INFO: Created TensorFlow Lite XNNPACK delegate"
 _THREADS = min(4, os.cpu_count() or 1)
 
 
@@ -82,7 +84,8 @@ class _Network:
         interpreter_class = _interpreter_class()
         try:
             self._interpreter = interpreter_class(str(path), num_threads=_THREADS)
-            self._interpreter.allocate_tensors()
+            with without_lines(_STARTED):  # LiteRT's Python has no level of logging
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise BadInput(
                 f"{path} is not a network that LiteRT reads ({str(error).splitlines()[0]}); "

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -249,3 +251,17 @@ def test_damaged_and_exchanged_networks(blazepose_imports, tmp_path):
     shutil.copy(tmp_path / "blazepose" / "pose_landmark_full.tflite", detector)
     with pytest.raises(BadInput, match="its tensors have shapes"):
         blazepose.Blazepose(tmp_path)
+
+
+def test_it_starts_without_a_word(blazepose_imports):
+    code = (
+        "import sys; from pathlib import Path; from chorus.perception.blazepose import Blazepose\n"
+        "Blazepose(Path(sys.argv[1]))"
+    )  # in a process of its own: LiteRT speaks once in each
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(blazepose_imports)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
