@@ -71,7 +71,8 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
     max_megapixels: float = 16.0
     """Images without annotations or masks that are larger are scaled down to this."""
     poses: Path | None = None
-    """Human poses: .npz, 4D-Humans' or WHAM's .pkl, or a folder of these."""
+    """Human poses: .npz, or what 4D-Humans, TokenHMR, GVHMR, GEM, WHAM, TRAM, PromptHMR, SMPLer-X
+    or SAM 3D Body wrote; a file, or a folder of these (docs/bring-your-own.md)."""
     prompt: str | None = None
     """The interaction the images show; 'imported' if left out and not in the annotations."""
     threshold: float = 0.8
@@ -265,21 +266,23 @@ def _report_annotations(
 def _import_poses(work: Work, report: CommandResult, annotations: Annotations | None) -> None:
     """The table humans, for every shard that has segmentations."""
     from chorus.body.loading import load_body
-    from chorus.perception.tracker_poses import read_poses
+    from chorus.perception.keypoint_bodies import with_bodies
+    from chorus.perception.pose_files import companions, files_of, read_poses
 
     options = work.options
     body = load_body(options.body, options.imports_dir)
     tree, model = options.tree, options.models.model_key
     shards = tree.shards("segmentations", model, options.categories, options.prompts)
-    recording = read_poses(options.poses)
+    recording = with_bodies(read_poses(options.poses), body)
     poses = recording.poses
+    files = files_of(options.poses)
     if annotations is not None:
         poses = with_annotated_boxes(poses, annotations)
     names = {shard: image_names(tree, shard) for shard in shards}
     index = PoseIndex(poses, [name for of_shard in names.values() for name in of_shard.values()])
     settings = {
         "human_model": IMPORTED,
-        "poses": digest_of(options.poses),
+        "poses": digest_of(*files, *companions(files)),
         "body": options.body_name,
     }
     for shard in shards:
@@ -290,6 +293,7 @@ def _import_poses(work: Work, report: CommandResult, annotations: Annotations | 
         )
         work.run(stage, shard)
     report.problems += _named(set(index.homeless), "images of poses that are not among the samples")
+    report.problems += recording.notes[:_SHOWN]
     report.problems += recording.faults[:_SHOWN]
     if len(recording.faults) > _SHOWN:
         report.problems.append(f"{len(recording.faults)} recorded persons in all cannot be used")

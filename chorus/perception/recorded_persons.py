@@ -23,12 +23,14 @@ from chorus.geometry.weak_perspective import (
 from chorus.perception.recorded_poses import (
     FREE_BODY,
     SMPL,
+    SMPLX,
     PinholeCamera,
     RecordedPose,
     WeakCamera,
 )
 from chorus.records.rows import Person
 
+_SMPLX_VERTICES = 10475
 MIN_IOU = 0.3
 """Least overlap of a recorded pose's box with a person's. Low, because a pose without a recorded
 box is given that of its joints, which is smaller than the person."""
@@ -47,13 +49,16 @@ def posed_joints(poses: Sequence[RecordedPose], body: BodyModel) -> Float[torch.
 
 
 def image_joints(
-    pose: RecordedPose, points: Float[torch.Tensor, "24 3"], size: tuple[int, int]
+    pose: RecordedPose,
+    points: Float[torch.Tensor, "24 3"],
+    size: tuple[int, int],
+    body: BodyModel,
 ) -> Float[np.ndarray, "24 2"]:
     """Pixels (24, 2) float32 of a person's joints (`posed_joints`) in an image of (width, height).
 
     Recorded joints are taken as they are; others are projected by the recorded camera.
     """
-    pixels = _projected(pose, points, size) if pose.joints is None else pose.joints
+    pixels = _projected(pose, points, size, body) if pose.joints is None else pose.joints
     return np.asarray(pixels, np.float32)
 
 
@@ -63,12 +68,17 @@ def betas_for(pose: RecordedPose, body: BodyModel) -> Float[np.ndarray, " 10"]:
 
 
 def body_family(body: BodyModel) -> str:
-    """Whose shape parameters a body takes: FREE_BODY or SMPL."""
-    return FREE_BODY if body.name == FREE_BODY_NAME else SMPL
+    """Whose shape parameters a body takes: FREE_BODY, SMPLX or SMPL."""
+    if body.name == FREE_BODY_NAME:
+        return FREE_BODY
+    return SMPLX if len(body.v_template) == _SMPLX_VERTICES else SMPL
 
 
 def _projected(
-    pose: RecordedPose, joints: Float[torch.Tensor, "24 3"], size: tuple[int, int]
+    pose: RecordedPose,
+    joints: Float[torch.Tensor, "24 3"],
+    size: tuple[int, int],
+    body: BodyModel,
 ) -> np.ndarray:
     camera = pose.camera
     if isinstance(camera, WeakCamera):
@@ -79,12 +89,17 @@ def _projected(
         return project_long(joints, weak, centre, side, camera.focal).numpy()
     focal, middle = _lens(camera, size)
     points = joints.double().numpy() + camera.translation
+    if camera.pelvis is not None and pose.shape_of != body_family(body):
+        # A body turns about its pelvis, which therefore lies where it lies in the rest pose.
+        points = points - joints[0].double().numpy() + camera.pelvis
     return middle + from_homogeneous(points * [focal, focal, 1.0])
 
 
 def _lens(camera: PinholeCamera, size: tuple[int, int]) -> tuple[float, np.ndarray]:
     """Focal length and principal point (2,), pixels, in an image of (width, height)."""
     focal = camera.focal or float(np.hypot(*size))
+    if camera.focal_in_sides is not None:
+        focal = camera.focal_in_sides * max(size)
     return focal, np.array(size) / 2 if camera.principal is None else camera.principal
 
 
@@ -142,7 +157,9 @@ def persons_of(
     """
     if not poses:
         return [None] * len(boxes)
-    joints = [image_joints(pose, each, size) for pose, each in zip(poses, points, strict=True)]
+    joints = [
+        image_joints(pose, each, size, body) for pose, each in zip(poses, points, strict=True)
+    ]
     own = [
         np.concatenate([pixels.min(0), pixels.max(0)]) if pose.box is None else pose.box
         for pose, pixels in zip(poses, joints, strict=True)
