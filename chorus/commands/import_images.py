@@ -73,6 +73,9 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
     poses: Path | None = None
     """Human poses: .npz, or what 4D-Humans, TokenHMR, GVHMR, GEM, WHAM, TRAM, PromptHMR, SMPLer-X
     or SAM 3D Body wrote; a file, or a folder of these (docs/bring-your-own.md)."""
+    correspondence: Path | None = None
+    """Where the body's vertices lie on SAM 3D Body's meshes (.npz: faces, weights): the body is
+    then fitted to these, not to their keypoints."""
     prompt: str | None = None
     """The interaction the images show; 'imported' if left out and not in the annotations."""
     threshold: float = 0.8
@@ -87,6 +90,8 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
             raise BadInput("give --images or --poses, or both.")
         if self.images is None and (self.annotations or self.mask_folders):
             raise BadInput("annotations and masks belong to images; give their folder, --images.")
+        if self.correspondence is not None and self.poses is None:
+            raise BadInput("--correspondence belongs to poses; give these, --poses.")
         if self.annotations and self.mask_folders:
             raise BadInput("--annotations holds masks itself; give either it or masks.")
         if self.images and not self.annotations and len(self.categories) != 1:
@@ -273,16 +278,17 @@ def _import_poses(work: Work, report: CommandResult, annotations: Annotations | 
     body = load_body(options.body, options.imports_dir)
     tree, model = options.tree, options.models.model_key
     shards = tree.shards("segmentations", model, options.categories, options.prompts)
-    recording = with_bodies(read_poses(options.poses), body)
+    recording = with_bodies(read_poses(options.poses), body, options.correspondence)
     poses = recording.poses
     files = files_of(options.poses)
+    correspondence = [options.correspondence] if options.correspondence else []
     if annotations is not None:
         poses = with_annotated_boxes(poses, annotations)
     names = {shard: image_names(tree, shard) for shard in shards}
     index = PoseIndex(poses, [name for of_shard in names.values() for name in of_shard.values()])
     settings = {
         "human_model": IMPORTED,
-        "poses": digest_of(*files, *companions(files)),
+        "poses": digest_of(*files, *companions(files), *correspondence),
         "body": options.body_name,
     }
     for shard in shards:

@@ -24,6 +24,7 @@ from chorus.perception.joblib_pickle import load_joblib, load_npy
 from chorus.perception.recorded_poses import PoseFormat, Recording
 
 _ZIP = b"PK"
+_MISFITS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 def _open_torch(path: Path) -> Any:
@@ -122,12 +123,22 @@ def _read_file(path: Path) -> Recording:
     refused = () if path.suffix == ".npz" else _REFUSED
     for each in (*known, *refused):
         if each.matches(content):
-            return each.read(content, path)
+            return _read_as(each, content, path)
     formats = "; ".join(f"{each.tool} ({each.holds})" for each in known)
     raise BadInput(
         f"{path} is of no known format; found {_described(content)}; known are: {formats}. Write "
         "the poses as our own .npz (docs/bring-your-own.md)."
     )
+
+
+def _read_as(kind: PoseFormat, content: Any, path: Path) -> Recording:
+    try:
+        return kind.read(content, path)
+    except _MISFITS as error:  # the right keys, with something else in them
+        raise BadInput(
+            f"{path} has the keys of {kind.tool}, but not the values: {type(error).__name__}: "
+            f"{error!s:.200}. It is damaged, or of another version."
+        ) from error
 
 
 def _described(content: Any) -> str:

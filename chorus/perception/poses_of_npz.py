@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from chorus.perception.recorded_poses import (
     weak_of_hmr2,
 )
 
-_DAMAGES = (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError)
+_DAMAGES = (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, NotImplementedError)
 
 
 class NpzArrays(Mapping[str, np.ndarray]):
@@ -39,9 +40,10 @@ class NpzArrays(Mapping[str, np.ndarray]):
     def __init__(self, path: Path):
         self._path = path
         try:
-            self._stored = np.load(path, allow_pickle=False)
-            self._names = list(self._stored.files)
-        except AttributeError as error:  # a single array
+            # opened for each array, so that any number of files can be held
+            with np.load(path, allow_pickle=False) as stored:
+                self._names = list(stored.files)
+        except (AttributeError, TypeError) as error:  # a single array
             raise self._unreadable(ValueError("it is no archive of arrays")) from error
         except _DAMAGES as error:
             raise self._unreadable(error) from error
@@ -50,7 +52,8 @@ class NpzArrays(Mapping[str, np.ndarray]):
         if name not in self._names:
             raise KeyError(name)
         try:
-            return self._stored[name]
+            with np.load(self._path, allow_pickle=False) as stored:
+                return stored[name]
         except _DAMAGES as error:
             raise self._unreadable(error) from error
 

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from chorus.body.landmarks import MHR70
+from chorus.errors import BadInput
 from chorus.perception.recorded_poses import (
     BEHIND,
     Columns,
@@ -26,6 +29,7 @@ from chorus.perception.recorded_poses import (
 )
 
 _NAMES = ("pred_keypoints_3d", "pred_keypoints_2d", "pred_cam_t", "focal_length", "bbox")
+MHR_VERTICES = 18439
 _SPREAD = 2.0  # pixels: by which the principal points of single keypoints may differ
 
 
@@ -63,10 +67,26 @@ def _read(content: Mapping[str, np.ndarray], path: Path) -> Recording:
                 principal=principal[row],
                 box=None if boxes is None else boxes[row],
                 where=str(path) if single else f"{path}, person {row}",
+                mesh=partial(_mesh, content, None if single else row, place[row], path)
+                if "pred_vertices" in content
+                else None,
             )
             for row in columns.usable()
         ],
     )
+
+
+def _mesh(
+    content: Mapping[str, np.ndarray], row: int | None, place: np.ndarray, path: Path
+) -> Float[np.ndarray, "18439 3"]:
+    vertices = content["pred_vertices"]
+    vertices = vertices if row is None else vertices[row]
+    if vertices.shape != (MHR_VERTICES, 3) or vertices.dtype.kind != "f":
+        raise BadInput(
+            f"{path}: pred_vertices is {vertices.dtype} {vertices.shape}; expected numbers "
+            f"({MHR_VERTICES}, 3)."
+        )
+    return vertices + place
 
 
 def _image(content: Mapping[str, np.ndarray], path: Path) -> str:

@@ -92,7 +92,8 @@ class RecordedKeypoints:
 
     image as in RecordedPose; points (70, 3) metres in the camera, in the order of MHR's 70
     keypoints; focal and principal (2,) of that camera, pixels; box (4,) xyxy, pixels; where: names
-    the person in sentences.
+    the person in sentences; mesh: reads its vertices (N, 3), metres in the camera, where they were
+    recorded.
     """
 
     image: str | int
@@ -101,6 +102,7 @@ class RecordedKeypoints:
     principal: Float[np.ndarray, " 2"]
     box: Float[np.ndarray, " 4"] | None
     where: str
+    mesh: Callable[[], Float[np.ndarray, "N 3"]] | None = None
 
 
 @dataclass

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +13,12 @@ import torch
 
 from chorus.body.landmarks import BLAZEPOSE, MHR70, body_landmarks
 from chorus.body.skeleton import JOINT_NAMES
-from chorus.errors import BadInput
+from chorus.errors import BadInput, Unavailable
 from chorus.perception.keypoint_bodies import with_bodies
 from chorus.perception.pose_files import read_poses
 from chorus.perception.recorded_persons import image_joints, posed_joints
 from chorus.perception.recorded_poses import Recording
+from chorus.perception.vertex_bodies import VertexFitter, read_correspondence
 from chorus.refinement.landmark_fit import LandmarkFitter, Landmarks
 from references.stick_body import shaped_stick_body
 
@@ -143,3 +146,70 @@ def test_landmarks_of_another_set_are_refused():
     )
     with pytest.raises(BadInput, match="MHR's 70 keypoints has 70 landmarks; found 33"):
         LandmarkFitter(BODY, landmarks=MHR70)(blank)
+
+
+def mesh_of(pose: torch.Tensor, place) -> np.ndarray:
+    """MHR's vertices, if its first were the body's."""
+    vertices = np.zeros((18439, 3), np.float32)
+    posed = BODY.pose(pose[None]).vertices[0].numpy()
+    vertices[: len(posed)] = posed
+    return vertices
+
+
+def correspondence(path, **change) -> Path:
+    count = len(BODY.v_template)
+    faces, weights = np.tile(np.arange(count)[:, None], 3), np.eye(3)[[0] * count]
+    np.savez(path, **({"faces": faces, "weights": weights} | change))
+    return path
+
+
+def test_bodies_fitted_to_meshes_over_a_correspondence(tmp_path):
+    pytest.importorskip("smplfitter")
+    place = (0.2, 0.1, 4.0)
+    (tmp_path / "poses").mkdir()
+    content = person_of(pose_of(1), place) | {"pred_vertices": mesh_of(pose_of(1), place)}
+    np.savez(tmp_path / "poses" / "a_0.npz", **content)
+    read = read_poses(tmp_path / "poses")
+    recording = with_bodies(read, BODY, correspondence(tmp_path / "c.npz"))
+    assert "bodies fitted to MHR's meshes: 1, which lie 0." in recording.notes[0]
+    (pose,) = recording.poses
+    joints = posed_joints([pose], BODY)[0].numpy() + pose.camera.translation
+    expected = BODY.posed_joints(pose_of(1)[None])[0].numpy() + np.array(place)
+    assert np.linalg.norm(joints - expected, axis=1).mean() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"faces": np.zeros((5, 3), int)}, r"faces is int64 \(5, 3\); expected numbers \(192, 3\)"),
+        ({"faces": np.full((192, 3), 18439)}, "expected numbers of MHR's 18439 vertices"),
+        ({"faces": np.zeros((192, 3))}, "faces are float64"),
+        ({"weights": np.ones((192, 3))}, "must add up to 1"),
+    ],
+)
+def test_a_correspondence_of_another_body_is_refused(tmp_path, change, said):
+    with pytest.raises(BadInput, match=said):
+        read_correspondence(correspondence(tmp_path / "c.npz", **change), BODY)
+
+
+def test_meshes_of_another_size_and_none_at_all(tmp_path):
+    pytest.importorskip("smplfitter")
+    content = person_of(pose_of(1), (0.0, 0.0, 4.0))
+    file = correspondence(tmp_path / "c.npz")
+    for vertices, said in ((np.zeros((7, 3)), r"float64 \(7, 3\)"), (None, "lacks pred_vertices")):
+        wrong = {k: v for k, v in (content | {"pred_vertices": vertices}).items() if v is not None}
+        np.savez(tmp_path / "a.npz", **wrong)
+        with pytest.raises(BadInput, match=said):
+            with_bodies(read_poses(tmp_path / "a.npz"), BODY, file)
+    nan = {"pred_vertices": np.full((18439, 3), np.nan, np.float32)}
+    np.savez(tmp_path / "a.npz", **(content | nan))
+    recording = with_bodies(read_poses(tmp_path / "a.npz"), BODY, file)
+    assert not recording.poses and "is not finite" in recording.faults[0]
+    with pytest.raises(BadInput, match="belongs to poses of SAM 3D Body"):
+        with_bodies(Recording(), BODY, file)
+
+
+def test_without_the_package_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "smplfitter.np", None)
+    with pytest.raises(Unavailable, match=r"needs the package smplfitter: .*\[mhr\]"):
+        VertexFitter(BODY, read_correspondence(correspondence(tmp_path / "c.npz"), BODY))

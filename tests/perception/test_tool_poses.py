@@ -467,3 +467,36 @@ def test_every_pickle_protocol_of_numpy_objects(tmp_path):
         (tmp_path / "a.pkl").write_bytes(content)
         with pytest.raises(BadInput, match="is of no known format; found a, t"):
             read_poses(tmp_path / "a.pkl")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("tracked_time", 5), ("smpl", 3), ("tracked_time", [None, None])]
+)
+def test_the_right_keys_with_something_else_in_them(tmp_path, key, value):
+    content = People(2).phalp()
+    next(iter(content.values()))[key] = value
+    with pytest.raises(BadInput, match=r"has the keys of PHALP .*but not the values"):
+        read_poses(write_pickle(tmp_path / "a.pkl", content))
+
+
+def test_damaged_bytes_end_in_a_sentence_or_in_nothing(tmp_path):
+    """Whatever byte is wrong: the file is read, or BadInput says that it cannot be."""
+    people = smplx_people(2)
+    torch.save(gvhmr(people), tmp_path / "a.pt")
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(prompthmr_video(people)))
+    tram(tmp_path / "clip", people)
+    smplerx(tmp_path / "x", people)
+    draw = np.random.default_rng(0)
+    for file in (
+        tmp_path / "a.pt",
+        tmp_path / "a.pkl",
+        tmp_path / "clip" / "hps" / "hps_track_0.npy",
+        tmp_path / "x" / "smplx" / "00001_0.npz",
+    ):
+        whole = file.read_bytes()
+        for at in draw.integers(0, len(whole), 12):
+            file.write_bytes(whole[:at] + bytes([draw.integers(256)]) + whole[at + 1 :])
+            try:
+                read_poses(file)
+            except BadInput as error:
+                assert str(file) in str(error)
