@@ -49,6 +49,8 @@ EXTRAS = {
     "modern": HUB,
     # Two small networks that find persons on a laptop's CPU.
     "pocket": ["ai-edge-litert"],
+    # Bodies fitted to the meshes of SAM 3D Body.
+    "mhr": ["smplfitter"],
     # Renderers that use OpenGL; `chorus view` draws on the CPU without them.
     "view": ["pyrender", "pyvista"],
     # Work spread over machines.

@@ -34,6 +34,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "generation": ("openai", "diffusers", "transformers", "huggingface_hub", "safetensors"),
     "paper": ("torchvision", "detectron2", "mmcv", "mmdet", "mmengine", "mmpose", "gdown"),
     "pocket": ("ai-edge-litert",),
+    "mhr": ("smplfitter",),
     "view": ("pyvista", "pyrender"),
     "cluster": ("ray",),
     "dev": ("pytest", "hypothesis", "import-linter", "ruff", "smplx"),

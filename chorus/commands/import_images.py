@@ -62,6 +62,7 @@ from chorus.records.tables import DONE, read_table
 from chorus.settings import BodyOptions, ImageTreeOptions, RedoOptions, SampleOptions
 
 if TYPE_CHECKING:
+    from chorus.body.model import BodyModel
     from chorus.perception.coco_instances import Annotations
     from chorus.perception.recorded_poses import Recording
 
@@ -84,7 +85,11 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
     max_megapixels: float = 16.0
     """Images without annotations or masks that are larger are scaled down to this."""
     poses: Path | None = None
-    """Human poses: .npz, 4D-Humans' or WHAM's .pkl, or a folder of these."""
+    """Human poses: .npz, or what 4D-Humans, TokenHMR, GVHMR, GEM, WHAM, TRAM, PromptHMR, SMPLer-X
+    or SAM 3D Body wrote; a file, or a folder of these (docs/bring-your-own.md)."""
+    correspondence: Path | None = None
+    """Where the body's vertices lie on SAM 3D Body's meshes (.npz: faces, weights): the body is
+    then fitted to these, not to their keypoints."""
     prompt: str | None = None
     """The interaction the images show; 'imported' if left out and not in the annotations."""
     threshold: float = 0.8
@@ -122,6 +127,8 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
         """BadInput for annotations and masks that do not belong together."""
         if self.images is None and (self.annotations or self.mask_folders):
             raise BadInput("annotations and masks belong to images; give their folder, --images.")
+        if self.correspondence is not None and self.poses is None:
+            raise BadInput("--correspondence belongs to poses; give these, --poses.")
         if self.annotations and self.mask_folders:
             raise BadInput("--annotations holds masks itself; give either it or masks.")
         if self.images and not self.annotations and len(self.categories) != 1:
@@ -241,12 +248,12 @@ def _counted(name: str, summary: loop.Summary) -> str:
 def _import_test_set(work: Work, report: CommandResult, annotations: Annotations) -> None:
     """The table test_set of every category, and its images."""
     from chorus.body.loading import load_body
-    from chorus.perception.tracker_poses import read_poses
 
     options = work.options
+    body = load_body(options.body, options.imports_dir)
     planned = plan(annotations, options.test_set, options.categories, options.prompts, None)
     shards = test_shards(options.test_set, planned)
-    recording = read_poses(options.poses)
+    recording, digest = _recording(options, body)
     poses = with_annotated_boxes(recording.poses, annotations)
     source = Photographs(
         options.tree,
@@ -254,10 +261,10 @@ def _import_test_set(work: Work, report: CommandResult, annotations: Annotations
         annotations,
         options.threshold,
         PoseIndex(poses, {image.name for shard in shards for image in shard.images}),
-        load_body(options.body, options.imports_dir),
+        body,
         {
             "annotations": digest_of(options.annotations),
-            "poses": digest_of(options.poses),
+            "poses": digest,
             "body": options.body_name,
         },
     )
@@ -381,13 +388,12 @@ def _report_images(
 def _import_poses(work: Work, report: CommandResult, annotations: Annotations | None) -> None:
     """The table humans, for every shard that has segmentations."""
     from chorus.body.loading import load_body
-    from chorus.perception.tracker_poses import read_poses
 
     options = work.options
     body = load_body(options.body, options.imports_dir)
     tree, model = options.tree, options.models.model_key
     shards = tree.shards("segmentations", model, options.categories, options.prompts)
-    recording = read_poses(options.poses)
+    recording, digest = _recording(options, body)
     poses = recording.poses
     if annotations is not None:
         poses = with_annotated_boxes(poses, annotations)
@@ -395,7 +401,7 @@ def _import_poses(work: Work, report: CommandResult, annotations: Annotations | 
     index = PoseIndex(poses, [name for of_shard in names.values() for name in of_shard.values()])
     settings = {
         "human_model": IMPORTED,
-        "poses": digest_of(options.poses),
+        "poses": digest,
         "body": options.body_name,
     }
     for shard in shards:
@@ -408,11 +414,23 @@ def _import_poses(work: Work, report: CommandResult, annotations: Annotations | 
     _report_poses(report, recording, index, _matched(options, shards))
 
 
+def _recording(options: Options, body: BodyModel) -> tuple[Recording, str]:
+    """The recorded poses, of this body where they had none, and the digest of all their files."""
+    from chorus.perception.keypoint_bodies import with_bodies
+    from chorus.perception.pose_files import companions, files_of, read_poses
+
+    recording = with_bodies(read_poses(options.poses), body, options.correspondence)
+    files = files_of(options.poses)
+    correspondence = [options.correspondence] if options.correspondence else []
+    return recording, digest_of(*files, *companions(files), *correspondence)
+
+
 def _report_poses(
     report: CommandResult, recording: Recording, index: PoseIndex, matched: int
 ) -> None:
     """Which recorded persons cannot be used, and how many are not."""
     report.problems += _named(set(index.homeless), "images of poses that are not among the samples")
+    report.problems += recording.notes[:_SHOWN]
     report.problems += recording.faults[:_SHOWN]
     if len(recording.faults) > _SHOWN:
         report.problems.append(f"{len(recording.faults)} recorded persons in all cannot be used")

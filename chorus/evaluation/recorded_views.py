@@ -13,7 +13,7 @@ from chorus.body.model import BodyModel
 from chorus.calibration.weak_to_perspective import NOT_CONVERGED, calibrate
 from chorus.errors import BadInput
 from chorus.evaluation.known_camera import body_camera
-from chorus.perception.recorded_persons import betas_for
+from chorus.perception.recorded_persons import betas_for, origin_of
 from chorus.perception.recorded_poses import PinholeCamera, RecordedPose, pinhole_matrix
 
 
@@ -40,7 +40,7 @@ def recorded_view(
     """
     if isinstance(pose.camera, PinholeCamera):
         K = pinhole_matrix(pose.camera, size)
-        where = pose.camera.translation
+        where = origin_of(pose, body)
         known = body_camera(
             body, pose.pose, betas_for(pose, body), where, np.eye(3), np.zeros(3), K
         )

@@ -96,7 +96,13 @@ def read_state_dict(path: Path, key: str) -> dict[str, Tensor]:
     """
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    stored = _read_torch(path, key)
+    stored = _read_torch(
+        path,
+        refused="which no weights need and which could run code. Nothing in it was executed, and "
+        "the file need not be damaged. Take the published file; or, if it is your own, save its "
+        f"weights alone where it was trained: torch.save({{{key!r}: model.state_dict()}}, "
+        "'weights.pt').",
+    )
     state = stored.get(key) if isinstance(stored, Mapping) else None
     if not isinstance(state, Mapping):
         names = ", ".join(map(str, list(stored)[:8])) if isinstance(stored, Mapping) else "no names"
@@ -105,6 +111,33 @@ def read_state_dict(path: Path, key: str) -> dict[str, Tensor]:
             "checkpoint that was published."
         )
     return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def read_recorded(path: Path) -> Any:
+    """What a `.pt` file of results holds: tensors as numpy arrays in the containers they lie in.
+
+    BadInput as `read_state_dict`.
+    """
+    return _as_arrays(
+        _read_torch(
+            path,
+            refused="which no recorded results need and which could run code. Nothing in it was "
+            "executed. Save tensors, numbers, text, lists and dictionaries alone.",
+            damaged="whole file of torch.save",
+            cure="write it again.",
+        )
+    )
+
+
+def _as_arrays(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        value = value.detach().cpu()
+        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+    if isinstance(value, Mapping):
+        return {name: _as_arrays(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_arrays(each) for each in value]
+    return value
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> Shapes:
@@ -177,26 +210,23 @@ def fill(
     network.load_state_dict(weights, strict=False)  # strict but for the counters, see `differences`
 
 
-def _read_torch(path: Path, key: str) -> Any:
+def _read_torch(path: Path, refused: str, damaged: str = "whole checkpoint", cure: str = "") -> Any:
+    """A file of torch's, on the CPU. refused, damaged, cure: what the sentences about a file that
+    asks for more than data, and about one that is not whole, go on with."""
     try:
         with torch.serialization.safe_globals(_STAND_INS), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old formats
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        refused = _refused(str(error))
-        if refused:
-            raise BadInput(
-                f"{path} is refused: {refused}, which no weights need and which could run code. "
-                "Nothing in it was executed, and the file need not be damaged. Take the published "
-                "file; or, if it is your own, save its weights alone where it was trained: "
-                f"torch.save({{{key!r}: model.state_dict()}}, 'weights.pt')."
-            ) from error
-        raise _damaged(path, error) from error
+        asked = _refused(str(error))
+        if asked:
+            raise BadInput(f"{path} is refused: {asked}, {refused}") from error
+        raise _damaged(path, error, damaged, cure) from error
     except Exception as error:  # a damaged file can fail in any way; none of them is ours
         # torch seeks beyond the end of a file that is cut off: an OSError that names no file
         if isinstance(error, OSError) and error.filename is not None:
             raise BadInput(f"cannot read {path}: {error.strerror}.") from error
-        raise _damaged(path, error) from error
+        raise _damaged(path, error, damaged, cure) from error
 
 
 def _refused(message: str) -> str:
@@ -237,13 +267,15 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise _damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> BadInput:
+def _damaged(
+    path: Path, error: Exception, what: str = "whole checkpoint", cure: str = ""
+) -> BadInput:
     description = f"has {path.stat().st_size} bytes"
     with path.open("rb") as stream:
         start = stream.read(64).lstrip().lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         description = "is a web page"
     return BadInput(
-        f"{path} is no whole checkpoint ({type(error).__name__}); the file {description}, and is "
-        f"damaged, cut short or of another kind: {how_to_replace(path)}."
+        f"{path} is no {what} ({type(error).__name__}); the file {description}, and is "
+        f"damaged, cut short or of another kind: {cure or how_to_replace(path) + '.'}"
     )

@@ -1,10 +1,10 @@
-"""Reads the pickles that trackers write with joblib, and executes nothing in them.
+"""Reads the pickles that trackers write with joblib or numpy.save, and executes nothing in them.
 
 joblib's format: a pickle, as a whole compressed by zlib or gzip or not at all, in which every numpy
 array is a description (`NumpyArrayWrapper`) followed by the raw numbers, outside the pickle's own
 opcodes. Names are answered by the rules of `chorus.body.restricted_pickle`; on top of those, this
-one knows the wrapper, `defaultdict` (read as a dict) and PyTorch's tensors, which are not read:
-they come back as stand-ins. Neither joblib nor torch is imported.
+one knows the wrapper, `defaultdict` (read as a dict) and PyTorch's tensors, which come back as
+arrays. Joblib is not imported, torch only for tensors.
 """
 
 from __future__ import annotations
@@ -12,17 +12,21 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
-from chorus.body.restricted_pickle import Held, Maker, RestrictedUnpickler, StoredArray, load_with
+import numpy as np
+
+from chorus.body.restricted_pickle import Maker, RestrictedUnpickler, StoredArray, load_with
 from chorus.errors import BadInput
 
 _LARGEST = 8 << 30  # bytes after decompression; a day of video stays far below
 _CHUNK = 1 << 24
 _TENSOR = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
 _COMPRESSED = (b"\x78", b"\x1f\x8b")
+_ADVICE = "it is damaged, cut short or of another compression: write it again"
 
 
 def load_joblib(path: Path | str) -> Any:
@@ -35,8 +39,16 @@ def load_joblib(path: Path | str) -> Any:
         _JoblibReader,
         path,
         "a tracker's pickle (joblib, uncompressed or zlib)",
-        "it is damaged, cut short or of another compression: write it again",
+        _ADVICE,
     )
+
+
+def load_npy(path: Path | str) -> Any:
+    """What `numpy.save` stored: an array, or the object of an array that holds a single one.
+
+    Arrays inside of an object are stand-ins, as `load_joblib` has them. BadInput likewise.
+    """
+    return load_with(_NpyReader, path, "an .npy file", "it is damaged or cut short: write it again")
 
 
 class _JoblibReader:
@@ -49,6 +61,32 @@ class _JoblibReader:
     def load(self) -> Any:
         """The stored object."""
         return _JoblibUnpickler(self.content, self.path).load()
+
+
+class _NpyReader:
+    """What `load_with` expects of an unpickler: reads numpy's header, then the array."""
+
+    def __init__(self, stream: Any, path: Path) -> None:
+        self._stream = stream
+        self._path = path
+
+    def load(self) -> Any:
+        """The array, or its single object."""
+        version = np.lib.format.read_magic(self._stream)
+        header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, _fortran, dtype = header(self._stream)
+        if not dtype.hasobject:
+            self._stream.seek(0)
+            return np.lib.format.read_array(self._stream, allow_pickle=False)
+        content = io.BytesIO(self._stream.read())
+        stored = _JoblibUnpickler(content, self._path).load()
+        value = getattr(stored, "value", None)
+        if shape != () or value is None or value.shape != ():
+            raise BadInput(f"{self._path} holds several objects; expected an array or one object.")
+        return value.item()
 
 
 def _decompressed(stream: Any, path: Path) -> io.BytesIO:
@@ -97,9 +135,9 @@ class _JoblibUnpickler(pickle._Unpickler):
         if full == "collections.defaultdict":
             return Maker(lambda *_: {})
         if full in _TENSOR:
-            return Maker(lambda *_: type("Held", (Held,), {"kind": "torch.Tensor"})())
+            return Maker(_tensor)
         if full == "torch.storage._load_from_bytes":
-            return Maker(lambda _content: None)
+            return Maker(_storage)
         return self._names.find_class(module, name)
 
     def persistent_load(self, identifier: Any) -> NoReturn:
@@ -129,3 +167,31 @@ class _JoblibUnpickler(pickle._Unpickler):
         array = StoredArray()
         array.__setstate__((1, shape, dtype, state["order"] == "F", content))
         return array
+
+
+def _storage(content: bytes) -> Any:
+    """The numbers of tensors, as torch stores them apart; nothing in them is executed."""
+    import torch
+
+    with io.BytesIO(content) as stream, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of old formats
+        return torch.load(stream, map_location="cpu", weights_only=True)
+
+
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> StoredArray:
+    """A tensor's numbers; a view that its storage does not hold is refused by torch."""
+    import torch
+
+    if not isinstance(storage, torch.storage.TypedStorage):
+        raise BadInput("a tensor is stored without its numbers.")
+    flat = torch.empty(0, dtype=storage.dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # typed storages are an old form
+        numbers = storage.untyped()
+    flat.set_(numbers, 0, (numbers.nbytes() // flat.element_size(),), (1,))
+    if math.prod(size) > flat.numel():
+        raise BadInput(f"a tensor of shape {tuple(size)} holds {flat.numel()} numbers.")
+    view = torch.as_strided(flat, tuple(size), tuple(stride), offset)
+    array = StoredArray()
+    array.value = (view.float() if view.dtype == torch.bfloat16 else view).contiguous().numpy()
+    return array

@@ -23,12 +23,14 @@ from chorus.geometry.weak_perspective import (
 from chorus.perception.recorded_poses import (
     FREE_BODY,
     SMPL,
+    SMPLX,
     RecordedPose,
     WeakCamera,
     pinhole_matrix,
 )
 from chorus.records.rows import Person
 
+_SMPLX_VERTICES = 10475
 MIN_IOU = 0.3
 """Least overlap of a recorded pose's box with a person's. Low, because a pose without a recorded
 box is given that of its joints, which is smaller than the person."""
@@ -47,13 +49,16 @@ def posed_joints(poses: Sequence[RecordedPose], body: BodyModel) -> Float[torch.
 
 
 def image_joints(
-    pose: RecordedPose, points: Float[torch.Tensor, "24 3"], size: tuple[int, int]
+    pose: RecordedPose,
+    points: Float[torch.Tensor, "24 3"],
+    size: tuple[int, int],
+    body: BodyModel,
 ) -> Float[np.ndarray, "24 2"]:
     """Pixels (24, 2) float32 of a person's joints (`posed_joints`) in an image of (width, height).
 
     Recorded joints are taken as they are; others are projected by the recorded camera.
     """
-    pixels = _projected(pose, points, size) if pose.joints is None else pose.joints
+    pixels = _projected(pose, points, size, body) if pose.joints is None else pose.joints
     return np.asarray(pixels, np.float32)
 
 
@@ -63,12 +68,17 @@ def betas_for(pose: RecordedPose, body: BodyModel) -> Float[np.ndarray, " 10"]:
 
 
 def body_family(body: BodyModel) -> str:
-    """Whose shape parameters a body takes: FREE_BODY or SMPL."""
-    return FREE_BODY if body.name == FREE_BODY_NAME else SMPL
+    """Whose shape parameters a body takes: FREE_BODY, SMPLX or SMPL."""
+    if body.name == FREE_BODY_NAME:
+        return FREE_BODY
+    return SMPLX if len(body.v_template) == _SMPLX_VERTICES else SMPL
 
 
 def _projected(
-    pose: RecordedPose, joints: Float[torch.Tensor, "24 3"], size: tuple[int, int]
+    pose: RecordedPose,
+    joints: Float[torch.Tensor, "24 3"],
+    size: tuple[int, int],
+    body: BodyModel,
 ) -> np.ndarray:
     camera = pose.camera
     if isinstance(camera, WeakCamera):
@@ -77,8 +87,21 @@ def _projected(
         if camera.focal is None:
             return project_weak(joints, weak, centre, side).numpy()
         return project_long(joints, weak, centre, side, camera.focal).numpy()
-    points = joints.double().numpy() + camera.translation
+    points = joints.double().numpy() + origin_of(pose, body)
     return from_homogeneous(points @ pinhole_matrix(camera, size).T)
+
+
+def origin_of(pose: RecordedPose, body: BodyModel) -> Float[np.ndarray, " 3"]:
+    """Where the origin of `body` lies before a recorded pinhole camera, metres.
+
+    A body of another family than the recorded one is put with its pelvis where the recorded
+    pelvis is; bodies turn about it, so it lies where it lies in the rest pose.
+    """
+    camera = pose.camera
+    if camera.pelvis is None or pose.shape_of == body_family(body):
+        return camera.translation
+    own = body.rest(torch.from_numpy(betas_for(pose, body)))[1][0].double().numpy()
+    return camera.translation + camera.pelvis - own
 
 
 def _as_in_crop(
@@ -134,7 +157,9 @@ def persons_of(
     """
     if not poses:
         return [None] * len(boxes)
-    joints = [image_joints(pose, each, size) for pose, each in zip(poses, points, strict=True)]
+    joints = [
+        image_joints(pose, each, size, body) for pose, each in zip(poses, points, strict=True)
+    ]
     pairs = pairs_of(poses, joints, boxes)
     return [
         None if at is None else _person(poses[at], points[at], joints[at], boxes[to], size, body)

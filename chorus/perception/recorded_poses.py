@@ -1,7 +1,7 @@
-"""Human poses that other programs recorded: what they say, in one form, and the npz that holds it.
+"""Human poses that other programs recorded: what they say, in one form.
 
-docs/bring-your-own.md describes the formats key by key; pickles of trackers are read by
-`tracker_poses`. Poses are axis-angle, radians; cameras in one of two forms:
+docs/bring-your-own.md describes the formats; `pose_files` finds the reader of a file, and each tool
+has its own (`poses_of_<tool>`). Poses are axis-angle, radians; cameras in one of two forms:
 
 - weak perspective in a square crop, crop coordinate = s * (X, Y) + (tx, ty) (method.md, appendix).
   HMR2 means s * (X + tx, Y + ty) by its `pred_cam`, for what lies at the body's own depth:
@@ -11,21 +11,26 @@ docs/bring-your-own.md describes the formats key by key; pickles of trackers are
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from chorus.body.restricted_pickle import array_of
 from chorus.errors import BadInput
-from chorus.perception.hmr2 import FOCAL
 
 JOINTS, SHAPES = 24, 10
 ROTATION_TOLERANCE = 1e-2
-FREE_BODY, SMPL = "free", "smpl"
+FREE_BODY, SMPL, SMPLX = "free", "smpl", "smplx"
 """Whose shape parameters `betas` are."""
+SMPLX_BODY_JOINTS = 21
+"""Joints of SMPL-X's body beside the pelvis: they are SMPL's, which has the two hands more."""
+SMPLX_PELVIS = np.array([0.003123, -0.351407, 0.012037])
+"""The pelvis joint of SMPL-X's neutral mean shape in the rest pose, metres from its origin."""
+BEHIND = "it lies behind its camera"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,17 +50,25 @@ class WeakCamera:
 class PinholeCamera:
     """Perspective: translation (3,) of the body model's origin, metres; focal length, pixels.
 
-    focal None is the length of the image's diagonal, principal None the image's middle.
+    focal_in_sides: the focal length in lengths of the image's longer side, where the pixels it was
+    told in are not the image's. Without either it is the image's diagonal; principal None is the
+    image's middle. pelvis (3,): where the recorded model has its pelvis joint in the rest pose,
+    metres from its origin; a body of another family is put with its own pelvis there. None: its
+    origin is taken to be the same.
     """
 
     translation: Float[np.ndarray, " 3"]
     focal: float | None = None
     principal: Float[np.ndarray, " 2"] | None = None
+    focal_in_sides: float | None = None
+    pelvis: Float[np.ndarray, " 3"] | None = None
 
 
 def pinhole_matrix(camera: PinholeCamera, size: tuple[int, int]) -> Float[np.ndarray, "3 3"]:
     """K (3, 3), pixels, of a recorded pinhole camera in an image of (width, height)."""
     focal = camera.focal or float(np.hypot(*size))
+    if camera.focal_in_sides is not None:
+        focal = camera.focal_in_sides * max(size)
     x, y = np.array(size) / 2 if camera.principal is None else camera.principal
     return np.array([[focal, 0, x], [0, focal, y], [0, 0, 1]], np.float64)
 
@@ -82,17 +95,57 @@ class RecordedPose:
     """Pixels of the kinematic joints, where they were recorded."""
 
 
+@dataclass(frozen=True, eq=False)
+class RecordedKeypoints:
+    """A person of whom a file has keypoints, and no pose of a body that is known here.
+
+    image as in RecordedPose; points (70, 3) metres in the camera, in the order of MHR's 70
+    keypoints; focal and principal (2,) of that camera, pixels; box (4,) xyxy, pixels; where: names
+    the person in sentences; mesh: reads its vertices (N, 3), metres in the camera, where they were
+    recorded.
+    """
+
+    image: str | int
+    points: Float[np.ndarray, "70 3"]
+    focal: float
+    principal: Float[np.ndarray, " 2"]
+    box: Float[np.ndarray, " 4"] | None
+    where: str
+    mesh: Callable[[], Float[np.ndarray, "N 3"]] | None = None
+
+
 @dataclass
 class Recording:
-    """The poses of one or several files, and why others were left out."""
+    """The poses of one or several files, and why others were left out.
+
+    keypoints: persons to whom a body is yet to be fitted. notes: what people should know of the
+    poses that were taken.
+    """
 
     poses: list[RecordedPose] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    keypoints: list[RecordedKeypoints] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, other: Recording) -> None:
         """Append another recording."""
         self.poses += other.poses
         self.faults += other.faults
+        self.keypoints += other.keypoints
+        self.notes += other.notes
+
+
+@dataclass(frozen=True)
+class PoseFormat:
+    """What a tool writes: whose it is, what its content holds, and how that is told and read.
+
+    matches(content): whether a file's content is of this format. read(content, path): its poses.
+    """
+
+    tool: str
+    holds: str
+    matches: Callable[[Any], bool]
+    read: Callable[[Any, Path], Recording]
 
 
 def weak_of_hmr2(
@@ -116,6 +169,19 @@ def are_rotations(matrices: Float[np.ndarray, "P J 3 3"]) -> np.ndarray:
     deviation = np.abs(matrices @ matrices.swapaxes(-1, -2) - np.eye(3))
     turned = np.linalg.det(matrices) > 0
     return (deviation.max(axis=(1, 2, 3)) <= ROTATION_TOLERANCE) & turned.all(axis=1)
+
+
+def smplx_pose(
+    global_orient: Float[np.ndarray, "P 1 3"], body_pose: Float[np.ndarray, "P 21 3"]
+) -> Float[np.ndarray, "P 24 3"]:
+    """SMPL's 24 joints of SMPL-X's 22: the hands are not turned."""
+    hands = np.zeros((len(body_pose), JOINTS - 1 - SMPLX_BODY_JOINTS, 3))
+    return np.concatenate([global_orient, body_pose, hands], axis=1)
+
+
+def arrays_in(stored: Mapping[str, Any], names: Sequence[str], where: str) -> dict[str, np.ndarray]:
+    """Those of the named values that a mapping has, as arrays; BadInput if one is none."""
+    return {name: array_of(stored[name], f"{name} of {where}") for name in names if name in stored}
 
 
 class Columns:
@@ -169,106 +235,14 @@ class Columns:
         self.refuse(~sound, f"{key} is not made of rotations")
         return axis_angle(np.where(sound[:, None, None, None], array, np.eye(3)))
 
-    def recording(self, make: Mapping[int, RecordedPose]) -> Recording:
-        """The usable rows, and a sentence about each other."""
-        faults = [f"{self.where}, person {row}: {why}" for row, why in sorted(self.wrong.items())]
-        return Recording([make[row] for row in range(self.count) if row not in self.wrong], faults)
+    def recording(self, make: Callable[[int], RecordedPose]) -> Recording:
+        """The usable rows as poses, and a sentence about each other."""
+        return Recording([make(row) for row in self.usable()], self.faults())
 
+    def usable(self) -> list[int]:
+        """The rows that nothing speaks against."""
+        return [row for row in range(self.count) if row not in self.wrong]
 
-def read_npz(path: Path) -> Recording:
-    """The poses of an `.npz` file (docs/bring-your-own.md); without pickled objects.
-
-    BadInput if the file is damaged, lacks a key, or a key has another shape. Persons with numbers
-    that are not finite, no rotations, or no positive scale are left out and reported.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError) as error:
-        raise BadInput(
-            f"{path} cannot be read as .npz without pickled objects ({type(error).__name__}: "
-            f"{error}); write plain arrays with numpy.savez (docs/bring-your-own.md)."
-        ) from error
-    key = "pose" if "pose" in arrays else "global_orient"
-    if key not in arrays or not arrays[key].ndim:
-        raise BadInput(
-            f"{path} lacks pose, or global_orient and body_pose; found "
-            f"{', '.join(sorted(arrays)) or 'nothing'}. docs/bring-your-own.md lists the keys."
-        )
-    columns = Columns(arrays, len(arrays[key]), str(path))
-    if "pose" in arrays:
-        pose = columns.rotations("pose", JOINTS)
-    else:
-        parts = [columns.rotations("global_orient", 1), columns.rotations("body_pose", JOINTS - 1)]
-        pose = np.concatenate(parts, axis=1)
-    betas = columns.numbers("betas", (SHAPES,)) if "betas" in arrays else None
-    images = _images(arrays, columns, path)
-    views = _cameras(columns)
-    optional = {
-        name: columns.numbers(name, shape) if name in arrays else None
-        for name, shape in (("box", (4,)), ("annotation", ()), ("joints", (JOINTS, 2)))
-    }
-    shape_of = str(arrays["body"]) if "body" in arrays else SMPL
-    if shape_of not in (SMPL, FREE_BODY):
-        raise BadInput(f"{path}: body is {shape_of!r}; expected {SMPL!r} or {FREE_BODY!r}.")
-
-    def single(name: str, row: int) -> np.ndarray | None:
-        return None if optional[name] is None else optional[name][row].astype(np.float32)
-
-    made = {
-        row: RecordedPose(
-            image=images[row],
-            pose=pose[row].astype(np.float32),
-            betas=np.zeros(SHAPES, np.float32) if betas is None else betas[row].astype(np.float32),
-            camera=views[row],
-            shape_of=shape_of,
-            box=single("box", row),
-            annotation=None if optional["annotation"] is None else int(optional["annotation"][row]),
-            joints=single("joints", row),
-        )
-        for row in range(columns.count)
-    }
-    return columns.recording(made)
-
-
-def _images(arrays: Mapping[str, np.ndarray], columns: Columns, path: Path) -> list[str]:
-    if "image" not in arrays:
-        return [path.stem] * columns.count  # one file per image, called like it
-    names = arrays["image"]
-    if names.dtype.kind != "U" or names.shape != (columns.count,):
-        raise BadInput(
-            f"{path}: image is {names.dtype} {names.shape}; expected one file name per person, "
-            f"({columns.count},)."
-        )
-    return [str(name) for name in names]
-
-
-def _cameras(columns: Columns) -> list[WeakCamera | PinholeCamera]:
-    """The cameras of all persons, in whichever form the file has them."""
-    if "translation" in columns:
-        translation = columns.numbers("translation", (3,))
-        focal = columns.numbers("focal_length", ())
-        columns.refuse((translation[:, 2] <= 0) | (focal <= 0), "it lies behind its camera")
-        principal = (
-            columns.numbers("principal_point", (2,)) if "principal_point" in columns else None
-        )
-        return [
-            PinholeCamera(
-                translation[row],
-                float(focal[row]),
-                None if principal is None else principal[row],
-            )
-            for row in range(columns.count)
-        ]
-    hmr2 = "camera" not in columns and "pred_cam" in columns
-    if hmr2:
-        camera = weak_of_hmr2(columns.numbers("pred_cam", (3,)))
-        centre, side = columns.numbers("box_center", (2,)), columns.numbers("box_size", ())
-    else:
-        camera = columns.numbers("camera", (3,))
-        centre, side = columns.numbers("crop_centre", (2,)), columns.numbers("crop_side", ())
-    columns.refuse((camera[:, 0] <= 0) | (side <= 0), "its camera's scale is not positive")
-    return [
-        WeakCamera(camera[row], centre[row], float(side[row]), FOCAL if hmr2 else None)
-        for row in range(columns.count)
-    ]
+    def faults(self) -> list[str]:
+        """A sentence about each other row."""
+        return [f"{self.where}, person {row}: {why}" for row, why in sorted(self.wrong.items())]

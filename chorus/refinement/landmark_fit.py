@@ -1,4 +1,4 @@
-"""Bodies fitted to landmarks: pose, shape, place and focal length from BlazePose's answer.
+"""Bodies fitted to landmarks: pose, shape, place and focal length from a network's answer.
 
 What is known of a person are its landmarks in the image, which lie on it, and in metres, which have
 depth; the fit takes the most probable body given both, wide priors of joint angles and the usual
@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from chorus.body.landmarks import LANDMARKS, body_landmarks
+from chorus.body.landmarks import BLAZEPOSE, LandmarkSet, body_landmarks
 from chorus.body.model import BodyModel
 from chorus.body.skeleton import JOINT_NAMES
 from chorus.errors import BadInput
@@ -28,24 +28,24 @@ from chorus.refinement.least_squares import minimise
 
 @dataclass(frozen=True)
 class Landmarks:
-    """What is known of B persons.
+    """What is known of B persons, N landmarks each (of BlazePose, 33).
 
-    pixels (B, 33, 2) image pixels; metres (B, 33, 3) in the orientation of a camera that looks
-    straight at the person, from the middle of its hips; visibility (B, 33) in 0..1; image_size
+    pixels (B, N, 2) image pixels; metres (B, N, 3) in the orientation of a camera that looks
+    straight at the person, from the middle of its hips; visibility (B, N) in 0..1; image_size
     (B, 2) width, height, pixels.
     """
 
-    pixels: Float[Tensor, "B 33 2"]
-    metres: Float[Tensor, "B 33 3"]
-    visibility: Float[Tensor, "B 33"]
+    pixels: Float[Tensor, "B N 2"]
+    metres: Float[Tensor, "B N 3"]
+    visibility: Float[Tensor, "B N"]
     image_size: Float[Tensor, "B 2"]
 
     def __post_init__(self) -> None:
-        count = len(self.pixels)
+        count, landmarks = self.pixels.shape[:2]
         shapes = {
-            "pixels": (count, LANDMARKS, 2),
-            "metres": (count, LANDMARKS, 3),
-            "visibility": (count, LANDMARKS),
+            "pixels": (count, landmarks, 2),
+            "metres": (count, landmarks, 3),
+            "visibility": (count, landmarks),
             "image_size": (count, 2),
         }
         for name, shape in shapes.items():
@@ -105,17 +105,17 @@ class LandmarkSettings:
 
 @dataclass(frozen=True)
 class _Hinge:
-    """A limb: the joint that swings it, the one that bends it, and how it bends.
+    """A limb: the joint that swings it, the one that bends it, its end, and how it bends.
 
     along: the limb's direction in the rest pose; towards: where the part beyond the lower joint
-    goes when it bends; numbers: the landmarks of upper joint, lower joint and end.
+    goes when it bends.
     """
 
     upper: str
     lower: str
+    end: str
     along: tuple[float, float, float]
     towards: tuple[float, float, float]
-    numbers: tuple[int, int, int]
 
     def directions(self) -> tuple[Tensor, Tensor, Tensor]:
         """along, towards, and the axis that the lower joint bends about."""
@@ -125,12 +125,13 @@ class _Hinge:
 
 
 _HINGES = (
-    _Hinge("left_shoulder", "left_elbow", (1, 0, 0), (0, 0, 1), (11, 13, 15)),
-    _Hinge("right_shoulder", "right_elbow", (-1, 0, 0), (0, 0, 1), (12, 14, 16)),
-    _Hinge("left_hip", "left_knee", (0, -1, 0), (0, 0, -1), (23, 25, 27)),
-    _Hinge("right_hip", "right_knee", (0, -1, 0), (0, 0, -1), (24, 26, 28)),
+    _Hinge("left_shoulder", "left_elbow", "left_wrist", (1, 0, 0), (0, 0, 1)),
+    _Hinge("right_shoulder", "right_elbow", "right_wrist", (-1, 0, 0), (0, 0, 1)),
+    _Hinge("left_hip", "left_knee", "left_ankle", (0, -1, 0), (0, 0, -1)),
+    _Hinge("right_hip", "right_knee", "right_ankle", (0, -1, 0), (0, 0, -1)),
 )
-_TORSO = (11, 12, 23, 24)
+_HIPS = ("left_hip", "right_hip")
+_TORSO = ("left_shoulder", "right_shoulder", *_HIPS)
 
 # Deviations of joint angles from the mean pose, degrees about x, y, z of the rest pose.
 _ANGLE_SD: dict[str, tuple[float, float, float]] = {
@@ -211,16 +212,22 @@ class _View:
 
 
 class LandmarkFitter:
-    """Fits one body model to the landmarks of any number of persons.
+    """Fits one body model to the landmarks of any number of persons, which are of one set.
 
     The unknowns of a person, one vector of D numbers: for every joint a rotation vector away from
     the mean pose, the shape, the root's pixel (u, v), log(depth / focal length), log focal length.
     """
 
-    def __init__(self, body: BodyModel, settings: LandmarkSettings | None = None):
+    def __init__(
+        self,
+        body: BodyModel,
+        settings: LandmarkSettings | None = None,
+        landmarks: LandmarkSet = BLAZEPOSE,
+    ):
         self.settings = settings or LandmarkSettings()
+        self._set = landmarks
         self._parents = body.parents
-        self._on_body = on_body = body_landmarks(body)
+        self._on_body = on_body = body_landmarks(body, landmarks)
         joints = body.rest()[1].double()
         dirs = torch.einsum("jv,vcs->jcs", body.joint_regressor.double(), body.shapedirs.double())
         # What a shape adds to a bone is linear, so both are carried along as columns.
@@ -237,8 +244,12 @@ class LandmarkFitter:
     def __call__(self, given: Landmarks) -> FittedBodies:
         """Fit every person; computes in float64 and answers in the type of the pixels.
 
-        A person that is not finite comes out as NaN.
+        A person that is not finite comes out as NaN. BadInput for landmarks of another set.
         """
+        if given.pixels.shape[1] != self._set.count:
+            raise BadInput(
+                f"{self._set.name} has {self._set.count} landmarks; found {given.pixels.shape[1]}."
+            )
         dtype = given.pixels.dtype
         values = {name: value.double() for name, value in vars(given).items()}
         finite = torch.stack([v.flatten(1).isfinite().all(1) for v in values.values()]).all(0)
@@ -414,11 +425,12 @@ class LandmarkFitter:
         extent = _extent(pixels, seen)
         factor = 1 + (settings.hidden_factor - 1) * (1 - visible)
         pixels_sd = settings.pixel_sd * extent[:, None] * factor
-        middle = given.pixels[:, [23, 24]].mean(1) - centre
+        hips = [self._set.number(joint) for joint in _HIPS]
+        middle = given.pixels[:, hips].mean(1) - centre
         focal = focal_of_view(math.radians(settings.field_of_view)) * given.image_size.amax(-1)
         ray = torch.cat([middle / focal[:, None], torch.ones_like(focal[:, None])], -1)
         rotations = self._mean_pose.expand(len(pixels), -1, -1, -1).clone()
-        torso = [on_body.index(number) for number in _TORSO]
+        torso = [on_body.index(self._set.number(joint)) for joint in _TORSO]
         rotations[:, 0] = _registered(self._on_body.rest[torso], metres[:, torso])
         pixels = pixels - centre[:, None]
         scale, shift = parallel_projection(
@@ -453,7 +465,8 @@ class LandmarkFitter:
         place = {number: at for at, number in enumerate(self._on_body.numbers)}
         root = problem.rotations[:, 0]
         for hinge in _HINGES:
-            a, b, c = (problem.metres[:, place[number]] for number in hinge.numbers)
+            joints = (hinge.upper, hinge.lower, hinge.end)
+            a, b, c = (problem.metres[:, place[self._set.number(joint)]] for joint in joints)
             swing, bend = _limb(hinge, b - a, c - b, root)
             for name, rotation in ((hinge.upper, swing), (hinge.lower, bend)):
                 joint = JOINT_NAMES.index(name)

@@ -9,6 +9,7 @@ import types
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from chorus.cli import main
@@ -16,6 +17,7 @@ from chorus.commands.importing.sources import PoseIndex
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import read_settings, read_table
+from references.stick_body import arrays
 
 W, H = 60, 40
 CARRY = "A person carries a surfboard"
@@ -213,6 +215,38 @@ def test_sources_that_are_not_there_or_damaged_are_named(folder, capsys):
         tree = ["--results_dir", str(root / "results"), "--model_key", "mine"]
         assert main(["import", *arguments, *tree]) == 2
         assert said in capsys.readouterr().err
+
+
+@pytest.fixture
+def body(tmp_path):
+    """A file of a small body, as options name it."""
+    np.savez(tmp_path / "sticks.npz", **arrays())
+    return ["--body", str(tmp_path / "sticks.npz")]
+
+
+def test_what_people_should_know_of_poses_is_shown(folder, body, capsys):
+    root, content = folder
+    still = {"body_pose": torch.zeros(1, 63), "global_orient": torch.tensor([[3.14, 0.0, 0.0]])}
+    still |= {"betas": torch.zeros(1, 10), "transl": torch.tensor([[0.0, 0.0, 4.0]])}
+    K = torch.tensor([[[60.0, 0, 30], [0, 60, 20], [0, 0, 1]]])
+    names = ("smpl_params_incam", "smpl_params_global")
+    torch.save(dict.fromkeys(names, still) | {"K_fullimg": K}, root / "hmr4d_results.pt")
+    run(root, content, "--poses", str(root / "hmr4d_results.pt"), *body)
+    assert "equal those in the world" in capsys.readouterr().err
+
+
+def test_another_camera_beside_the_poses_is_another_import(folder, body, capsys):
+    root, content = folder
+    (root / "clip" / "hps").mkdir(parents=True)
+    track = {"pred_rotmat": torch.eye(3).repeat(1, 24, 1, 1), "pred_shape": torch.zeros(1, 10)}
+    track |= {"pred_trans": torch.tensor([[[0.0, 0.0, 4.0]]]), "frame": torch.zeros(1)}
+    np.save(root / "clip" / "hps" / "hps_track_0.npy", track)
+    poses = ["--poses", str(root / "clip"), *body]
+    for focal, status in ((50.0, 0), (50.0, 0), (60.0, 2)):
+        camera = {"img_focal": focal, "img_center": np.array([30.0, 20.0])}
+        np.save(root / "clip" / "camera.npy", camera)
+        assert run(root, content, *poses) == status
+    assert "poses" in capsys.readouterr().err
 
 
 class Harmful:

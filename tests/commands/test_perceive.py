@@ -13,7 +13,8 @@ from skimage import data
 
 from chorus.cli import main
 from chorus.geometry import masks
-from chorus.perception.recorded_poses import FREE_BODY, PinholeCamera, read_npz
+from chorus.perception.poses_of_npz import read_npz
+from chorus.perception.recorded_poses import FREE_BODY, PinholeCamera
 
 IMPORTS = Path(__file__).resolve().parents[2] / "imports"
 

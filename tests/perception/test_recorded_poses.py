@@ -9,6 +9,8 @@ from recorded_people import SIZE, People, small_body, wham, write_pickle
 from chorus.errors import BadInput
 from chorus.geometry.rotations import turn_to_ray
 from chorus.geometry.weak_perspective import project_weak
+from chorus.perception.pose_files import read_poses
+from chorus.perception.poses_of_npz import read_npz
 from chorus.perception.recorded_persons import (
     image_joints,
     match,
@@ -20,10 +22,8 @@ from chorus.perception.recorded_poses import (
     FREE_BODY,
     PinholeCamera,
     RecordedPose,
-    read_npz,
     weak_of_hmr2,
 )
-from chorus.perception.tracker_poses import read_poses
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def body():
 def pixels_of(recording, body) -> np.ndarray:
     points = posed_joints(recording.poses, body)
     return np.stack(
-        [image_joints(p, each, SIZE) for p, each in zip(recording.poses, points, strict=True)]
+        [image_joints(p, each, SIZE, body) for p, each in zip(recording.poses, points, strict=True)]
     )
 
 
@@ -172,9 +172,9 @@ def test_matrices_that_are_no_rotations_are_told(tmp_path):
         ({"betas": np.zeros((2, 16))}, r"betas has the shape \(2, 16\); expected \(2, 10\)"),
         ({"camera": np.zeros((1, 3))}, r"camera is float64 \(1, 3\)"),
         ({"image": np.array([1, 2])}, "image is int64"),
-        ({"body": np.array("smplx")}, "body is 'smplx'"),
+        ({"body": np.array("star")}, "body is 'star'"),
         ({"crop_side": None}, r"lacks crop_side \(2\)"),
-        ({"pose": None}, "lacks pose, or global_orient and body_pose"),
+        ({"pose": None}, r"is of no known format; found image, betas.*our own \.npz"),
         ({"joints": np.array([["a"]] * 2)}, "joints is <U1"),
     ],
 )
@@ -196,7 +196,7 @@ def test_npz_with_pickled_objects_is_refused(tmp_path):
     [{}, [1, 2], {"a": 3}, {"frame": {"boxes": []}}, {0: {"pose": 1, "trans": 2}}],
 )
 def test_pickles_of_another_kind_are_told_what_is_known(tmp_path, content):
-    with pytest.raises(BadInput, match="neither of the pickles that are known"):
+    with pytest.raises(BadInput, match="is of no known format; found"):
         read_poses(write_pickle(tmp_path / "x.pkl", content))
 
 
@@ -219,12 +219,12 @@ def test_a_folder_of_files_named_after_their_images(tmp_path):
 def test_missing_and_empty_sources_are_told(tmp_path):
     for path, said in (
         (tmp_path / "none.npz", "is not there"),
-        (tmp_path, "holds no .npz and no .pkl"),
+        (tmp_path, r"holds no file of poses \(\*\.npz"),
     ):
         with pytest.raises(BadInput, match=said):
             read_poses(path)
     (tmp_path / "a.json").write_text("{}")
-    with pytest.raises(BadInput, match=r"neither \.npz nor \.pkl"):
+    with pytest.raises(BadInput, match=r"none of \.npz, \.pkl"):
         read_poses(tmp_path / "a.json")
 
 
@@ -244,7 +244,7 @@ def test_a_person_aside_before_a_pinhole_camera_is_told_as_its_crop_shows_it(bod
     camera = PinholeCamera(np.array([1.2, 0.3, 4.0]), 600.0)
     recorded = RecordedPose("a.jpg", upright, np.zeros(10, np.float32), camera)
     points = posed_joints([recorded], body)
-    pixels = image_joints(recorded, points[0], SIZE)
+    pixels = image_joints(recorded, points[0], SIZE, body)
     box = np.concatenate([pixels.min(0), pixels.max(0)])
     (person,) = persons_of([recorded], points, box[None], SIZE, body)
     ray = torch.tensor([*(pixels.mean(0) - np.array(SIZE) / 2) / 600, 1.0]).float()

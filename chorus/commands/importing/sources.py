@@ -124,9 +124,8 @@ def without_suffix(name: str) -> str:
     return stem if dot + ending.lower() in SUFFIXES else name
 
 
-def digest_of(path: Path) -> str:
-    """Fingerprint of a file, or of the files directly in a folder."""
-    files = sorted(f for f in path.iterdir() if f.is_file()) if path.is_dir() else [path]
+def digest_of(*files: Path) -> str:
+    """Fingerprint of files, one after the other."""
     content = hashlib.sha256()
     for file in files:
         with file.open("rb") as stream:

@@ -179,7 +179,9 @@ class TestPhotographWorker(InstanceWorker):
         if not poses:
             return None
         points = posed_joints(poses, self._body)
-        joints = [image_joints(pose, of, size) for pose, of in zip(poses, points, strict=True)]
+        joints = [
+            image_joints(pose, of, size, self._body) for pose, of in zip(poses, points, strict=True)
+        ]
         (at,) = pairs_of(poses, joints, person.box)
         return None if at is None else (poses[at], joints[at])
 

@@ -172,7 +172,7 @@ def _record(person: PerceivedPerson) -> dict[str, Any]:
 
 
 def _pose(name: str, person: PerceivedPerson, body: BodyModel) -> dict[str, Any]:
-    """A person's row of poses, as `recorded_poses.read_npz` takes it."""
+    """A person's row of poses, as `poses_of_npz.read_npz` takes it."""
     found = person.body
     pelvis = body.posed_joints(found.pose, found.betas)[0]
     return {
