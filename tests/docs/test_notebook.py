@@ -127,6 +127,7 @@ def test_its_links_lead_somewhere(notebook):
     assert links and all((NOTEBOOK.parent / link).is_file() for link in links)
 
 
+@pytest.mark.slow
 def test_it_runs_from_its_first_cell_to_its_last(
     make_demo, blazepose_imports, tmp_path, monkeypatch
 ):
