@@ -18,7 +18,8 @@ def test_a_similarity_costs_nothing_and_what_is_left_is_the_mean_distance():
     moved = 1.7 * Rotation.random(random_state=1).apply(joints) + [1, 2, 3]
     assert aligned_error(moved, joints) == pytest.approx(0, abs=1e-9)
     square = np.array([[1.0, 1, 0], [1, -1, 0], [-1, 1, 0], [-1, -1, 0]])
-    bent = square + [[0, 0, 0.1], [0, 0, -0.1], [0, 0, -0.1], [0, 0, 0.1]]
+    bent = square.copy()
+    bent[:, 2] = [0.1, -0.1, -0.1, 0.1]
     assert aligned_error(bent, square) == pytest.approx(0.1, rel=0.02)
 
 
