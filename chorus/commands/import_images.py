@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from chorus.perception.coco_instances import Annotations
 
 _SHOWN = 3
+_THRESHOLD = 0.8  # as `segment` has it for the paper's segmenter
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,12 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
     """Human poses: .npz, 4D-Humans' or WHAM's .pkl, or a folder of these."""
     prompt: str | None = None
     """The interaction the images show; 'imported' if left out and not in the annotations."""
-    threshold: float = 0.8
-    """Annotations with a score below this are dropped."""
+    threshold: float | None = None
+    """Annotations with a score below this are dropped; 0.8 if left out, none of those that `chorus
+    export` wrote."""
+    take_crowds: bool = False
+    """Take each annotation of a crowd (iscrowd 1) as one instance; CVAT writes masks of the brush
+    so."""
     without_keypoints: bool = False
     """Write keypoints of confidence 0; aggregate then with --aggr_setting_names quant:full
     --filter_setting_nums 15, a preset and a filter rule that need none."""
@@ -93,8 +98,9 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
                 "without --annotations, name the one category that the images show: --categories "
                 f"bicycle; found {' '.join(self.categories) or 'none'}."
             )
-        if self.without_keypoints and not self.annotations:
-            raise BadInput("--without_keypoints belongs to --annotations; give these.")
+        for name in ("without_keypoints", "take_crowds"):
+            if getattr(self, name) and not self.annotations:
+                raise BadInput(f"--{name} belongs to --annotations; give these.")
         for path in self.mask_folders.values():
             if not path.is_dir():
                 raise BadInput(f"{path} is not a folder; give the folder of the PNG masks.")
@@ -102,7 +108,7 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
             raise BadInput(f"--max_megapixels must be above 0, found {self.max_megapixels}.")
         if self.images is not None and not self.images.is_dir():
             raise BadInput(f"--images {self.images} is not a folder; give the folder of images.")
-        if not 0 <= self.threshold <= 1:
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise BadInput(f"--threshold must lie between 0 and 1, found {self.threshold}.")
         if self.prompt is not None and (not self.prompt.strip() or self.prompt == TOTAL):
             raise BadInput(f"--prompt {self.prompt!r} cannot be an interaction's name.")
@@ -121,6 +127,8 @@ class Work:
     options: Options
     progress: Progress
     summaries: dict[str, loop.Summary] = field(default_factory=dict)
+    made: dict[tuple[str, str], bool] = field(default_factory=dict)
+    """By table and category, whether it has a row that is done."""
 
     def run(self, stage: Stage, shard: ShardKey) -> None:
         """Bring one table up to date."""
@@ -135,6 +143,13 @@ class Work:
             progress=self.progress,
         )
         self.summaries.setdefault(stage.output, loop.Summary()).add(summary)
+        of = (stage.output, shard.category)
+        self.made[of] = self.made.get(of, False) or bool(summary.done + summary.already_done)
+
+    def nothing_of(self) -> list[str]:
+        """A line for every table of which nothing of a category came."""
+        lacking = [of for of, made in self.made.items() if not made]
+        return [f"{name}: nothing of {category!r} was imported" for name, category in lacking]
 
 
 def run(options: Options, progress: Progress = None) -> CommandResult:
@@ -144,7 +159,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     report = CommandResult("")
     annotations = None
     if options.annotations is not None:
-        annotations = read_annotations(options.annotations)
+        annotations = read_annotations(options.annotations, options.take_crowds)
         _import_annotations(work, report, annotations)
     elif options.images is not None:
         _import_photographs(work, report)
@@ -152,10 +167,13 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         _import_poses(work, report, annotations)
     for name, summary in work.summaries.items():
         report.problems += summary.errors
-        report.ok = report.ok and not summary.errors and not summary.nothing_made
+        report.ok = report.ok and not summary.errors
         own = {r: n for r, n in summary.reasons.items() if not _is_reported_elsewhere(r)}
         common = sorted(own.items(), key=lambda item: -item[1])[:_SHOWN]
         report.problems += [f"{name}: {count} x {reason}" for reason, count in common]
+    nothing = work.nothing_of()
+    report.ok = report.ok and not nothing
+    report.problems += nothing
     counts = "; ".join(f"{name} {_counted(summary)}" for name, summary in work.summaries.items())
     seconds = time.monotonic() - started
     report.line = f"import: {counts} in {seconds:.1f} s → {options.tree.root}"
@@ -181,10 +199,15 @@ def _import_annotations(work: Work, report: CommandResult, annotations: Annotati
     options = work.options
     model = options.models.model_key
     shards = plan(annotations, model, options.categories, options.prompts, options.prompt)
-    source = {"annotations": digest_of(options.annotations), "threshold": options.threshold}
+    threshold = options.threshold
+    if threshold is None:
+        threshold = 0.0 if annotations.from_tables else _THRESHOLD
+    source = {"annotations": digest_of(options.annotations), "threshold": threshold}
+    if options.take_crowds:
+        source["crowds"] = "taken"
     detector = "none" if options.without_keypoints else IMPORTED
     for shard in shards:
-        made_of = (options.threshold, shard, annotations)
+        made_of = (threshold, shard, annotations)
         work.run(images_stage(options.tree, options.images, shard), shard.key)
         instances = instances_stage(
             annotations.only, source, functools.partial(InstanceWorker, *made_of)
@@ -248,7 +271,12 @@ def _report_annotations(
         left = len(known - used)
         report.problems.append(f"annotated images without {objects}, or of other prompts: {left}")
     if annotations.crowds:
-        report.problems.append(f"crowd annotations (iscrowd), left out: {annotations.crowds}")
+        report.problems.append(
+            f"crowd annotations (iscrowd), left out: {annotations.crowds}; --take_crowds takes "
+            "each as one instance"
+        )
+    orphans = "annotations of images or categories that the file lacks, left out"
+    report.problems += _named(set(annotations.orphans), orphans)
     if annotations.scraps:
         report.problems.append(
             f"polygons of fewer than three points beside others, left out: {annotations.scraps}"
@@ -276,7 +304,9 @@ def _import_poses(work: Work, report: CommandResult, annotations: Annotations | 
     if annotations is not None:
         poses = with_annotated_boxes(poses, annotations)
     names = {shard: image_names(tree, shard) for shard in shards}
-    index = PoseIndex(poses, [name for of_shard in names.values() for name in of_shard.values()])
+    sampled = [name for of_shard in names.values() for name in of_shard.values()]
+    beside = pictures_of(options.images) if options.images is not None else []
+    index = PoseIndex(poses, sampled, beside)
     settings = {
         "human_model": IMPORTED,
         "poses": digest_of(options.poses),

@@ -49,7 +49,7 @@ def mask_of(annotation: Mapping, height: int, width: int) -> bytes:
     """
     segmentation = annotation.get("segmentation")
     if not segmentation:
-        raise BadInput("no segmentation")
+        raise BadInput("no segmentation; draw its mask or delete it")
     if not isinstance(segmentation, Mapping | list):
         raise BadInput("damaged segmentation: not polygons or run lengths")
     if isinstance(segmentation, Mapping):
@@ -66,6 +66,11 @@ def _from_run_lengths(segmentation: Mapping, height: int, width: int) -> bytes:
     if size != [height, width]:
         raise BadInput(f"segmentation of size {size}, image of {[height, width]}")
     if isinstance(counts, str):
+        if counts.startswith(("b'", 'b"')):
+            raise BadInput(
+                "damaged segmentation: its counts are the text of Python's bytes, b'...'; write "
+                "counts.decode() instead of str(counts)"
+            )
         counts = counts.encode("utf-8")
     if isinstance(counts, bytes):
         return masks.encode(masks.decode(counts, height, width))
@@ -84,6 +89,8 @@ def _from_polygons(segmentation: list, height: int, width: int) -> bytes:
     from pycocotools import mask as rasteriser
 
     polygons = []
+    if not any(isinstance(each, list) for each in segmentation):
+        segmentation = [segmentation]  # one polygon, as pycocotools takes it too
     outlines = [each for each in segmentation if not _is_scrap(each)]
     for given in outlines or segmentation:
         try:

@@ -12,7 +12,7 @@ docs/bring-your-own.md describes the formats key by key; pickles of trackers are
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,6 +59,8 @@ class RecordedPose:
 
     image: str | int
     """The image's file name, with or without folders, or the number of a video's frame, from 0."""
+    frame: int | None = field(default=None, kw_only=True)
+    """The frame's number, from 0, where `image` is a name that the tracker itself gave it."""
     pose: Float[np.ndarray, "24 3"]
     """Axis-angle; joint 0 is the global rotation in the camera's orientation."""
     betas: Float[np.ndarray, " 10"]
@@ -137,6 +139,7 @@ class Columns:
         if array.dtype.kind not in "fiu" or array.shape[:1] != (self.count,):
             raise BadInput(
                 f"{self.where}: {key} is {array.dtype} {array.shape}; expected numbers {expected}."
+                f"{_first_axis(array, shapes)}"
             )
         if array.shape[1:] not in shapes:
             raise BadInput(f"{self.where}: {key} has the shape {array.shape}; expected {expected}.")
@@ -188,6 +191,8 @@ def read_npz(path: Path) -> Recording:
             f"{path} lacks pose, or global_orient and body_pose; found "
             f"{', '.join(sorted(arrays)) or 'nothing'}. docs/bring-your-own.md lists the keys."
         )
+    if one_person := _one_person(key, arrays[key]):
+        raise BadInput(f"{path}: {key} has the shape {arrays[key].shape}.{one_person}")
     columns = Columns(arrays, len(arrays[key]), str(path))
     if "pose" in arrays:
         pose = columns.rotations("pose", JOINTS)
@@ -222,6 +227,20 @@ def read_npz(path: Path) -> Recording:
         for row in range(columns.count)
     }
     return columns.recording(made)
+
+
+def _one_person(key: str, array: np.ndarray) -> str:
+    """The sentence about rotations of one person that lack the axis of persons; "" for others."""
+    if key == "pose":
+        return _first_axis(array, [(3 * JOINTS,), (JOINTS, 3), (JOINTS, 3, 3)])
+    return _first_axis(array, [(3,)])
+
+
+def _first_axis(array: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> str:
+    """The sentence about an array that is one of `shapes` itself, without an axis of persons."""
+    if array.shape not in shapes:
+        return ""
+    return f" The first axis, persons, is missing: write {(1, *array.shape)} for one person."
 
 
 def _images(arrays: Mapping[str, np.ndarray], columns: Columns, path: Path) -> list[str]:

@@ -28,6 +28,7 @@ from chorus.perception.recorded_poses import (
 )
 
 SUFFIXES = (".npz", ".pkl")
+_EXTRACTED = "/_DEMO/"  # in the names of the frames that PHALP takes out of a video
 
 
 def read_poses(path: Path) -> Recording:
@@ -120,7 +121,11 @@ def _of_frame(key: Any, frame: Mapping[str, Any], where: str) -> Recording:
     boxes[:, 2:] += boxes[:, :2]  # x, y, width, height
     path = frame.get("frame_path", key)
     # Frames taken straight from a video are called (video, time): their number must do.
-    image = path if isinstance(path, str) else int(frame.get("time", -1))
+    time = frame.get("time")
+    time = int(time) if isinstance(time, int | np.integer) else -1
+    image = path if isinstance(path, str) else time
+    # PHALP takes a video apart itself and calls the frames from 1 on.
+    own = isinstance(path, str) and _EXTRACTED in path.replace("\\", "/") and time >= 0
     return columns.recording(
         {
             at: RecordedPose(
@@ -129,6 +134,7 @@ def _of_frame(key: Any, frame: Mapping[str, Any], where: str) -> Recording:
                 betas=betas[at],
                 camera=WeakCamera(camera[at], centre[at], float(side[at]), FOCAL),
                 box=boxes[at].astype(np.float32),
+                frame=time if own else None,
             )
             for at in range(len(rows))
         }

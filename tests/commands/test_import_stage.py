@@ -138,6 +138,21 @@ def test_crowds_are_counted_and_left_out(folder, capsys):
     assert len(rows(root, "human_kps")[1]["persons"]) == 1
 
 
+def test_an_object_that_is_all_crowds_names_the_option_that_takes_them(folder, capsys):
+    root, content = folder
+    for annotation in content["annotations"][1:]:
+        annotation["iscrowd"] = 1
+    assert run(root, content, "--categories", "surfboard") == 2
+    assert "--take_crowds takes each as one instance" in capsys.readouterr().err
+    assert run(root, content, "--take_crowds") == 0
+    labels = [
+        [one["label"] for one in r["detections"]] for r in rows(root, "segmentations").values()
+    ]
+    assert labels == [["surfboard"], ["person", "surfboard"]]
+    settings = read_settings(ResultsTree(root / "results").table("segmentations", SHARD))
+    assert settings["crowds"] == "taken"
+
+
 @pytest.mark.parametrize("missing", [True, False])
 def test_an_image_that_cannot_be_read_fails_alone(folder, capsys, missing):
     root, content = folder

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chorus.perception.recorded_poses import RecordedPose
 
 NO_POSE = "no pose was imported for a person"
+NO_KEYPOINTS = "its persons have no keypoints in the file"
 NOT_THERE = "not in the folder of images"
 
 
@@ -147,6 +148,8 @@ class KeypointWorker(InstanceWorker):
             if instance.detection.label == PERSON
         ]
         boxes = person_boxes(sample.inputs["segmentations"])
+        if self._annotations.from_tables and annotated and all(each is None for each in annotated):
+            return Outcome(skipped=NO_KEYPOINTS)
         unknown = np.zeros((17, 3), np.float32)
         persons = []
         for box, points in zip(boxes, annotated or [None] * len(boxes), strict=True):
