@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chorus.commands.importing.dry_run import outcome_table, scratch_copy
 from chorus.commands.importing.photo_folder import digest_of_masks, photographs, scaled_down
 from chorus.commands.importing.sources import (
     IMPORTED,
@@ -81,6 +82,8 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
     take_crowds: bool = False
     """Take each annotation of a crowd (iscrowd 1) as one instance; CVAT writes masks of the brush
     so."""
+    dry_run: bool = False
+    """Say what would be taken, matched and dropped, and why, and write nothing."""
     without_keypoints: bool = False
     """Write keypoints of confidence 0; aggregate then with --aggr_setting_names quant:full
     --filter_setting_nums 15, a preset and a filter rule that need none."""
@@ -129,6 +132,8 @@ class Work:
     summaries: dict[str, loop.Summary] = field(default_factory=dict)
     made: dict[tuple[str, str], bool] = field(default_factory=dict)
     """By table and category, whether it has a row that is done."""
+    names: dict[ShardKey, Sequence[str]] = field(default_factory=dict)
+    """What the images of a shard are called, by sample index."""
 
     def run(self, stage: Stage, shard: ShardKey) -> None:
         """Bring one table up to date."""
@@ -146,6 +151,10 @@ class Work:
         of = (stage.output, shard.category)
         self.made[of] = self.made.get(of, False) or bool(summary.done + summary.already_done)
 
+    def take(self, shard: Shard) -> None:
+        """Note what the images of a shard are called."""
+        self.names[shard.key] = [image.name for image in shard.images]
+
     def nothing_of(self) -> list[str]:
         """A line for every table of which nothing of a category came."""
         lacking = [of for of, made in self.made.items() if not made]
@@ -154,9 +163,19 @@ class Work:
 
 def run(options: Options, progress: Progress = None) -> CommandResult:
     """Import what is missing; the report counts what fits together and what does not."""
+    if not options.dry_run:
+        return _import(Work(options, progress))
+    with scratch_copy(options.tree, options.models.model_key) as scratch:
+        work = Work(replace(options, results_dir=scratch, image_dir=None), progress)
+        report = _import(work)
+        report.text = outcome_table(work.options.tree, work.names)
+    report.line = f"would be {report.line.rpartition(' → ')[0]}; nothing was written"
+    return report
+
+
+def _import(work: Work) -> CommandResult:
     started = time.monotonic()
-    work = Work(options, progress)
-    report = CommandResult("")
+    options, report = work.options, CommandResult("")
     annotations = None
     if options.annotations is not None:
         annotations = read_annotations(options.annotations, options.take_crowds)
@@ -205,10 +224,12 @@ def _import_annotations(work: Work, report: CommandResult, annotations: Annotati
     source = {"annotations": digest_of(options.annotations), "threshold": threshold}
     if options.take_crowds:
         source["crowds"] = "taken"
+    writes = not options.dry_run
     detector = "none" if options.without_keypoints else IMPORTED
     for shard in shards:
         made_of = (threshold, shard, annotations)
-        work.run(images_stage(options.tree, options.images, shard), shard.key)
+        work.take(shard)
+        work.run(images_stage(options.tree, options.images, shard, writes=writes), shard.key)
         instances = instances_stage(
             annotations.only, source, functools.partial(InstanceWorker, *made_of)
         )
@@ -235,7 +256,9 @@ def _import_photographs(work: Work, report: CommandResult) -> None:
     if not folders:
         settle_what_was_imported(options.tree, shard.key, (), options.fresh)
     most = None if folders else round(options.max_megapixels * 1e6)
-    work.run(images_stage(options.tree, options.images, shard, most), shard.key)
+    work.take(shard)
+    images = images_stage(options.tree, options.images, shard, most, writes=not options.dry_run)
+    work.run(images, shard.key)
     if folders:
         source = {f"masks of {kind}": digest_of_masks(taken.photos, kind) for kind in folders}
         work.run(instances_stage(only, source, functools.partial(MaskWorker, shard)), shard.key)
@@ -304,6 +327,9 @@ def _import_poses(work: Work, report: CommandResult, annotations: Annotations | 
     if annotations is not None:
         poses = with_annotated_boxes(poses, annotations)
     names = {shard: image_names(tree, shard) for shard in shards}
+    for shard, of_shard in names.items():
+        last = max(of_shard, default=-1)
+        work.names.setdefault(shard, [of_shard.get(at, f"({at})") for at in range(last + 1)])
     sampled = [name for of_shard in names.values() for name in of_shard.values()]
     beside = pictures_of(options.images) if options.images is not None else []
     index = PoseIndex(poses, sampled, beside)

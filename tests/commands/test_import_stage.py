@@ -242,6 +242,29 @@ def test_a_pickle_that_would_run_code_is_refused(folder, capsys):
     assert rows(root, "segmentations")  # what was done before is kept
 
 
+def test_a_dry_run_says_what_would_be_taken_and_writes_nothing(folder, capsys):
+    root, content = folder
+    content["annotations"][0]["segmentation"] = []
+    assert run(root, content, "--dry_run") == 0
+    shown = capsys.readouterr()
+    lines = [line.split(maxsplit=6) for line in shown.out.splitlines()]
+    assert lines[2] == ["a.png", "surfboard", "0", "1", "0", "-"]
+    assert lines[3][:6] == ["b.jpg", "surfboard", "-", "-", "-", "-"]
+    assert "annotation 1 (person) of b.jpg" in lines[3][6]
+    assert "not annotated: 1 (other.jpg)" in shown.err
+    assert shown.out.splitlines()[-1].startswith("would be import: images 2 done")
+    assert "nothing was written" in shown.out and not (root / "results").exists()
+    assert run(root, content) == 0
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    content["annotations"][1]["score"] = 0.9
+    assert run(root, content, "--dry_run") == 2
+    said = capsys.readouterr().err
+    assert "was made with other settings" in said and str(root / "results") in said
+    assert run(root, content, "--dry_run", "--overwrite") == 0
+    after = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    assert after == before | {root / "instances.json": after[root / "instances.json"]}
+
+
 def test_an_import_of_which_nothing_came_is_no_success(folder, capsys):
     root, content = folder
     for name in ("a.png", "b.jpg"):

@@ -34,12 +34,18 @@ class ImageWorker:
     """Copies photographs into the tree; those without annotations with at most so many pixels."""
 
     def __init__(
-        self, tree: ResultsTree, folder: Path, shard: Shard, most_pixels: int | None = None
+        self,
+        tree: ResultsTree,
+        folder: Path,
+        shard: Shard,
+        most_pixels: int | None = None,
+        writes: bool = True,
     ):
         self._tree = tree
         self._folder = folder
         self._images = shard.images
         self._most_pixels = most_pixels
+        self._writes = writes
 
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
         """Copy one batch."""
@@ -59,7 +65,8 @@ class ImageWorker:
         except BadInput as error:
             raise BadInput(f"{image.name}: {error}") from error
         path = self._tree.image(sample.key, photograph.suffix)
-        atomic_write(path, photograph.content)
+        if self._writes:
+            atomic_write(path, photograph.content)
         values = {"file": path.name, "width": photograph.width, "height": photograph.height}
         return Outcome({**values, "seed": 0, "text": image.name})
 
