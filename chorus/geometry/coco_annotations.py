@@ -78,7 +78,9 @@ def _from_run_lengths(segmentation: Mapping, height: int, width: int) -> bytes:
         runs = np.asarray(counts, np.int64)
     except (TypeError, ValueError, OverflowError) as error:
         raise BadInput("damaged segmentation: its counts are not numbers") from error
-    if runs.ndim != 1 or (runs < 0).any() or runs.sum() != height * width:
+    # each by itself first: a sum of forged ones may overflow to what is expected
+    outside = (runs < 0) | (runs > height * width)
+    if runs.ndim != 1 or outside.any() or runs.sum() != height * width:
         raise BadInput("damaged segmentation: its counts do not fill the image")
     values = np.arange(runs.size) % 2 == 1
     return masks.encode(np.repeat(values, runs).reshape(width, height).T)

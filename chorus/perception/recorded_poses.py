@@ -12,6 +12,7 @@ docs/bring-your-own.md describes the formats key by key; pickles of trackers are
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from chorus.errors import BadInput
+from chorus.files import check_npz
 from chorus.perception.hmr2 import FOCAL
 
 JOINTS, SHAPES = 24, 10
@@ -178,9 +180,17 @@ def read_npz(path: Path) -> Recording:
     that are not finite, no rotations, or no positive scale are left out and reported.
     """
     try:
+        check_npz(path)
         with np.load(path, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        OSError,
+        ValueError,
+        EOFError,
+        NotImplementedError,
+    ) as error:
         raise BadInput(
             f"{path} cannot be read as .npz without pickled objects ({type(error).__name__}: "
             f"{error}); write plain arrays with numpy.savez (docs/bring-your-own.md)."

@@ -57,6 +57,16 @@ def read_poses(path: Path) -> Recording:
 def read_tracks(path: Path) -> Recording:
     """The poses of a tracker's pickle; BadInput if it is of neither known format."""
     content = load_joblib(path)
+    try:
+        return _tracks_of(content, path)
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        raise BadInput(
+            f"{path} holds something else than its keys promise ({type(error).__name__}: "
+            f"{str(error)[:200]}); write it again, or as .npz (docs/bring-your-own.md)."
+        ) from error
+
+
+def _tracks_of(content: Any, path: Path) -> Recording:
     entries = list(content.items()) if isinstance(content, Mapping) else []
     recording = Recording()
     for key, entry in entries:

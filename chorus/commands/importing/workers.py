@@ -155,7 +155,8 @@ class KeypointWorker(InstanceWorker):
             if instance.detection.label == PERSON
         ]
         boxes = person_boxes(sample.inputs["segmentations"])
-        if self._annotations.from_tables and annotated and all(each is None for each in annotated):
+        kept = self._annotations.from_tables and self._annotations.has_keypoints
+        if kept and annotated and all(each is None for each in annotated):
             return Outcome(skipped=NO_KEYPOINTS)
         unknown = np.zeros((17, 3), np.float32)
         persons = []
