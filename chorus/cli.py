@@ -2,8 +2,8 @@
 
 Options are the fields of each stage's `Options` dataclass, their docstrings are the help. Errors a
 user can mend end in one sentence and status 2. A run that left out whole tables or categories has
-status 1, as does a stage whose every sample failed; single samples that failed are reported and do
-not change the status.
+status 1, as does a stage that made nothing because samples failed; single samples that failed are
+reported and do not change the status.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _show(result: CommandResult) -> bool:
     if result.line:
         print(result.line)
     sys.stdout.flush()
-    return result.ok
+    return result.ok and result.complete
 
 
 @contextmanager

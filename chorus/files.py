@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
 import secrets
+import tokenize
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
 
 from chorus.errors import BadInput, ChorusError
@@ -17,6 +21,8 @@ _REFUSED = set('<>:"/\\|?*%~') | {chr(c) for c in range(32)} | {chr(127)}
 _RESERVED = {"con", "prn", "aux", "nul"} | {f"{d}{i}" for d in ("com", "lpt") for i in range(10)}
 _MEGABYTE = 1 << 20
 _LONGEST = 120  # bytes; leaves room for suffixes under the 255 of common file systems
+_LARGEST_NPZ = 1 << 30  # bytes from which on an archive may not be packed by more than the factor
+_MOST_PACKED = 60
 _SHORTENED = "~"  # stands only in shortened names, because the encoding escapes it
 
 
@@ -118,3 +124,37 @@ def _mark(stem: str) -> str:
 
 class DiskFull(ChorusError):
     """No space is left for results; ends the run, since further samples would fail too."""
+
+
+def check_npz(file: Path | BinaryIO) -> None:
+    """Refuse an .npz archive whose arrays claim another size than they have, or that is a bomb,
+    before numpy makes room for them.
+
+    ValueError with the reason; zipfile's errors for what is no archive. Objects are not judged:
+    `numpy.load` refuses them. A stream is left at its beginning.
+    """
+    from numpy.lib import format as npy
+
+    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        size = sum(member.file_size for member in members)
+        if size > max(_LARGEST_NPZ, _MOST_PACKED * sum(m.compress_size for m in members)):
+            raise ValueError(f"its arrays have {size} bytes, packed more than {_MOST_PACKED} times")
+        for member in (m for m in members if m.filename.endswith(".npy")):
+            with archive.open(member) as stream:
+                version = npy.read_magic(stream)
+                if version not in readers:
+                    raise ValueError(f"{member.filename} has the format's version {version}")
+                try:
+                    shape, _, dtype = readers[version](stream)
+                except (tokenize.TokenError, SyntaxError, RecursionError, MemoryError) as error:
+                    raise ValueError(f"{member.filename} has a damaged header") from error
+                claimed = stream.tell() + math.prod(shape) * dtype.itemsize
+            if not dtype.hasobject and claimed != member.file_size:
+                raise ValueError(
+                    f"{member.filename} claims the shape {str(shape)[:80]}, {claimed} bytes, and "
+                    f"has {member.file_size}"
+                )
+    if not isinstance(file, str | os.PathLike):
+        file.seek(0)

@@ -26,6 +26,7 @@ from chorus.body.free_body import free_body_file, write_free_body
 from chorus.body.restricted_pickle import array_of, load_restricted
 from chorus.body.skeleton import JOINT_COUNT, JOINT_NAMES, PARENTS
 from chorus.errors import BadInput
+from chorus.files import check_npz
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
@@ -138,6 +139,7 @@ def _read_pickle(path: Path, stream: BinaryIO, start: bytes) -> dict[str, np.nda
 
 def _read_npz(path: Path, stream: BinaryIO) -> dict[str, np.ndarray]:
     try:
+        check_npz(stream)
         with np.load(stream, allow_pickle=False) as stored:
             return {key: stored[key] for key in _required(stored, path)}
     except (

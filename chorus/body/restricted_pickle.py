@@ -5,12 +5,17 @@ looked up in a closed list, and each listed name is answered with an inert stand
 not even numpy, scipy or chumpy code runs while a file is read, so chumpy need not be installed,
 and a forged array header cannot reach numpy's C code. A name outside the list ends in `BadInput`.
 
+Nor does a file hang: tuples that share their parts can be as large as 2 to the power of their
+depth, so nothing here hashes, shows or converts one that is nested deeply. The unpickler is
+Python's own, whose memo, other than that of the C one, does not grow to what a file claims.
+
 What comes back are dicts, lists, numbers and text as stored; `array_of` turns the stand-ins of
 numpy arrays, scipy sparse matrices and chumpy objects into numpy arrays.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
 import re
@@ -18,7 +23,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, ClassVar, NoReturn
 
 import numpy as np
 
@@ -57,15 +62,24 @@ def load_with(
     path = Path(path)
     try:
         with nullcontext(stream) if stream else path.open("rb") as opened:
-            return unpickler(opened, path).load()
-    except BadInput:
-        raise
+            # from memory: a read of more bytes than there are then takes none
+            content = opened if isinstance(opened, io.BytesIO) else io.BytesIO(opened.read())
+            return unpickler(content, path).load()
+    except BadInput as error:
+        if str(path) in str(error):
+            raise
+        raise BadInput(f"{path} is refused: {error}") from error
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror or error}.") from error
     except Exception as error:  # a damaged pickle can fail in any way; none of them is ours
         raise BadInput(
-            f"{path} cannot be read as {kind} ({type(error).__name__}: {error}); {advice}."
+            f"{path} cannot be read as {kind} ({type(error).__name__}: {str(error)[:_SHOWN]}); "
+            f"{advice}."
         ) from error
+
+
+_SHOWN = 200  # characters of what a file holds, in a message
+_DEEPEST = 4  # axes of an array that is stored as nested lists
 
 
 class Held:
@@ -100,13 +114,13 @@ class _Dtype:
     """Stand-in of `numpy.dtype`: plain numbers, text and objects; no fields."""
 
     def __init__(self, code: Any) -> None:
-        self.code = code.decode("latin1") if isinstance(code, bytes) else str(code)
+        self.code = _text(code, "type")
         self.order = "|"
         if not re.fullmatch(r"[<>=|]?([biufcSU?]\d{0,4}|O8?)", self.code):
             raise BadInput(f"the array type {self.code!r} is not one that model files use.")
 
     def __setstate__(self, state: Any) -> None:
-        self.order = state[1].decode("latin1") if isinstance(state[1], bytes) else str(state[1])
+        self.order = _text(state[1], "byte order")
         if any(state[2:5]):
             raise BadInput("structured arrays are not among what model files use.")
 
@@ -117,6 +131,12 @@ class _Dtype:
     def numpy(self) -> np.dtype:
         """The real type; only ever one of numpy's plain ones."""
         return np.dtype(self.code).newbyteorder(self.order)
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str | bytes) or len(value) > _SHOWN:
+        raise BadInput(f"an array's {what} is not a short text.")
+    return value.decode("latin1") if isinstance(value, bytes) else value
 
 
 def _plain_array(shape: Any, dtype: Any, content: Any, order: str) -> np.ndarray:
@@ -180,6 +200,7 @@ def _reconstruct(kind: Any, _base: Any = None, _state: Any = None) -> Held:
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
+    encoding = _text(encoding, "encoding")
     if encoding not in {"latin1", "latin-1", "utf-8", "ascii"}:
         raise BadInput(f"the pickle asks for the text encoding {encoding!r}.")
     return text.encode(encoding)
@@ -202,14 +223,39 @@ _MAKERS: dict[str, Callable[..., Any]] = {
     "_codecs.encode": _encode,
     "builtins.bytes": lambda: b"",
 }
+
+
+def checked_keys(keys: Any) -> list:
+    """Keys of a dict or members of a set, as a list; BadInput for deeply nested tuples, which take
+    forever to hash."""
+    keys = list(keys)
+    if not all(_is_shallow(key, 3) for key in keys):
+        raise BadInput("the pickle has keys that are nested deeply.")
+    return keys
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    """Whether a value is no tuple or one of few parts and levels."""
+    if not isinstance(value, tuple | frozenset):
+        return True
+    return levels > 0 and len(value) <= 16 and all(_is_shallow(v, levels - 1) for v in value)
+
+
+def _dictionary(pairs: Any = ()) -> dict:
+    """A dict of pairs, as a function of the pickle."""
+    pairs = list(pairs.items() if isinstance(pairs, dict) else pairs)
+    checked_keys(key for key, _ in pairs)
+    return dict(pairs)
+
+
 _PLAIN = {
-    "builtins.set": set,
-    "builtins.frozenset": frozenset,
+    "builtins.set": Maker(lambda members=(): set(checked_keys(members))),
+    "builtins.frozenset": Maker(lambda members=(): frozenset(checked_keys(members))),
     "builtins.list": list,
-    "builtins.dict": dict,
+    "builtins.dict": Maker(_dictionary),
     "builtins.tuple": tuple,
     "builtins.complex": complex,
-    "collections.OrderedDict": OrderedDict,
+    "collections.OrderedDict": Maker(lambda pairs=(): OrderedDict(_dictionary(pairs))),
 }
 _PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 _HELD = re.compile(
@@ -218,7 +264,44 @@ _HELD = re.compile(
 )
 
 
-class RestrictedUnpickler(pickle.Unpickler):
+class CheckedUnpickler(pickle._Unpickler):
+    """Python's own unpickler, which looks at the keys of dicts and sets before they are hashed."""
+
+    dispatch: ClassVar[dict] = dict(pickle._Unpickler.dispatch)
+
+    def load_setitem(self) -> None:
+        """One item of a dict."""
+        checked_keys(self.stack[-2:-1])
+        super().load_setitem()
+
+    def load_setitems(self) -> None:
+        """Several items of a dict."""
+        checked_keys(self.stack[::2])
+        super().load_setitems()
+
+    def load_dict(self) -> None:
+        """A dict of the items since the mark."""
+        checked_keys(self.stack[::2])
+        super().load_dict()
+
+    def load_additems(self) -> None:
+        """Several members of a set."""
+        checked_keys(self.stack)
+        super().load_additems()
+
+    def load_frozenset(self) -> None:
+        """A frozenset of the members since the mark."""
+        checked_keys(self.stack)
+        super().load_frozenset()
+
+    dispatch[pickle.SETITEM[0]] = load_setitem
+    dispatch[pickle.SETITEMS[0]] = load_setitems
+    dispatch[pickle.DICT[0]] = load_dict
+    dispatch[pickle.ADDITEMS[0]] = load_additems
+    dispatch[pickle.FROZENSET[0]] = load_frozenset
+
+
+class RestrictedUnpickler(CheckedUnpickler):
     """Answers the names of the closed list with stand-ins and refuses every other."""
 
     def __init__(self, stream: Any, path: Path) -> None:
@@ -255,8 +338,13 @@ def array_of(value: Any, what: str) -> np.ndarray:
     """
     if isinstance(value, StoredArray) and value.value is not None:
         return value.value
+    if isinstance(value, list | tuple) and not _is_regular(value, _DEEPEST):
+        raise BadInput(f"{what} is nested more deeply than an array.")
     if isinstance(value, np.ndarray | np.generic | int | float | list | tuple):
-        return np.asarray(value)
+        try:
+            return np.asarray(value)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise BadInput(f"{what} is no array of numbers ({str(error)[:_SHOWN]}).") from error
     if isinstance(value, Held) and isinstance(value.state, dict):
         try:
             return _array_of_held(value.kind, value.state, what)
@@ -266,6 +354,16 @@ def array_of(value: Any, what: str) -> np.ndarray:
             ) from error
     kind = value.kind if isinstance(value, Held) else type(value).__name__
     raise BadInput(f"{what} is a {kind}; an array was expected.")
+
+
+def _is_regular(value: Any, levels: int) -> bool:
+    """Whether a list ends within some levels, as far as its first parts tell, which those of an
+    array are like."""
+    while isinstance(value, list | tuple) and levels:
+        if any(isinstance(v, list | tuple) != isinstance(value[0], list | tuple) for v in value):
+            return False
+        value, levels = value[0] if value else None, levels - 1
+    return not isinstance(value, list | tuple)
 
 
 def _array_of_held(kind: str, state: dict[str, Any], what: str) -> np.ndarray:

@@ -100,7 +100,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     names = [kind.name for kind in options.kinds()]
     evaluator = _Evaluator(options, settings, progress)
     report = CommandResult("")
-    done = kept = 0
+    done = kept = left_out = 0
     categories = options.my_part(_categories(options, names))
     for category in categories:
         try:
@@ -110,7 +110,9 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
             raise
         except ChorusError as error:
             report.problems.append(str(error))
+            left_out += 1
     report.ok = done + kept > 0 or not categories
+    report.complete = not left_out
     where = options.tree.folder(RESULTS) / options.models.model_key
     already = f", {kept} already there" if kept else ""
     many = "distribution" if done == 1 else "distributions"

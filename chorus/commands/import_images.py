@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from chorus.commands.importing.dry_run import outcome_table, scratch_copy
 from chorus.commands.importing.lifted_images import Doubts, lifted_shards, lifted_stage
 from chorus.commands.importing.photo_folder import digest_of_masks, photographs, scaled_down
 from chorus.commands.importing.sources import (
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from chorus.perception.recorded_poses import Recording
 
 _SHOWN = 3
+_THRESHOLD = 0.8  # as `segment` has it for the paper's segmenter
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,14 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
     then fitted to these, not to their keypoints."""
     prompt: str | None = None
     """The interaction the images show; 'imported' if left out and not in the annotations."""
-    threshold: float = 0.8
-    """Annotations with a score below this are dropped."""
+    threshold: float | None = None
+    """Annotations with a score below this are dropped; 0.8 if left out, none of those that `chorus
+    export` wrote."""
+    take_crowds: bool = False
+    """Take each annotation of a crowd (iscrowd 1) as one instance; CVAT writes masks of the brush
+    so."""
+    dry_run: bool = False
+    """Say what would be taken, matched and dropped, and why, and write nothing."""
     without_keypoints: bool = False
     """Write keypoints of confidence 0; aggregate then with --aggr_setting_names quant:full
     --filter_setting_nums 15, a preset and a filter rule that need none."""
@@ -118,7 +126,7 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
         self._check_masks()
         if self.images is not None and not self.images.is_dir():
             raise BadInput(f"--images {self.images} is not a folder; give the folder of images.")
-        if not 0 <= self.threshold <= 1:
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise BadInput(f"--threshold must lie between 0 and 1, found {self.threshold}.")
         if self.prompt is not None and (not self.prompt.strip() or self.prompt == TOTAL):
             raise BadInput(f"--prompt {self.prompt!r} cannot be an interaction's name.")
@@ -136,8 +144,9 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
                 "without --annotations, name the one category that the images show: --categories "
                 f"bicycle; found {' '.join(self.categories) or 'none'}."
             )
-        if self.without_keypoints and not self.annotations:
-            raise BadInput("--without_keypoints belongs to --annotations; give these.")
+        for name in ("without_keypoints", "take_crowds"):
+            if getattr(self, name) and not self.annotations:
+                raise BadInput(f"--{name} belongs to --annotations; give these.")
         for path in self.mask_folders.values():
             if not path.is_dir():
                 raise BadInput(f"{path} is not a folder; give the folder of the PNG masks.")
@@ -183,6 +192,10 @@ class Work:
     options: Options
     progress: Progress
     summaries: dict[str, loop.Summary] = field(default_factory=dict)
+    made: dict[tuple[str, str], bool] = field(default_factory=dict)
+    """By table and category, whether it has a row that is done."""
+    names: dict[ShardKey, Sequence[str]] = field(default_factory=dict)
+    """What the images of a shard are called, by sample index."""
 
     def run(self, stage: Stage, shard: ShardKey) -> None:
         """Bring one table up to date."""
@@ -197,16 +210,37 @@ class Work:
             progress=self.progress,
         )
         self.summaries.setdefault(stage.output, loop.Summary()).add(summary)
+        of = (stage.output, shard.category)
+        self.made[of] = self.made.get(of, False) or bool(summary.done + summary.already_done)
+
+    def take(self, shard: Shard) -> None:
+        """Note what the images of a shard are called."""
+        self.names[shard.key] = [image.name for image in shard.images]
+
+    def nothing_of(self) -> list[str]:
+        """A line for every table of which nothing of a category came."""
+        lacking = [of for of, made in self.made.items() if not made]
+        return [f"{name}: nothing of {category!r} was imported" for name, category in lacking]
 
 
 def run(options: Options, progress: Progress = None) -> CommandResult:
     """Import what is missing; the report counts what fits together and what does not."""
+    if not options.dry_run:
+        return _import(Work(options, progress))
+    with scratch_copy(options.tree, options.models.model_key) as scratch:
+        work = Work(replace(options, results_dir=scratch, image_dir=None), progress)
+        report = _import(work)
+        report.text = outcome_table(work.options.tree, work.names)
+    report.line = f"would be {report.line.rpartition(' → ')[0]}; nothing was written"
+    return report
+
+
+def _import(work: Work) -> CommandResult:
     started = time.monotonic()
-    work = Work(options, progress)
-    report = CommandResult("")
+    options, report = work.options, CommandResult("")
     annotations = None
     if options.annotations is not None:
-        annotations = read_annotations(options.annotations)
+        annotations = read_annotations(options.annotations, options.take_crowds)
     if options.open3dhoi is not None:
         _import_lifted(work, report)
     elif options.test_set:
@@ -225,6 +259,9 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         own = {r: n for r, n in summary.reasons.items() if not _is_reported_elsewhere(r)}
         common = sorted(own.items(), key=lambda item: -item[1])[:_SHOWN]
         report.problems += [f"{name}: {count} x {reason}" for reason, count in common]
+    nothing = work.nothing_of()
+    report.ok = report.ok and not nothing
+    report.problems += nothing
     counts = "; ".join(_counted(name, summary) for name, summary in work.summaries.items())
     seconds = time.monotonic() - started
     report.line = f"import: {counts} in {seconds:.1f} s → {options.tree.root}"
@@ -259,7 +296,7 @@ def _import_test_set(work: Work, report: CommandResult, annotations: Annotations
         options.tree,
         options.images,
         annotations,
-        options.threshold,
+        _threshold(options, annotations),
         PoseIndex(poses, {image.name for shard in shards for image in shard.images}),
         body,
         {
@@ -274,17 +311,30 @@ def _import_test_set(work: Work, report: CommandResult, annotations: Annotations
     _report_poses(report, recording, source.index, matched)
 
 
+def _threshold(options: Options, annotations: Annotations) -> float:
+    """The score below which annotations are dropped. Those of our own files have passed their
+    network's already, which may be lower."""
+    if options.threshold is not None:
+        return options.threshold
+    return 0.0 if annotations.from_tables else _THRESHOLD
+
+
 def _import_annotations(work: Work, report: CommandResult, annotations: Annotations) -> None:
     """The tables images, segmentations (or annotations, if only persons or only objects are
     annotated) and, where there are keypoints, human_kps."""
     options = work.options
     model = options.models.model_key
     shards = plan(annotations, model, options.categories, options.prompts, options.prompt)
-    source = {"annotations": digest_of(options.annotations), "threshold": options.threshold}
+    threshold = _threshold(options, annotations)
+    source = {"annotations": digest_of(options.annotations), "threshold": threshold}
+    if options.take_crowds:
+        source["crowds"] = "taken"
+    writes = not options.dry_run
     detector = "none" if options.without_keypoints else IMPORTED
     for shard in shards:
-        made_of = (options.threshold, shard, annotations)
-        work.run(images_stage(options.tree, options.images, shard), shard.key)
+        made_of = (threshold, shard, annotations)
+        work.take(shard)
+        work.run(images_stage(options.tree, options.images, shard, writes=writes), shard.key)
         instances = instances_stage(
             annotations.only, source, functools.partial(InstanceWorker, *made_of)
         )
@@ -311,7 +361,9 @@ def _import_photographs(work: Work, report: CommandResult) -> None:
     if not folders:
         settle_what_was_imported(options.tree, shard.key, (), options.fresh)
     most = None if folders else round(options.max_megapixels * 1e6)
-    work.run(images_stage(options.tree, options.images, shard, most), shard.key)
+    work.take(shard)
+    images = images_stage(options.tree, options.images, shard, most, writes=not options.dry_run)
+    work.run(images, shard.key)
     if folders:
         source = {f"masks of {kind}": digest_of_masks(taken.photos, kind) for kind in folders}
         work.run(instances_stage(only, source, functools.partial(MaskWorker, shard)), shard.key)
@@ -378,7 +430,12 @@ def _report_images(
         left = len(known - used)
         report.problems.append(f"annotated images without {objects}, or of other prompts: {left}")
     if annotations.crowds:
-        report.problems.append(f"crowd annotations (iscrowd), left out: {annotations.crowds}")
+        report.problems.append(
+            f"crowd annotations (iscrowd), left out: {annotations.crowds}; --take_crowds takes "
+            "each as one instance"
+        )
+    orphans = "annotations of images or categories that the file lacks, left out"
+    report.problems += _named(set(annotations.orphans), orphans)
     if annotations.scraps:
         report.problems.append(
             f"polygons of fewer than three points beside others, left out: {annotations.scraps}"
@@ -398,7 +455,12 @@ def _import_poses(work: Work, report: CommandResult, annotations: Annotations | 
     if annotations is not None:
         poses = with_annotated_boxes(poses, annotations)
     names = {shard: image_names(tree, shard) for shard in shards}
-    index = PoseIndex(poses, [name for of_shard in names.values() for name in of_shard.values()])
+    for shard, of_shard in names.items():
+        last = max(of_shard, default=-1)
+        work.names.setdefault(shard, [of_shard.get(at, f"({at})") for at in range(last + 1)])
+    sampled = [name for of_shard in names.values() for name in of_shard.values()]
+    beside = pictures_of(options.images) if options.images is not None else []
+    index = PoseIndex(poses, sampled, beside)
     settings = {
         "human_model": IMPORTED,
         "poses": digest,

@@ -87,6 +87,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
                 scores[prompt] = scorer.prompt(category, prompt, group)
             except ChorusError as error:
                 report.problems.append(str(error))
+        report.complete = report.complete and bool(scores)
         if scores:
             path = where / portable_name(category) / f"{portable_name(options.kind.name)}.json"
             atomic_write(path, (json.dumps(scores, indent=1, sort_keys=True) + "\n").encode())

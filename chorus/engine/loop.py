@@ -25,7 +25,7 @@ from chorus.pipeline import maker
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.staleness import check_settings
-from chorus.records.tables import read_settings, read_table
+from chorus.records.tables import DONE, read_settings, read_table
 
 __all__ = ["Job", "Outcome", "Sample", "Stage", "Summary", "Worker", "run"]
 
@@ -62,7 +62,8 @@ def run(
             continue
         if missing or changed:
             plans.append((shard, settings, missing))
-        total.already += kept
+        total.already += len(kept)
+        total.already_done += sum(status == DONE for status in kept)
     pending = sum(missing for *_, missing in plans)
     if not plans:
         return total
@@ -83,9 +84,9 @@ def run(
 
 def _survey(
     stage: Stage, tree: ResultsTree, shard: ShardKey, overwrite: bool
-) -> tuple[dict, int, int, bool]:
-    """Settings that a shard's table must have, how many of its samples are missing, how many
-    finished, and whether some must go.
+) -> tuple[dict, int, list[str], bool]:
+    """Settings that a shard's table must have, how many of its samples are missing, the states of
+    the finished ones, and whether some must go.
 
     Of every table only what this needs is read: a large tree is looked through in little time.
     """
@@ -107,14 +108,15 @@ def _survey(
     expected = expected_samples(stage, rows)
     path = tree.table(stage.output, shard)
     if not path.is_file():
-        return settings, len(expected), 0, False
+        return settings, len(expected), [], False
     if overwrite:
         if stage.check_overwrite is not None:
             stage.check_overwrite(tree, shard)
-        return settings, len(expected), 0, False
+        return settings, len(expected), [], False
     table = read_table(path, stage.output, columns=())
     check_settings(path, table.settings, settings)
     finished = table.finished()
     gone = bool(stage.inputs) and not table.rows.keys() <= set(expected)
     missing = [index for index in expected if index not in finished]
-    return settings, len(missing), len(finished.intersection(expected)), gone
+    kept = [table.rows[index]["status"] for index in finished.intersection(expected)]
+    return settings, len(missing), kept, gone

@@ -133,6 +133,9 @@ class Summary:
     skipped: int = 0
     failed: int = 0
     already: int = 0
+    """Done or skipped before."""
+    already_done: int = 0
+    """Of these, the ones that were done."""
     errors: list[str] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
     """Why samples failed, counted."""
@@ -146,6 +149,7 @@ class Summary:
         self.skipped += other.skipped
         self.failed += other.failed
         self.already += other.already
+        self.already_done += other.already_done
         self.errors += other.errors
         for mine, others in ((self.reasons, other.reasons), (self.refused, other.refused)):
             for reason, count in others.items():
@@ -154,7 +158,7 @@ class Summary:
     @property
     def nothing_made(self) -> bool:
         """Whether samples failed and none was done, now or before."""
-        return self.failed > 0 and not (self.done or self.skipped or self.already)
+        return self.failed > 0 and not (self.done or self.already_done)
 
     def line(self, stage: str, where: Path, seconds: float) -> str:
         """The one line a stage prints at its end."""

@@ -10,6 +10,7 @@ the same restricted rules, so neither easydict nor torch is imported.
 from __future__ import annotations
 
 import io
+import reprlib
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -102,8 +103,8 @@ class _StorageUnpickler(RestrictedUnpickler):
 
     def _refuse(self, identifier: Any) -> NoReturn:
         raise BadInput(
-            f"{self.path} is refused: a tensor in it refers to {identifier!r:.80}, which is no "
-            "plain storage of numbers."
+            f"{self.path} is refused: a tensor in it refers to {reprlib.repr(identifier):.80}, "
+            "which is no plain storage of numbers."
         )
 
 

@@ -7,7 +7,6 @@ Knows no network: a model is a callable from messages to a `Reply`.
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections import Counter
@@ -15,12 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from chorus.errors import BadInput, ChorusError
-from chorus.generation.nouns import mentions
-from chorus.generation.prompts import clean_prompt, clean_reply
+from chorus.generation.prompt_form import REFUSAL, fault
+from chorus.generation.reply_parsing import parse_reply
 
 FEWEST, MOST = 3, 20  # method.md 1: M is drawn uniformly from these unless it is given
 MAX_TRIES = 6
-SHORTEST = 3  # words of a sentence: subject, verb, object
 
 Message = dict[str, str]  # "role" and "content", as chat servers take it
 
@@ -37,24 +35,6 @@ SCHEMA = {
     "required": ["prompts"],
     "additionalProperties": False,
 }
-
-_PRONOUNS = frozenset(
-    {"i", "you", "he", "she", "it", "we", "they", "me", "him", "her", "us", "them", "this", "that"}
-    | {"these", "those", "who", "mine", "yours", "hers", "ours", "theirs"}
-    | {f"{which}{who}" for which in ("some", "any", "every", "no") for who in ("one", "body")}
-)
-# How lines begin in which a model talks about its answer.
-_TALK = frozenset(
-    {"sure", "certainly", "absolutely", "okay", "ok", "yes", "no", "great", "thanks", "sorry"}
-    | {"here", "below", "note", "please", "let", "hope", "feel", "unfortunately", "as"}
-)
-_REFUSAL = re.compile(
-    r"\b(?:(?:i[’']?m|i am|we[’']?re|we are)\s+(?:\w+\s+)?(?:sorry|unable|not able)"
-    r"|i\s+(?:can(?:no|[’'])?t|cannot|can not|won[’']?t|will not|apologi[sz]e)"
-    r"|sorry,|as an? (?:ai|language model)|against (?:my|our) (?:guidelines|policy|policies))",
-    re.IGNORECASE,
-)
-_THOUGHTS = re.compile(r"<think>.*?(?:</think>|$)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -137,52 +117,6 @@ def request_messages(
     return [{"role": "user", "content": "\n".join(lines)}]
 
 
-def parse_reply(reply: Reply) -> list[str]:
-    """Sentences of a reply, JSON of SCHEMA or plain lines, cleaned but not judged.
-
-    Of a reply that was cut off, the last line is left out, since its sentence may be; JSON that was
-    cut off has none. What a reasoning model thinks aloud before its answer is not part of it.
-    """
-    text = _THOUGHTS.sub("", reply.text).strip()
-    bare = re.sub(r"^```\w*\s*|\s*```$", "", text)
-    if bare.startswith(("{", "[")):
-        try:
-            content = json.loads(bare)
-        except ValueError:
-            # "[1] A person ..." begins with a bracket too and is plain text.
-            if bare.startswith("{"):
-                return []
-        else:
-            return clean_reply("\n".join(_texts(content)))
-    lines = text.splitlines()
-    return clean_reply("\n".join(lines[:-1] if reply.truncated else lines))
-
-
-def _texts(content: object) -> list[str]:
-    """Sentences in an object of SCHEMA, or in a bare list, as some servers send it."""
-    items = content.get("prompts") if isinstance(content, dict) else content
-    return [item for item in items if isinstance(item, str)] if isinstance(items, list) else []
-
-
-def fault(sentence: str, noun: str) -> str:
-    """Why a sentence of a reply is no prompt for the noun; empty if it is one."""
-    words = sentence.split()
-    first = re.split(r"[’'\s,.!:]", sentence.lower(), maxsplit=1)[0]
-    if _REFUSAL.search(sentence):
-        return "refusals"
-    if first in _PRONOUNS:
-        return "a pronoun as the subject"
-    if first in _TALK or len(words) < SHORTEST or sentence.endswith("?"):
-        return "not a sentence about an interaction"
-    if not mentions(sentence, noun):
-        return f"without the word {noun!r}"
-    try:
-        clean_prompt(sentence, noun)
-    except BadInput:
-        return "not a short line of plain text"
-    return "begins with #" if sentence.startswith("#") else ""
-
-
 def ask(
     task: Task,
     reply: Callable[[list[Message]], Reply],
@@ -223,7 +157,7 @@ def _sift(reply: Reply, noun: str, seen: set[str]) -> tuple[list[str], Counter[s
     counted by what is wrong."""
     good: list[str] = []
     dropped: Counter[str] = Counter()
-    for sentence in [] if reply.refused else parse_reply(reply):
+    for sentence in [] if reply.refused else parse_reply(reply.text, reply.truncated):
         key = re.sub(r"\W+", " ", sentence).strip().casefold()
         if reason := "repetitions" if key in seen else fault(sentence, noun):
             dropped[reason] += 1
@@ -235,7 +169,7 @@ def _sift(reply: Reply, noun: str, seen: set[str]) -> tuple[list[str], Counter[s
 
 def _poor(reply: Reply) -> str:
     """What a reply without a new prompt was."""
-    if reply.refused or _REFUSAL.search(reply.text):
+    if reply.refused or REFUSAL.search(reply.text):
         return "refusals"
     return "replies without a usable sentence" if reply.text.strip() else "empty replies"
 

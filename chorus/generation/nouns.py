@@ -71,10 +71,21 @@ def mentions(sentence: str, noun: str) -> bool:
     "A person rides two surfboards" mentions `surfboard`, "A boy drops a phone" `cell phone`, "A boy
     drops a cellphone" too; "A girl plays tennis" does not mention `tennis racket`.
     """
+    return place_of(sentence, noun) is not None
+
+
+def place_of(sentence: str, noun: str) -> int | None:
+    """Where a sentence's last mention of a noun (`mentions`) begins; None without one."""
     names = [form for head in _heads(noun) for form in forms(head)]
     names.append("".join(noun.split()))
     either = "|".join(re.escape(name) for name in (noun, *names))
-    return re.search(rf"(?<!\w)(?:{either})(?!\w)", sentence, re.IGNORECASE) is not None
+    found = list(re.finditer(rf"(?<!\w)(?:{either})(?!\w)", sentence, re.IGNORECASE))
+    return found[-1].start() if found else None
+
+
+def has_plural_form(word: str) -> bool:
+    """Whether a word looks like a plural: "surfers", "women"."""
+    return word in _words()["singulars"] or _is_plural(word)
 
 
 def forms(word: str) -> set[str]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from chorus.errors import BadInput, Unavailable
 from chorus.generation.credentials import redact, secret, setting, without_login
 from chorus.generation.language_model import SCHEMA, Message, Reply
+from chorus.generation.proxy_environment import environment_fault
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,13 @@ URL_NAME = "OPENAI_BASE_URL"
 MAX_RETRIES = 4  # waits of about 0.5, 1, 2 and 4 s
 _CONNECT_SECONDS = 10.0
 _LONGEST_MESSAGE = 200  # characters of what a server says that are shown
+
+# The parameters that a model may not take, by the words in which servers refuse them.
+_OPTIONAL = {
+    "temperature": ("temperature",),
+    "seed": ("seed",),
+    "response_format": ("response_format", "response format", "json_schema", "structured output"),
+}
 
 _REFUSED_CODES = {"content_filter", "content_policy_violation", "responsibleaipolicyviolation"}
 
@@ -99,9 +108,9 @@ class ChatModel:
             )
         self.settings = settings
         self._openai = openai
-        self._send_seed = True
+        self._left_out: set[str] = set()
         self._retries = MAX_RETRIES if max_retries is None else max_retries
-        self._client = openai.OpenAI(
+        self._client = self._connected(
             base_url=settings.base_url,
             api_key=self._key or "none",
             max_retries=self._retries,
@@ -110,6 +119,15 @@ class ChatModel:
             ),
         )
 
+    def _connected(self, **arguments: Any) -> Any:
+        """The library's client, which reads proxies and certificates of the environment."""
+        try:
+            return self._openai.OpenAI(**arguments)
+        # A bad proxy or certificate is a ValueError, an OSError, an ImportError or an error of the
+        # HTTP library's own; nothing else can fail here.
+        except Exception as error:
+            raise environment_fault(error) from error
+
     def complete(self, messages: Sequence[Message], seed: int, structured: bool = False) -> dict:
         """What the server answers: text, refusal, finish_reason, model, system_fingerprint.
 
@@ -117,25 +135,24 @@ class ChatModel:
         `structured` the answer shall be JSON of SCHEMA. Raises StructuredRefused if the server does
         not take that, RequestFailed, or Unavailable for what would meet every request.
         """
-        optional = {"seed": seed} if self._send_seed else {}
+        optional: dict[str, Any] = {"temperature": self.settings.temperature, "seed": seed}
         if structured:
             schema = {"name": "prompts", "schema": SCHEMA, "strict": True}
             optional["response_format"] = {"type": "json_schema", "json_schema": schema}
+        sent = {name: value for name, value in optional.items() if name not in self._left_out}
         try:
             raw = self._client.chat.completions.with_raw_response.create(
-                model=self.settings.model,
-                messages=list(messages),
-                temperature=self.settings.temperature,
-                **optional,
+                model=self.settings.model, messages=list(messages), **sent
             )
         except self._openai.APIStatusError as error:
             code, message = self._words(error.body or error.response.text)
             if error.status_code in (400, 422):
                 if code.lower() in _REFUSED_CODES:
                     return _record("", refusal=message or code)
-                if "seed" in optional and "seed" in message.lower():
-                    log.info("the server takes no seed (%s); going on without.", message)
-                    self._send_seed = False
+                refused = _refused_parameter(error.body, message, sent)
+                if refused in ("temperature", "seed"):
+                    log.info("the server takes no %s (%s); going on without.", refused, message)
+                    self._left_out.add(refused)
                     return self.complete(messages, seed, structured)
                 if structured:
                     raise StructuredRefused(
@@ -171,7 +188,7 @@ class ChatModel:
         message = choice.get("message")
         message = message if isinstance(message, dict) else {}
         values = {
-            "text": message.get("content"),
+            "text": _text(message.get("content")),
             "refusal": message.get("refusal"),
             "finish_reason": choice.get("finish_reason"),
             "model": body.get("model"),
@@ -254,6 +271,34 @@ class ChatModel:
             f"no connection to {where}: {self._shown(str(cause))}; check that the server runs, "
             "--base_url, and the network or proxy."
         )
+
+
+def _refused_parameter(body: object, message: str, sent: Mapping[str, Any]) -> str | None:
+    """Which of the optional parameters that were sent a server's refusal names: its field `param`,
+    else the one that its message names first. None if it names none."""
+    named = body.get("param") if isinstance(body, dict) else None
+    if named in _OPTIONAL and named in sent:
+        return named
+    places = {
+        name: min((at for word in words if (at := message.lower().find(word)) >= 0), default=-1)
+        for name, words in _OPTIONAL.items()
+        if name in sent
+    }
+    found = {at: name for name, at in places.items() if at >= 0}
+    return found[min(found)] if found else None
+
+
+def _text(content: object) -> object:
+    """The text of a message's content, which is text or a list of chunks; chunks of other kinds,
+    such as what the model thinks, are no part of the answer."""
+    if not isinstance(content, list):
+        return content
+    chunks = [
+        chunk.get("text")
+        for chunk in content
+        if isinstance(chunk, dict) and chunk.get("type") in ("text", "output_text")
+    ]
+    return "".join(chunk for chunk in chunks if isinstance(chunk, str))
 
 
 def _record(text: str, **others: str) -> dict:

@@ -152,9 +152,12 @@ def template_prompts(category: str, known: Sequence[str], count: int | None = No
     return list(known[:count])
 
 
-# "1.", "2)", "(3)", "4:", "#5", "- ", "* ", "•" before a sentence. A number must be followed by a
-# mark, so that "3 friends lift a canoe" keeps its subject.
-_NUMBERING = re.compile(r"^\s*(?:[-*+•–—]\s+|•|#?\(?\d{1,3}[.):\]]\s*|#\d{1,3}\s+)")
+# "1.", "2)", "(3)", "[4]", "5:", "Prompt 6:", "#7", "- ", "* ", "•" before a sentence. A number
+# must be followed by a mark, so that "3 friends lift a canoe" keeps its subject.
+_NUMBERING = re.compile(
+    r"^\s*(?:[-*+•–—]\s+|•|(?:(?:prompt|sentence)\s+)?#?[(\[]?\d{1,3}[.):\]]\s*|#\d{1,3}\s+)",
+    re.IGNORECASE,
+)
 _QUOTES = "\"'`“”‘’«»*_ \t"
 
 

@@ -49,7 +49,7 @@ def mask_of(annotation: Mapping, height: int, width: int) -> bytes:
     """
     segmentation = annotation.get("segmentation")
     if not segmentation:
-        raise BadInput("no segmentation")
+        raise BadInput("no segmentation; draw its mask or delete it")
     if not isinstance(segmentation, Mapping | list):
         raise BadInput("damaged segmentation: not polygons or run lengths")
     if isinstance(segmentation, Mapping):
@@ -66,6 +66,11 @@ def _from_run_lengths(segmentation: Mapping, height: int, width: int) -> bytes:
     if size != [height, width]:
         raise BadInput(f"segmentation of size {size}, image of {[height, width]}")
     if isinstance(counts, str):
+        if counts.startswith(("b'", 'b"')):
+            raise BadInput(
+                "damaged segmentation: its counts are the text of Python's bytes, b'...'; write "
+                "counts.decode() instead of str(counts)"
+            )
         counts = counts.encode("utf-8")
     if isinstance(counts, bytes):
         return masks.encode(masks.decode(counts, height, width))
@@ -73,7 +78,9 @@ def _from_run_lengths(segmentation: Mapping, height: int, width: int) -> bytes:
         runs = np.asarray(counts, np.int64)
     except (TypeError, ValueError, OverflowError) as error:
         raise BadInput("damaged segmentation: its counts are not numbers") from error
-    if runs.ndim != 1 or (runs < 0).any() or runs.sum() != height * width:
+    # each by itself first: a sum of forged ones may overflow to what is expected
+    outside = (runs < 0) | (runs > height * width)
+    if runs.ndim != 1 or outside.any() or runs.sum() != height * width:
         raise BadInput("damaged segmentation: its counts do not fill the image")
     values = np.arange(runs.size) % 2 == 1
     return masks.encode(np.repeat(values, runs).reshape(width, height).T)
@@ -84,6 +91,8 @@ def _from_polygons(segmentation: list, height: int, width: int) -> bytes:
     from pycocotools import mask as rasteriser
 
     polygons = []
+    if not any(isinstance(each, list) for each in segmentation):
+        segmentation = [segmentation]  # one polygon, as pycocotools takes it too
     outlines = [each for each in segmentation if not _is_scrap(each)]
     for given in outlines or segmentation:
         try:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from chorus.errors import BadInput, ChorusError, Unavailable
 from chorus.files import DiskFull
 from chorus.models.hub_cache import damaged_safetensors, repository_folder
+from chorus.models.variants import only_variant
 
 Model = TypeVar("Model")
 
@@ -96,6 +97,8 @@ def _lineage(loader: Callable) -> set[str]:
 def _whole_network(loader: Callable[..., Any], source: str, **arguments: Any) -> Any:
     where = "/".join(filter(None, (source, arguments.get("subfolder"))))
     options = {**arguments, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    if not options.get("variant") and (variant := only_variant(Path(where))):
+        options["variant"] = variant
     network, report = loader(source, **options)
     shapes = {
         key: (list(stored), list(expected)) for key, stored, expected in report["mismatched_keys"]

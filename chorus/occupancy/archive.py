@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from chorus.errors import BadInput
-from chorus.files import replacing
+from chorus.files import check_npz, replacing
 
 HEADER = "header"
 
@@ -60,6 +60,7 @@ def read_archive(path: str | Path, schema: str) -> tuple[dict[str, np.ndarray], 
             "path, or make it again."
         )
     try:
+        check_npz(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(str(arrays.pop(HEADER)))

@@ -24,7 +24,11 @@ from chorus.perception.box_and_mask import disagreement
 from chorus.records.rows import Detection
 from chorus.vocabulary import PERSON, strip_demo
 
+EXPORTED = "exported by chorus"
+"""How the description begins of files that we write."""
+
 KEYPOINTS = 17
+_BEYOND = 0.5  # by which a heat map's confidence may pass 0 and 1
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class AnnotatedImage:
     """The interaction it shows, where the record says so."""
     augprompt: str = ""
     """The augprompt it was made with, where the record says so."""
+    category: str = ""
+    """The category it was made for, in a file that `chorus export` wrote of tables."""
     annotations: tuple[Mapping[str, Any], ...] = ()
     """Those that stand for one instance each."""
     crowds: tuple[Mapping[str, Any], ...] = ()
@@ -62,9 +68,16 @@ class Annotations:
     """Category numbers by name."""
     keypoints_are_flags: bool
     """Whether the keypoints' third numbers are COCO's visibility (0, 1, 2), not confidences."""
+    orphans: tuple[str, ...] = ()
+    """What the annotations are called that belong to an image or a category that is not there."""
+    from_tables: bool = False
+    """Whether `chorus export` wrote the file: images without an object are samples, too, all
+    instances of an image are its own, and they have been cleaned up."""
 
     def objects(self) -> list[str]:
         """Names of the categories that annotations exist for, without persons; sorted."""
+        if self.from_tables:
+            return sorted({image.category for image in self.images})
         used = {each["category_id"] for image in self.images for each in image.annotations}
         return sorted(n for n, number in self.categories.items() if number in used and n != PERSON)
 
@@ -75,6 +88,9 @@ class Annotations:
         `surfboard-demo` means the objects `surfboard` (method.md 1).
         """
         label = strip_demo(category)
+        made_for = [image for image in self.images if strip_demo(image.category) == label]
+        if self.from_tables and made_for:
+            return made_for
         if label == PERSON or (label not in self.categories and self.only != "persons"):
             known = [name for name in self.categories if name != PERSON]
             raise unknown_name("category in the annotations:", label, known)
@@ -88,6 +104,8 @@ class Annotations:
     @cached_property
     def only(self) -> Literal["persons", "objects"] | None:
         """What alone is annotated, if it is not both; crowds count as annotated."""
+        if self.from_tables:
+            return None
         used = {each["category_id"] for i in self.images for each in (*i.annotations, *i.crowds)}
         persons = {self.categories.get(PERSON)} & used
         if persons and used - persons:
@@ -98,6 +116,11 @@ class Annotations:
     def crowds(self) -> int:
         """How many annotations are of crowds."""
         return sum(len(image.crowds) for image in self.images)
+
+    def crowds_of(self, category: str) -> int:
+        """How many annotations are of crowds of a category."""
+        number = self.categories.get(strip_demo(category))
+        return sum(each["category_id"] == number for i in self.images for each in i.crowds)
 
     @property
     def scraps(self) -> int:
@@ -121,10 +144,11 @@ class Instance:
     """Persons only: COCO-17 as x, y, confidence; None where there are none."""
 
 
-def annotations_of(content: Any, where: str) -> Annotations:
+def annotations_of(content: Any, where: str, take_crowds: bool = False) -> Annotations:
     """A parsed annotation file; BadInput, naming `where` and the record, if it is none.
 
-    Also if two images have one name, or an annotation belongs to no image or category.
+    Also if two images have one name. With `take_crowds` an annotation of a crowd counts as one
+    instance: annotation programs write masks of the brush so.
     """
     if not isinstance(content, Mapping) or not all(
         isinstance(content.get(key), list) for key in ("images", "annotations", "categories")
@@ -137,19 +161,20 @@ def annotations_of(content: Any, where: str) -> Annotations:
         )
     categories = _categories(content["categories"], where)
     numbers = set(categories.values())
-    records = _records(content["images"], where)
+    from_tables = _of_tables(content)
+    records = _records(content["images"], where, from_tables)
     instances: dict[int, list] = defaultdict(list)
     crowds: dict[int, list] = defaultdict(list)
+    orphans: list[str] = []
     for at, annotation in enumerate(content["annotations"]):
         image = _integer(annotation, "image_id", where, "annotation", at)
         category = _integer(annotation, "category_id", where, "annotation", at)
         if image not in records or category not in numbers:
             what = "image" if image not in records else "category"
-            raise BadInput(
-                f"{where}: annotation {annotation.get('id', at)} belongs to {what} "
-                f"{annotation[f'{what}_id']}, which is not in the file."
-            )
-        (crowds if annotation.get("iscrowd") else instances)[image].append(annotation)
+            orphans.append(f"{annotation.get('id', at)} of {what} {annotation[f'{what}_id']}")
+            continue
+        crowd = annotation.get("iscrowd") and not take_crowds
+        (crowds if crowd else instances)[image].append(annotation)
     images = [
         AnnotatedImage(
             number, **record, annotations=tuple(instances[number]), crowds=tuple(crowds[number])
@@ -160,25 +185,31 @@ def annotations_of(content: Any, where: str) -> Annotations:
         images=tuple(sorted(images, key=lambda image: image.name)),
         categories=categories,
         keypoints_are_flags=_are_flags(content["annotations"]),
+        orphans=tuple(orphans),
+        from_tables=from_tables,
     )
 
 
 def instances_of(image: AnnotatedImage, category: str, annotations: Annotations) -> list[Instance]:
-    """The persons and the objects of one category in an image, in the file's order.
+    """The persons and the objects of one category in an image, in the file's order; of a file of
+    tables all that the image has.
 
     BadInput naming the annotation whose segmentation, box, score or keypoints cannot be used: the
     image then cannot be judged, since an instance would be missing.
     """
     names = (strip_demo(category), PERSON)
+    names = annotations.categories if annotations.from_tables else names
     labels = {annotations.categories[n]: n for n in names if n in annotations.categories}
     return [
-        _instance(each, labels[each["category_id"]], image, annotations.keypoints_are_flags)
+        _instance(each, labels[each["category_id"]], image, annotations)
         for each in image.annotations
         if each["category_id"] in labels
     ]
 
 
-def _instance(annotation: Mapping, label: str, image: AnnotatedImage, flags: bool) -> Instance:
+def _instance(
+    annotation: Mapping, label: str, image: AnnotatedImage, annotations: Annotations
+) -> Instance:
     number = annotation.get("id")
     try:
         mask = mask_of(annotation, image.height, image.width)
@@ -192,16 +223,16 @@ def _instance(annotation: Mapping, label: str, image: AnnotatedImage, flags: boo
                 f"box {[round(float(v), 1) for v in box]} (xyxy) outside of the image's "
                 f"{image.width} x {image.height} pixels"
             )
-        if has_box(annotation):
+        if has_box(annotation) and not annotations.from_tables:
             wrong = disagreement(annotation, box, mask, image.height, image.width)
             if wrong:
                 raise BadInput(wrong)
         score = annotation.get("score", 1.0)
         if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
-            raise BadInput(f"score {score!r}, expected 0 to 1")
+            raise BadInput(f"score {score!r}, expected 0 to 1; divide percents by 100")
         keypoints = None
         if label == PERSON and annotation.get("keypoints") is not None:
-            keypoints = _keypoints(annotation["keypoints"], flags)
+            keypoints = _keypoints(annotation["keypoints"], annotations.keypoints_are_flags)
     except BadInput as error:
         raise BadInput(f"annotation {number} ({label}) of {image.name}: {error}") from error
     detection = Detection(label, float(score), box, mask)
@@ -209,18 +240,31 @@ def _instance(annotation: Mapping, label: str, image: AnnotatedImage, flags: boo
 
 
 def _keypoints(values: Any, flags: bool) -> Float[np.ndarray, "17 3"]:
+    """COCO's keypoints as 51 numbers or 17 times 3; confidences a little beyond 0 and 1, as the
+    heat maps of networks give them, count as 0 and 1."""
     try:
         points = np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
         raise BadInput("its keypoints are not numbers") from error
-    if points.size != 3 * KEYPOINTS or not np.isfinite(points).all():
-        raise BadInput(f"{points.size} keypoint numbers, expected {3 * KEYPOINTS} finite ones")
+    if points.shape not in ((3 * KEYPOINTS,), (KEYPOINTS, 3)):
+        raise BadInput(
+            f"{points.size} keypoint numbers, expected {3 * KEYPOINTS}: x, y and visibility of "
+            f"COCO's {KEYPOINTS} keypoints"
+        )
     points = points.reshape(KEYPOINTS, 3).astype(np.float32)
+    if not np.isfinite(points).all():
+        raise BadInput("a keypoint's number is not finite; write 0, 0, 0 for one that is unknown")
     if flags:
         # Detectors are trained on hidden but labelled points (1) as on visible ones (2).
         points[:, 2] = points[:, 2] > 0
-    elif not ((points[:, 2] >= 0) & (points[:, 2] <= 1)).all():
-        raise BadInput("a keypoint's confidence is not between 0 and 1")
+        return points
+    outside = (points[:, 2] <= -_BEYOND) | (points[:, 2] >= 1 + _BEYOND)
+    if outside.any():
+        raise BadInput(
+            f"a keypoint's confidence is {points[outside, 2][0]:g}, expected 0 to 1 (COCO's flags "
+            "0, 1 and 2 count only if the whole file has no other numbers)"
+        )
+    points[:, 2] = points[:, 2].clip(0, 1)
     return points
 
 
@@ -228,7 +272,11 @@ def _are_flags(annotations: Sequence[Mapping]) -> bool:
     """Whether no keypoint of the file has a third number other than 0, 1 and 2."""
     for annotation in annotations:
         values = annotation.get("keypoints")
-        if isinstance(values, list) and not set(values[2::3]) <= {0, 1, 2}:
+        if not isinstance(values, list):
+            continue
+        nested = [value[2:3] for value in values if isinstance(value, list)]
+        thirds = [third for point in nested for third in point] if nested else values[2::3]
+        if not all(isinstance(third, int | float) and third in (0, 1, 2) for third in thirds):
             return False
     return True
 
@@ -247,7 +295,19 @@ def _categories(records: list, where: str) -> dict[str, int]:
     return categories
 
 
-def _records(records: list, where: str) -> dict[int, dict[str, Any]]:
+def _of_tables(content: Mapping) -> bool:
+    """Whether `chorus export` wrote a file of tables, where every image has its category."""
+    info = content.get("info")
+    said = info.get("description") if isinstance(info, Mapping) else None
+    return (
+        isinstance(said, str)
+        and said.startswith(EXPORTED)
+        and bool(content["images"])
+        and all(isinstance(i, Mapping) and i.get("category") for i in content["images"])
+    )
+
+
+def _records(records: list, where: str, from_tables: bool) -> dict[int, dict[str, Any]]:
     """What `AnnotatedImage` takes from the records of images, by the images' numbers."""
     images: dict[int, dict[str, Any]] = {}
     names: set[str] = set()
@@ -268,7 +328,8 @@ def _records(records: list, where: str) -> dict[int, dict[str, Any]]:
         if width < 1 or height < 1:
             raise BadInput(f"{where}: image {name} has {width} x {height} pixels.")
         names.add(name)
-        texts = {key: record.get(key, "") for key in ("prompt", "augprompt")}
+        keys = ("prompt", "augprompt", "category") if from_tables else ("prompt", "augprompt")
+        texts = {key: record.get(key, "") for key in keys}
         for key, text in texts.items():
             if not isinstance(text, str):
                 raise BadInput(f"{where}: image {name} has the {key} {text!r}; expected text.")

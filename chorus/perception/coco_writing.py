@@ -8,6 +8,7 @@ from typing import Any
 
 from chorus.filtering.rules import KEYPOINTS
 from chorus.geometry import masks
+from chorus.perception.coco_instances import EXPORTED
 from chorus.vocabulary import COCO, PERSON
 
 _FIRST_OTHER = 1 + max(number for _, number in COCO)  # ids of names outside COCO
@@ -43,6 +44,8 @@ class CocoFile:
             annotation = self._annotation(detection, number, image["height"], image["width"])
             if detection["label"] == PERSON and persons is not None:
                 points = [float(value) for value in next(of_person)["keypoints"]]
+                # the heat maps of some networks pass 1 a little
+                points[2::3] = [min(max(c, 0.0), 1.0) + 0.0 for c in points[2::3]]
                 annotation["keypoints"] = points
                 annotation["num_keypoints"] = sum(confidence > 0 for confidence in points[2::3])
             self.annotations.append(annotation)
@@ -76,7 +79,7 @@ class CocoFile:
             if category["name"] == PERSON:
                 category["keypoints"] = list(KEYPOINTS)
         whole = {
-            "info": {"description": "exported by chorus; keypoints are x, y, confidence"},
+            "info": {"description": f"{EXPORTED}; keypoints are x, y, confidence"},
             "images": self.images,
             "annotations": self.annotations,
             "categories": categories,

@@ -19,10 +19,18 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from chorus.body.restricted_pickle import Maker, RestrictedUnpickler, StoredArray, load_with
+from chorus.body.restricted_pickle import (
+    CheckedUnpickler,
+    Maker,
+    RestrictedUnpickler,
+    StoredArray,
+    load_with,
+)
 from chorus.errors import BadInput
 
 _LARGEST = 8 << 30  # bytes after decompression; a day of video stays far below
+_BOMB = 256 << 20  # bytes from which on a file may not be packed by more than the factor
+_MOST_PACKED = 60
 _CHUNK = 1 << 24
 _TENSOR = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
 _COMPRESSED = (b"\x78", b"\x1f\x8b")
@@ -98,6 +106,12 @@ def _decompressed(stream: Any, path: Path) -> io.BytesIO:
     content = io.BytesIO()
     while chunk := machine.unconsumed_tail or stream.read(_CHUNK):
         content.write(machine.decompress(chunk, _CHUNK))
+        packed = stream.tell() - len(machine.unconsumed_tail)
+        if content.tell() > max(_BOMB, _MOST_PACKED * packed):
+            raise BadInput(
+                f"{path} is packed more than {_MOST_PACKED} times, as no tracker's numbers are; "
+                "write it again, uncompressed."
+            )
         if content.tell() > _LARGEST:
             raise BadInput(f"{path} holds more than {_LARGEST >> 30} GiB; split it by video.")
     if not machine.eof:
@@ -113,13 +127,13 @@ class _Wrapper:
         self.state = state
 
 
-class _JoblibUnpickler(pickle._Unpickler):
+class _JoblibUnpickler(CheckedUnpickler):
     """The Python unpickler, because arrays interrupt the stream of opcodes.
 
     Every name is answered by the restricted unpickler; this class adds no name that could run code.
     """
 
-    dispatch: ClassVar[dict] = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict] = dict(CheckedUnpickler.dispatch)
 
     def __init__(self, stream: io.BytesIO, path: Path) -> None:
         super().__init__(stream, encoding="latin1")

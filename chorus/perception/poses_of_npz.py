@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from chorus.errors import BadInput
+from chorus.files import check_npz
 from chorus.perception.hmr2 import FOCAL
 from chorus.perception.recorded_poses import (
     BEHIND,
@@ -25,6 +26,7 @@ from chorus.perception.recorded_poses import (
     RecordedPose,
     Recording,
     WeakCamera,
+    first_axis,
     weak_of_hmr2,
 )
 
@@ -40,6 +42,7 @@ class NpzArrays(Mapping[str, np.ndarray]):
     def __init__(self, path: Path):
         self._path = path
         try:
+            check_npz(path)
             # opened for each array, so that any number of files can be held
             with np.load(path, allow_pickle=False) as stored:
                 self._names = list(stored.files)
@@ -89,6 +92,8 @@ def poses_in(stored: Mapping[str, np.ndarray], path: Path) -> Recording:
             f"{path} lacks pose, or global_orient and body_pose; found "
             f"{', '.join(sorted(arrays)) or 'nothing'}. docs/bring-your-own.md lists the keys."
         )
+    if one_person := _one_person(key, arrays[key]):
+        raise BadInput(f"{path}: {key} has the shape {arrays[key].shape}.{one_person}")
     columns = Columns(arrays, len(arrays[key]), str(path))
     if "pose" in arrays:
         pose = columns.rotations("pose", JOINTS)
@@ -123,6 +128,13 @@ def poses_in(stored: Mapping[str, np.ndarray], path: Path) -> Recording:
             joints=single("joints", row),
         )
     )
+
+
+def _one_person(key: str, array: np.ndarray) -> str:
+    """The sentence about rotations of one person that lack the axis of persons; "" for others."""
+    if key == "pose":
+        return first_axis(array, [(3 * JOINTS,), (JOINTS, 3), (JOINTS, 3, 3)])
+    return first_axis(array, [(3,)])
 
 
 def _images(arrays: Mapping[str, np.ndarray], columns: Columns, path: Path) -> list[str]:

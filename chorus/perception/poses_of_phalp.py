@@ -33,6 +33,7 @@ from chorus.perception.recorded_poses import (
 
 _SMPL = ("global_orient", "body_pose", "betas")
 _IN_CROP = ("camera_bbox", "center", "scale")
+_EXTRACTED = "/_DEMO/"  # in the names of the frames that PHALP takes out of a video
 
 
 def _matches(content: Any) -> bool:
@@ -81,9 +82,20 @@ def _of_frame(key: Any, frame: Mapping[str, Any], where: str) -> Recording:
     cameras = _crop_cameras(arrays, columns) if in_crop else _image_cameras(columns)
     path = frame.get("frame_path", key)
     # Frames taken straight from a video are called (video, time): their number must do.
-    image = path if isinstance(path, str) else int(frame.get("time", -1))
+    time = frame.get("time")
+    time = int(time) if isinstance(time, int | np.integer) else -1
+    image = path if isinstance(path, str) else time
+    # PHALP takes a video apart itself and calls the frames from 1 on.
+    own = isinstance(path, str) and _EXTRACTED in path.replace("\\", "/") and time >= 0
     return columns.recording(
-        lambda row: RecordedPose(image, pose[row], betas[row], cameras[row], box=boxes[row])
+        lambda row: RecordedPose(
+            image,
+            pose[row],
+            betas[row],
+            cameras[row],
+            box=boxes[row],
+            frame=time if own else None,
+        )
     )
 
 

@@ -79,6 +79,8 @@ class RecordedPose:
 
     image: str | int
     """The image's file name, with or without folders, or the number of a video's frame, from 0."""
+    frame: int | None = field(default=None, kw_only=True)
+    """The frame's number, from 0, where `image` is a name that the tracker itself gave it."""
     pose: Float[np.ndarray, "24 3"]
     """Axis-angle; joint 0 is the global rotation in the camera's orientation."""
     betas: Float[np.ndarray, " 10"]
@@ -210,6 +212,7 @@ class Columns:
         if array.dtype.kind not in "fiu" or array.shape[:1] != (self.count,):
             raise BadInput(
                 f"{self.where}: {key} is {array.dtype} {array.shape}; expected numbers {expected}."
+                f"{first_axis(array, shapes)}"
             )
         if array.shape[1:] not in shapes:
             raise BadInput(f"{self.where}: {key} has the shape {array.shape}; expected {expected}.")
@@ -246,3 +249,10 @@ class Columns:
     def faults(self) -> list[str]:
         """A sentence about each other row."""
         return [f"{self.where}, person {row}: {why}" for row, why in sorted(self.wrong.items())]
+
+
+def first_axis(array: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> str:
+    """The sentence about an array that is one of `shapes` itself, without an axis of persons."""
+    if array.shape not in shapes:
+        return ""
+    return f" The first axis, persons, is missing: write {(1, *array.shape)} for one person."

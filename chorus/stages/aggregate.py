@@ -102,6 +102,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
                 raise
             except ChorusError as error:
                 result.problems.append(str(error))
+                result.complete = False
         result.problems += worker.notes
         found += worker.found
     result.ok = done + skipped > 0 or not categories

@@ -142,6 +142,21 @@ def test_crowds_are_counted_and_left_out(folder, capsys):
     assert len(rows(root, "human_kps")[1]["persons"]) == 1
 
 
+def test_an_object_that_is_all_crowds_names_the_option_that_takes_them(folder, capsys):
+    root, content = folder
+    for annotation in content["annotations"][1:]:
+        annotation["iscrowd"] = 1
+    assert run(root, content, "--categories", "surfboard") == 2
+    assert "--take_crowds takes each as one instance" in capsys.readouterr().err
+    assert run(root, content, "--take_crowds") == 0
+    labels = [
+        [one["label"] for one in r["detections"]] for r in rows(root, "segmentations").values()
+    ]
+    assert labels == [["surfboard"], ["person", "surfboard"]]
+    settings = read_settings(ResultsTree(root / "results").table("segmentations", SHARD))
+    assert settings["crowds"] == "taken"
+
+
 @pytest.mark.parametrize("missing", [True, False])
 def test_an_image_that_cannot_be_read_fails_alone(folder, capsys, missing):
     root, content = folder
@@ -261,6 +276,29 @@ def test_a_pickle_that_would_run_code_is_refused(folder, capsys):
     shown = capsys.readouterr()
     assert "asks for builtins.eval" in shown.err and "harm\n" not in shown.out
     assert rows(root, "segmentations")  # what was done before is kept
+
+
+def test_a_dry_run_says_what_would_be_taken_and_writes_nothing(folder, capsys):
+    root, content = folder
+    content["annotations"][0]["segmentation"] = []
+    assert run(root, content, "--dry_run") == 0
+    shown = capsys.readouterr()
+    lines = [line.split(maxsplit=6) for line in shown.out.splitlines()]
+    assert lines[2] == ["a.png", "surfboard", "0", "1", "0", "-"]
+    assert lines[3][:6] == ["b.jpg", "surfboard", "-", "-", "-", "-"]
+    assert "annotation 1 (person) of b.jpg" in lines[3][6]
+    assert "not annotated: 1 (other.jpg)" in shown.err
+    assert shown.out.splitlines()[-1].startswith("would be import: images 2 done")
+    assert "nothing was written" in shown.out and not (root / "results").exists()
+    assert run(root, content) == 0
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    content["annotations"][1]["score"] = 0.9
+    assert run(root, content, "--dry_run") == 2
+    said = capsys.readouterr().err
+    assert "was made with other settings" in said and str(root / "results") in said
+    assert run(root, content, "--dry_run", "--overwrite") == 0
+    after = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    assert after == before | {root / "instances.json": after[root / "instances.json"]}
 
 
 def test_an_import_of_which_nothing_came_is_no_success(folder, capsys):

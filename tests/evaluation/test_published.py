@@ -263,3 +263,11 @@ def test_other_volumes_are_refused(tmp_path, change, message):
 def test_other_pickles_are_refused(tmp_path, content):
     with pytest.raises(BadInput, match="not a result"):
         import_published(written(tmp_path, content), "tie")
+
+
+def test_a_storage_of_shared_tuples_is_refused_in_a_short_sentence():
+    from chorus.evaluation.release_pickle import _StorageUnpickler
+
+    content = b"(K\x01t" + b"2\x86" * 80 + b"Q."  # each pair is twice the one before
+    with pytest.raises(BadInput, match="which is no plain storage"):
+        _StorageUnpickler(io.BytesIO(content), Path("a.pickle")).load()

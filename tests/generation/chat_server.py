@@ -22,7 +22,9 @@ class Answer:
     delay: float = 0.0
 
 
-def completion(text: str | None, finish_reason: str = "stop", refusal: str | None = None) -> Answer:
+def completion(
+    text: str | list | None, finish_reason: str = "stop", refusal: str | None = None
+) -> Answer:
     """A successful chat completion."""
     message = {"role": "assistant", "content": text, "refusal": refusal}
     choice = {"index": 0, "message": message, "finish_reason": finish_reason}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 
 import pytest
@@ -15,8 +14,6 @@ from chorus.generation.language_model import (
     Task,
     ask,
     draw_task,
-    fault,
-    parse_reply,
     request_messages,
     shortfall,
 )
@@ -150,56 +147,3 @@ def test_repetitions_differ_in_more_than_case_and_punctuation():
     answer = ask(task(2), reply)
     assert answer.prompts == ["A person flies a kite", "A person holds a kite"]
     assert answer.dropped["repetitions"] == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (json.dumps({"prompts": GOOD}), GOOD),
-        (json.dumps(GOOD), GOOD),
-        ("```json\n" + json.dumps({"prompts": GOOD}, indent=2) + "\n```", GOOD),
-        ("```\n" + "\n".join(GOOD) + "\n```", GOOD),
-        ('{"prompts": ["1. A person flies a kite.", 7, null]}', GOOD[:1]),
-        ('{"sentences": ["A person flies a kite"]}', []),
-        ('{"prompts": "A person flies a kite"}', []),
-        ("<think>\nA person eats a kite\n</think>\nA person flies a kite", GOOD[:1]),
-        ("<think>\nA person eats a kite", []),
-        ('Prompts:\n1) "A person flies a kite."', GOOD[:1]),
-    ],
-)
-def test_forms_of_replies(text, expected):
-    assert parse_reply(Reply(text)) == expected
-
-
-def test_the_last_line_of_a_cut_off_reply_is_left_out():
-    text = "A person flies a kite\nA person paints a kite on"
-    assert parse_reply(Reply(text, truncated=True)) == ["A person flies a kite"]
-    assert len(parse_reply(Reply(text))) == 2
-
-
-@pytest.mark.parametrize(
-    ("sentence", "reason"),
-    [
-        ("A person flies a kite", ""),
-        ("Two children carry kites", ""),
-        ("A KITE FLYER HOLDS A KITE", ""),
-        ("He flies a kite", "pronoun"),
-        ("She's holding a kite", "pronoun"),
-        ("Someone folds a kite", "pronoun"),
-        ("They fly kites", "pronoun"),
-        ("A person flies a drone", "without the word 'kite'"),
-        ("A person rides a kitesurfer", "without the word 'kite'"),
-        ("Kite", "not a sentence"),
-        ("Flying kite", "not a sentence"),
-        ("Sure, here is a list about a kite", "not a sentence"),
-        ("Does a person fly a kite?", "not a sentence"),
-        ("I can't describe a kite", "refusals"),
-        ("Sorry, no kite for you today", "refusals"),
-        ("# A person flies a kite", "#"),
-        ("A person flies " + "very " * 70 + "high with a kite", "not a short line"),
-        ("A person\x00 flies a kite", "not a short line"),
-    ],
-)
-def test_what_is_no_prompt(sentence, reason):
-    found = fault(sentence, "kite")
-    assert reason in found and bool(found) == bool(reason)

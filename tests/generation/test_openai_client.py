@@ -73,6 +73,54 @@ def test_a_server_without_seeds_is_asked_without(chat_server, caplog):
     assert caplog.text.count("takes no seed") == 1
 
 
+def refusing(*names, param=False):
+    """An answer that refuses one of these parameters at a time."""
+
+    def answer(request):
+        for name in names:
+            if name in request:
+                refused = fault(400, f"Unsupported parameter: '{name}' is not supported")
+                if param:
+                    refused.body = refused.body.replace('"param": null', f'"param": "{name}"')
+                return refused
+        return completion("good")
+
+    return answer
+
+
+@pytest.mark.parametrize("param", [True, False])
+def test_parameters_that_a_model_does_not_take_are_left_out_one_at_a_time(
+    chat_server, caplog, param
+):
+    chat_server.say(refusing("temperature", "seed", param=param))
+    model = chat(chat_server)
+    with caplog.at_level(logging.INFO, "chorus"):
+        assert model.complete(ASK, seed=1, structured=True)["text"] == "good"
+        assert model.complete(ASK, seed=2)["text"] == "good"
+    left_out = [{"temperature", "seed"} - set(request) for request in chat_server.requests]
+    assert left_out == [set(), {"temperature"}, {"temperature", "seed"}, {"temperature", "seed"}]
+    assert caplog.text.count("takes no temperature") == caplog.text.count("takes no seed") == 1
+
+
+def test_a_refusal_of_the_temperature_is_none_of_structured_output(chat_server):
+    chat_server.say(refusing("temperature", "response_format"))
+    with pytest.raises(StructuredRefused, match="response_format"):
+        chat(chat_server).complete(ASK, seed=1, structured=True)
+    assert "temperature" not in chat_server.requests[-1]
+
+
+def test_text_in_chunks_is_joined_and_thoughts_are_left_out(chat_server):
+    chunks = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "A kite."}]},
+        {"type": "text", "text": "A person flies "},
+        {"type": "text", "text": "a kite"},
+        "loose",
+        {"type": "image_url"},
+    ]
+    chat_server.say(completion(chunks))
+    assert chat(chat_server).complete(ASK, seed=1)["text"] == "A person flies a kite"
+
+
 @pytest.mark.parametrize(
     ("answer", "error", "parts"),
     [

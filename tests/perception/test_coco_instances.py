@@ -89,8 +89,51 @@ def test_confidences_of_detectors_are_kept():
     assert person.keypoints[0, 2] == pytest.approx(0.35) and not found.keypoints_are_flags
     changed["annotations"][0]["keypoints"][5] = 2.5
     found = annotations_of(changed, "x.json")
-    with pytest.raises(BadInput, match="confidence is not between 0 and 1"):
+    with pytest.raises(BadInput, match=r"confidence is 2\.5, expected 0 to 1"):
         instances_of(found.images[1], "surfboard", found)
+
+
+@pytest.mark.parametrize(("confidence", "taken"), [(1.0862956, 1), (1.49, 1), (-0.01, 0)])
+def test_confidences_of_heat_maps_may_pass_one_a_little(confidence, taken):
+    changed = content()
+    changed["annotations"][0]["keypoints"] = [5, 6, confidence] + [4, 4, 0.9] * 16
+    found = annotations_of(changed, "x.json")
+    assert instances_of(found.images[1], "surfboard", found)[0].keypoints[0, 2] == taken
+
+
+@pytest.mark.parametrize(("third", "flags"), [(2, True), (0.93, False)])
+def test_keypoints_may_be_seventeen_lists_of_three(third, flags):
+    changed = content()
+    changed["annotations"][0]["keypoints"] = [[5.5, 6, third], *[[4, 4, 1]] * 16]
+    found = annotations_of(changed, "x.json")
+    assert found.keypoints_are_flags == flags
+    points = instances_of(found.images[1], "surfboard", found)[0].keypoints
+    assert points[0].tolist() == pytest.approx([5.5, 6, min(third, 1)])
+
+
+def test_annotations_of_nothing_in_the_file_are_told_and_left_out():
+    changed = content()
+    changed["annotations"][2]["image_id"] = 77
+    changed["annotations"].append(changed["annotations"][1] | {"id": 9, "category_id": 5})
+    found = annotations_of(changed, "x.json")
+    assert found.orphans == ("3 of image 77", "9 of category 5") and found.crowds == 0
+    assert len(instances_of(found.images[1], "surfboard", found)) == 2
+
+
+def test_crowds_can_be_taken_as_instances():
+    changed = content()
+    for annotation in changed["annotations"]:
+        annotation["iscrowd"] = 1
+    assert annotations_of(changed, "x.json").crowds_of("surfboard-demo") == 1
+    found = annotations_of(changed, "x.json", take_crowds=True)
+    assert found.crowds == 0 and len(instances_of(found.images[1], "surfboard", found)) == 3
+
+
+def test_one_flat_polygon_is_taken():
+    outline = [20, 18, 32, 18, 32, 28, 20, 28]
+    found = annotations_of(with_change("annotations", 1, segmentation=outline), "x.json")
+    board = instances_of(found.images[1], "surfboard", found)[1].detection
+    assert board.box.tolist() == [20, 18, 32, 28]
 
 
 def with_change(part: str, at: int, **values) -> dict:
@@ -115,8 +158,6 @@ def with_change(part: str, at: int, **values) -> dict:
         (with_change("images", 0, width=0), "0 x 30 pixels"),
         (with_change("images", 0, height="30"), "height is '30'"),
         (with_change("images", 0, prompt=5), "has the prompt 5"),
-        (with_change("annotations", 1, image_id=99), "belongs to image 99"),
-        (with_change("annotations", 1, category_id=5), "belongs to category 5"),
         (with_change("annotations", 1, image_id=None), "annotation 1: image_id is None"),
         (with_change("categories", 1, name="person"), "each needs its own"),
         (with_change("categories", 1, id=1), "two categories have the id 1"),
@@ -125,6 +166,25 @@ def with_change(part: str, at: int, **values) -> dict:
 def test_a_damaged_file_is_named_with_its_record(changed, said):
     with pytest.raises(BadInput, match=f"^x.json.*{said}"):
         annotations_of(changed, "x.json")
+
+
+@pytest.mark.parametrize(
+    ("keypoints", "said"),
+    [
+        ([1.0] * 42, "42 keypoint numbers, expected 51: x, y and visibility"),
+        ([1.0] * 34, "34 keypoint numbers"),
+        ([1.0] * 399, "399 keypoint numbers"),
+        ([[1.0, 2.0]] * 17, "34 keypoint numbers"),
+        (["a"] * 51, "not numbers"),
+        ([[1, 2, 3], [1]], "not numbers"),
+        ([float("nan")] * 51, "not finite"),
+        ([{}] * 51, "not numbers"),
+    ],
+)
+def test_keypoints_that_cannot_be_used_are_named(keypoints, said):
+    found = annotations_of(with_change("annotations", 0, keypoints=keypoints), "x.json")
+    with pytest.raises(BadInput, match=rf"annotation 1 \(person\) of b.jpg: .*{said}"):
+        instances_of(found.images[1], "surfboard", found)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +198,11 @@ def test_a_damaged_file_is_named_with_its_record(changed, said):
         (with_change("annotations", 1, bbox=[-20, 2, 9, 9]), "outside of the image"),
         (with_change("annotations", 1, bbox=[1, 2, -9, 9]), "degenerate box"),
         (with_change("annotations", 1, bbox=[1, 2, float("nan"), 9]), "degenerate box"),
-        (with_change("annotations", 1, score=7), "score 7"),
+        (with_change("annotations", 1, score=93), "score 93, expected 0 to 1; divide percents"),
+        (
+            with_change("annotations", 1, segmentation={"size": [H, W], "counts": "b'P1'"}),
+            r"text of Python's bytes, b'\.\.\.'; write counts.decode",
+        ),
     ],
 )
 def test_an_annotation_that_cannot_be_used_is_named(changed, said):

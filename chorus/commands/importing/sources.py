@@ -53,7 +53,7 @@ class Shard:
         return content.hexdigest()[:16]
 
 
-def read_annotations(path: Path) -> Annotations:
+def read_annotations(path: Path, take_crowds: bool = False) -> Annotations:
     """The annotations of a JSON file; BadInput if it is missing, damaged, or no COCO instances."""
     from chorus.perception.coco_instances import annotations_of
 
@@ -63,7 +63,7 @@ def read_annotations(path: Path) -> Annotations:
         raise BadInput(f"--annotations {path} cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not whole JSON ({error}); write it again.") from error
-    return annotations_of(content, str(path))
+    return annotations_of(content, str(path), take_crowds)
 
 
 def plan(
@@ -87,13 +87,16 @@ def plan(
     if not chosen:
         raise BadInput(
             "the annotations hold no object (every annotation is a person, a crowd, or there is "
-            "none); annotate the objects, or give other --annotations."
+            f"none); annotate the objects, or give other --annotations.{_cure(annotations.crowds)}"
         )
     groups: dict[ShardKey, list[AnnotatedImage]] = defaultdict(list)
     for category in chosen:
         images = annotations.of(category)
         if not images:
-            raise BadInput(f"no image of the annotations has an annotation of {category!r}.")
+            crowds = _cure(annotations.crowds_of(category))
+            raise BadInput(
+                f"no image of the annotations has an annotation of {category!r}.{crowds}"
+            )
         for image in images:
             key = ShardKey(
                 model,
@@ -106,6 +109,16 @@ def plan(
     if not groups:
         raise BadInput(f"no image of the annotations belongs to --prompts {', '.join(prompts)}.")
     return [Shard(key, tuple(groups[key])) for key in sorted(groups)]
+
+
+def _cure(crowds: int) -> str:
+    """The sentence about so many annotations of crowds that may not be any; none for none."""
+    if not crowds:
+        return ""
+    return (
+        f" {crowds} {'is' if crowds == 1 else 'are'} marked as a crowd (iscrowd 1), as CVAT marks "
+        "every mask of its brush: --take_crowds takes each as one instance."
+    )
 
 
 def pictures_of(folder: Path) -> list[str]:
@@ -160,26 +173,45 @@ class PoseIndex:
 
     A pose's image is looked up by its whole name, then by its file name, each as it is and without
     the ending of an image file (`without_suffix`); a frame number by the number at the end of the
-    name. A name that several images share is not guessed at.
+    name, which counts from 0 or 1 (`first_frame`). A name that several images share is not guessed
+    at.
     """
 
-    def __init__(self, poses: Iterable[RecordedPose], names: Iterable[str]):
+    def __init__(
+        self, poses: Iterable[RecordedPose], names: Iterable[str], others: Iterable[str] = ()
+    ):
+        """names: the images' whose poses are asked for; others: those of further images beside
+        them. BadInput if frames are numbered and the names do not show from which number on."""
         self._by_name: dict[str, list[RecordedPose]] = defaultdict(list)
         self.homeless: list[str] = []
         """The images of poses that belong to none of the names."""
-        names = list(names)
-        tables = [_unique(names, of) for of in (*_SPELLINGS, _number)]
+        poses, names = list(poses), list(names)
+        self._tables = [_unique(names, of) for of in _SPELLINGS]
+        self._numbers = _unique(names, _number)
+        self._first = 0
+        if any(self._is_numbered(pose) for pose in poses):
+            self._first = first_frame([*names, *others])
         for pose in poses:
-            if isinstance(pose.image, int):
-                name = tables[-1].get(pose.image)
-            else:
-                path = pose.image.replace("\\", "/")
-                matches = (t.get(of(path)) for t, of in zip(tables[:-1], _SPELLINGS, strict=True))
-                name = next((match for match in matches if match), None)
+            name = self._name(pose)
             if name is None:
                 self.homeless.append(str(pose.image))
             else:
                 self._by_name[name].append(pose)
+
+    def _is_numbered(self, pose: RecordedPose) -> bool:
+        """Whether the number of its frame says which image is a pose's: it has no other name, or
+        one that its tracker made up."""
+        if isinstance(pose.image, int):
+            return True
+        return pose.frame is not None and pose.image.replace("\\", "/") not in self._tables[0]
+
+    def _name(self, pose: RecordedPose) -> str | None:
+        if self._is_numbered(pose):
+            number = pose.image if isinstance(pose.image, int) else pose.frame
+            return self._numbers.get(number + self._first)
+        path = pose.image.replace("\\", "/")
+        matches = (t.get(of(path)) for t, of in zip(self._tables, _SPELLINGS, strict=True))
+        return next((match for match in matches if match), None)
 
     def of(self, name: str) -> list[RecordedPose]:
         """The poses of one image, in the order they were recorded."""
@@ -204,6 +236,21 @@ def _number(name: str) -> int | None:
 
 
 _SPELLINGS = (_whole, without_suffix, _file, _stem)
+
+
+def first_frame(names: Iterable[str]) -> int:
+    """The number in the name of a clip's first frame, 0 or 1; BadInput if neither is there."""
+    numbers = {number for name in names if (number := _number(name)) is not None}
+    if not numbers or 0 in numbers:
+        return 0
+    if 1 in numbers:
+        return 1
+    raise BadInput(
+        "the poses are of a clip's frames, and the images' names do not show whether these are "
+        f"numbered from 0 or from 1: the smallest number is {min(numbers)}. Keep the clip's first "
+        "frame in the folder of --images, called 000000.jpg if frames were extracted with ffmpeg "
+        "-start_number 0 and 000001.jpg if without."
+    )
 
 
 def _unique(names: Iterable[str], of: Any) -> dict[Any, str]:

@@ -23,16 +23,23 @@ Kind = Literal["persons", "objects"]
 
 
 def images_stage(
-    tree: ResultsTree, folder: Path, shard: Shard, most_pixels: int | None = None
+    tree: ResultsTree,
+    folder: Path,
+    shard: Shard,
+    most_pixels: int | None = None,
+    writes: bool = True,
 ) -> Stage:
-    """Copies images into the tree; those without annotations with at most so many pixels."""
+    """Copies images into the tree; those without annotations with at most so many pixels.
+
+    writes: whether the pictures are written, not the table alone.
+    """
     settings = {"image_model": IMPORTED, "files": shard.digest(folder)}
     if most_pixels is not None:
         settings["most_pixels"] = most_pixels
     return Stage(
         Step("import images", writes=("images",)),
         settings=settings,
-        make_worker=functools.partial(ImageWorker, tree, folder, shard, most_pixels),
+        make_worker=functools.partial(ImageWorker, tree, folder, shard, most_pixels, writes),
         count=len(shard.images),
     )
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from chorus.perception.recorded_poses import RecordedPose
 
 NO_POSE = "no pose was imported for a person"
+NO_KEYPOINTS = "its persons have no keypoints in the file"
 NOT_THERE = "not in the folder of images"
 
 
@@ -34,12 +35,18 @@ class ImageWorker:
     """Copies photographs into the tree; those without annotations with at most so many pixels."""
 
     def __init__(
-        self, tree: ResultsTree, folder: Path, shard: Shard, most_pixels: int | None = None
+        self,
+        tree: ResultsTree,
+        folder: Path,
+        shard: Shard,
+        most_pixels: int | None = None,
+        writes: bool = True,
     ):
         self._tree = tree
         self._folder = folder
         self._images = shard.images
         self._most_pixels = most_pixels
+        self._writes = writes
 
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
         """Copy one batch."""
@@ -49,7 +56,8 @@ class ImageWorker:
         image = self._images[sample.key.index]
         photograph = photograph_of(self._folder, image, self._most_pixels)
         path = self._tree.image(sample.key, photograph.suffix)
-        atomic_write(path, photograph.content)
+        if self._writes:
+            atomic_write(path, photograph.content)
         values = {"file": path.name, "width": photograph.width, "height": photograph.height}
         return Outcome({**values, "seed": 0, "text": image.name})
 
@@ -156,6 +164,9 @@ class KeypointWorker(InstanceWorker):
             if instance.detection.label == PERSON
         ]
         boxes = person_boxes(sample.inputs["segmentations"])
+        kept = self._annotations.from_tables and self._annotations.has_keypoints
+        if kept and annotated and all(each is None for each in annotated):
+            return Outcome(skipped=NO_KEYPOINTS)
         unknown = np.zeros((17, 3), np.float32)
         persons = []
         for box, points in zip(boxes, annotated or [None] * len(boxes), strict=True):
