@@ -11,7 +11,7 @@ import pytest
 
 from chorus.errors import BadInput
 from chorus.files import check_npz
-from chorus.perception.recorded_poses import read_npz
+from chorus.perception.poses_of_npz import read_npz
 
 
 def archive(path, shape: str, content: bytes, descr: str = "<f4", packed: bool = False):

@@ -96,7 +96,7 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
     """The interaction the images show; 'imported' if left out and not in the annotations."""
     threshold: float | None = None
     """Annotations with a score below this are dropped; 0.8 if left out, none of those that `chorus
-    export` wrote."""
+    export` or `chorus perceive` wrote."""
     take_crowds: bool = False
     """Take each annotation of a crowd (iscrowd 1) as one instance; CVAT writes masks of the brush
     so."""
@@ -316,7 +316,7 @@ def _threshold(options: Options, annotations: Annotations) -> float:
     network's already, which may be lower."""
     if options.threshold is not None:
         return options.threshold
-    return 0.0 if annotations.from_tables else _THRESHOLD
+    return 0.0 if annotations.ours else _THRESHOLD
 
 
 def _import_annotations(work: Work, report: CommandResult, annotations: Annotations) -> None:

@@ -70,6 +70,9 @@ class Annotations:
     """Whether the keypoints' third numbers are COCO's visibility (0, 1, 2), not confidences."""
     orphans: tuple[str, ...] = ()
     """What the annotations are called that belong to an image or a category that is not there."""
+    ours: bool = False
+    """Whether `chorus export` or `chorus perceive` wrote the file: the scores have passed their
+    network's threshold."""
     from_tables: bool = False
     """Whether `chorus export` wrote the file: images without an object are samples, too, all
     instances of an image are its own, and they have been cleaned up."""
@@ -185,6 +188,7 @@ def annotations_of(content: Any, where: str, take_crowds: bool = False) -> Annot
         images=tuple(sorted(images, key=lambda image: image.name)),
         categories=categories,
         keypoints_are_flags=_are_flags(content["annotations"]),
+        ours=_is_ours(content),
         orphans=tuple(orphans),
         from_tables=from_tables,
     )
@@ -295,15 +299,20 @@ def _categories(records: list, where: str) -> dict[str, int]:
     return categories
 
 
-def _of_tables(content: Mapping) -> bool:
-    """Whether `chorus export` wrote a file of tables, where every image has its category."""
+def _is_ours(content: Mapping) -> bool:
+    """Whether `CocoFile` wrote a file."""
     info = content.get("info")
     said = info.get("description") if isinstance(info, Mapping) else None
+    return isinstance(said, str) and said.startswith(EXPORTED)
+
+
+def _of_tables(content: Mapping) -> bool:
+    """Whether `chorus export` wrote a file of tables, where every image has its category."""
+    images = content["images"]
     return (
-        isinstance(said, str)
-        and said.startswith(EXPORTED)
-        and bool(content["images"])
-        and all(isinstance(i, Mapping) and i.get("category") for i in content["images"])
+        _is_ours(content)
+        and bool(images)
+        and all(isinstance(i, Mapping) and i.get("category") for i in images)
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 from chorus.body.restricted_pickle import array_of, load_restricted
 from chorus.errors import BadInput
 from chorus.perception.joblib_pickle import load_joblib
-from chorus.perception.tracker_poses import read_poses
+from chorus.perception.pose_files import read_poses
 
 SHARED = b"(" + b"K\x01" + b"t" + b"2\x86" * 80  # 80 times: duplicate, make a pair of both
 FORGED = {

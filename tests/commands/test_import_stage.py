@@ -321,11 +321,11 @@ def test_an_import_of_which_nothing_came_is_no_success(folder, capsys):
         ("elsewhere/a.jpg", ["day.1/a.jpg", "day.2/a.jpg"], None),  # the file's is not unique
         ("a", ["a.b.jpg"], None),
         ("a.b", ["a.b.jpg", "a.b.png"], None),
-        (12, ["clip.0012.jpg", "clip.0013.jpg"], 0),
+        (12, ["clip.0000.jpg", "clip.0012.jpg", "clip.0013.jpg"], 1),
     ],
 )
 def test_poses_belong_to_images_by_whole_names(pose, names, belongs):
-    recorded = types.SimpleNamespace(image=pose)
+    recorded = types.SimpleNamespace(image=pose, frame=None)
     index = PoseIndex([recorded], names)
     assert [bool(index.of(name)) for name in names] == [n == belongs for n in range(len(names))]
     assert index.homeless == ([str(pose)] if belongs is None else [])
