@@ -17,7 +17,6 @@ import numpy as np
 
 from chorus.body.loading import load_body
 from chorus.commands.touching.chosen import Aggregated, aggregated, chosen_kind, of_prompts
-from chorus.commands.touching.files import Layout, check_layout, write_files
 from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Progress, progress_bar
 from chorus.errors import BadInput, ChorusError
@@ -25,6 +24,8 @@ from chorus.records.aggregations import WHOLE
 from chorus.records.keys import TOTAL
 from chorus.settings import AggregationOptions, BodyOptions, PromptOptions
 from chorus.viewing.text_table import format_table
+
+Layout = Literal["chorus", "damon"]
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
@@ -56,7 +57,6 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     body = load_body(options.body, options.imports_dir)
     if options.against:
         return _against_truth(options, found, body, progress)
-    check_layout(options.layout, body)
     return write_maps(options, of_prompts(found, options.prompts), body, progress)
 
 
@@ -64,8 +64,10 @@ def write_maps(
     options: Options, chosen: list[Aggregated], body: BodyModel, progress: Progress = None
 ) -> CommandResult:
     """The files of some aggregations' contacts, and a table of the parts of each."""
+    from chorus.commands.touching.files import check_layout, write_files
     from chorus.reconstruction.contact import contact_map
 
+    check_layout(options.layout, body)
     started = time.monotonic()
     report, tables = CommandResult(""), []
     with progress_bar(progress, len(chosen), "touch", "distribution") as advance:

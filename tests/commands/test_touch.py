@@ -12,6 +12,7 @@ import trimesh
 from chorus.body.loading import load_body
 from chorus.body.model import star_body
 from chorus.cli import main
+from chorus.commands.touching import against_truth
 from chorus.commands.touching.against_truth import best_set
 from chorus.commands.touching.nearest import likeness, named_objects, nearest_cluster, ranked, stems
 from chorus.errors import BadInput
@@ -163,6 +164,33 @@ def test_likeness_by_hand():
         nearest_cluster("holds it with the right arm", ("all", "rightArm", "torso")) == "rightArm"
     )
     assert nearest_cluster("holds it", ("all", "rightArm")) == "all"
+
+
+def test_against_scenes_whose_objects_are_known(folder, monkeypatch, capsys):
+    """A ball in the left hand in every scene, as the first prompt's map has it."""
+    body = load_body(folder / "body.npz", folder)
+    ball = trimesh.creation.icosphere(subdivisions=2, radius=0.1)
+    scenes = [
+        (
+            {"pose": [0.0] * 72, "betas": [0.0] * 10},
+            {
+                "object_to_body": trimesh.transformations.translation_matrix(
+                    body.rest()[1][22].numpy()
+                ).ravel()
+            },
+            ball,
+        )
+    ]
+    monkeypatch.setattr(against_truth, "known_objects", lambda *given: iter(12 * scenes))
+    monkeypatch.setattr(ResultsTree, "shards", lambda *given: [])
+    inside = lambda mesh, points: np.linalg.norm(points, axis=1) < 0.1  # noqa: E731
+    monkeypatch.setattr("chorus.synthetic.world.objects.contains", inside)
+    arguments = ("--against", "truth", "--prompts", PROMPTS[0])
+    assert run(folder, "touch", *arguments) == 0
+    cells = capsys.readouterr().out.splitlines()[2].split()
+    assert cells[:2] == ["surfboard", str(against_truth.SCENES)]
+    precision, recall, f1, most = map(float, cells[2:6])
+    assert recall == 100 and 50 < precision <= 100 and f1 <= most == 100
 
 
 def test_the_best_set_is_of_what_most_scenes_touch():

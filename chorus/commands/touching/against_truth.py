@@ -41,9 +41,7 @@ class Scores:
     better."""
 
     def __add__(self, other: Scores) -> Scores:
-        return Scores(
-            *(getattr(self, name) + getattr(other, name) for name in vars(self))
-        )  # fmt: skip
+        return Scores(*(getattr(self, name) + getattr(other, name) for name in vars(self)))
 
     def row(self) -> list[str]:
         """Number of scenes, and the means in percent, as a table's cells."""

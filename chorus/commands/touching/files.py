@@ -6,7 +6,7 @@ import io
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,14 +18,14 @@ from chorus.viewing.contact_figure import contact_figure, contact_glb
 from chorus.viewing.displayed import DisplayedBody, DisplayedDistribution
 from chorus.viewing.figures import save_png
 
+_SUFFIXES = ("png", "glb", "npz", "json")
+
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
     from chorus.occupancy.distribution import Distribution
 
-Layout = Literal["chorus", "damon"]
 
-
-def check_layout(layout: Layout, body: BodyModel) -> None:
+def check_layout(layout: str, body: BodyModel) -> None:
     """BadInput if the body does not have the vertices that a layout is of."""
     count = len(body.v_template)
     if layout == "damon" and count != SMPL_VERTICES:
@@ -37,16 +37,20 @@ def check_layout(layout: Layout, body: BodyModel) -> None:
 
 
 def write_files(
-    out: Path, name: str, distribution: Distribution, contact: ContactMap, body: BodyModel,
-    layout: Layout,
-) -> Path:  # fmt: skip
+    out: Path,
+    name: str,
+    distribution: Distribution,
+    contact: ContactMap,
+    body: BodyModel,
+    layout: str,
+) -> Path:
     """Write <out>/<name>.png, .glb, .npz and .json; returns the picture's path."""
     shown = DisplayedBody.of(body)
     displayed = DisplayedDistribution.of(distribution)
     stem = out / portable_name(name)
     paths = {suffix: stem.with_name(f"{stem.name}.{suffix}") for suffix in _SUFFIXES}
     details = ["contact within 2 cm", displayed.part_label, displayed.samples_label]
-    if displayed.title != distribution.category and not displayed.is_total:
+    if not displayed.is_total:
         details.insert(0, distribution.category)
     line = "  ·  ".join(filter(None, details))
     out.mkdir(parents=True, exist_ok=True)
@@ -60,9 +64,6 @@ def write_files(
     return paths["png"]
 
 
-_SUFFIXES = ("png", "glb", "npz", "json")
-
-
 def _said_of(distribution: Distribution, body: BodyModel) -> dict[str, Any]:
     return {
         "category": distribution.category,
@@ -73,7 +74,7 @@ def _said_of(distribution: Distribution, body: BodyModel) -> dict[str, Any]:
 
 
 def _arrays(
-    layout: Layout, name: str, contact: ContactMap, shown: DisplayedBody, body: BodyModel
+    layout: str, name: str, contact: ContactMap, shown: DisplayedBody, body: BodyModel
 ) -> dict[str, np.ndarray]:
     if layout == "damon":  # a row per image there; the one row here is of no image
         return {
