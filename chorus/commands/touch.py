@@ -22,7 +22,7 @@ from chorus.engine.progress import Progress, progress_bar
 from chorus.errors import BadInput, ChorusError
 from chorus.records.aggregations import WHOLE
 from chorus.records.keys import TOTAL
-from chorus.settings import AggregationOptions, BodyOptions, PromptOptions
+from chorus.settings import AggregationOptions, BodyOptions
 from chorus.viewing.text_table import format_table
 
 Layout = Literal["chorus", "damon"]
@@ -33,9 +33,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Options(BodyOptions, AggregationOptions, PromptOptions):
+class Options(BodyOptions, AggregationOptions):
     """Say where objects touch the body, of categories as a whole or of --prompts."""
 
+    prompts: tuple[str, ...] = ()
+    """Prompts, in full; if left out, each category's total over all of its prompts (or with
+    --against all prompts)."""
     part: str = WHOLE
     """The cluster that is read, e.g. all, fullbody, rightArm."""
     out: Path = Path("touch")
