@@ -31,6 +31,8 @@ from chorus.viewing.charts import reliability_diagram
 from chorus.viewing.text_table import format_table
 
 if TYPE_CHECKING:
+    from trimesh import Trimesh
+
     from chorus.evaluation.truth_scores import KnownScene
 
 FULL = "full method"
@@ -164,19 +166,29 @@ class _Scorer:
 def known_scenes(tree: ResultsTree, shards: Sequence[ShardKey]) -> Iterator[KnownScene]:
     """The synthetic world's scenes of a prompt without a deliberate fault."""
     from chorus.evaluation.truth_scores import KnownScene
-    from chorus.synthetic.world.objects import build, contains
+    from chorus.synthetic.world.objects import contains
+
+    for person, thing, mesh in known_objects(tree, shards):
+        yield KnownScene(
+            np.array(person["pose"]).reshape(24, 3),
+            np.array(person["betas"]),
+            np.array(thing["object_to_body"]).reshape(4, 4),
+            mesh.bounds,
+            lambda points, mesh=mesh: contains(mesh, points),
+        )
+
+
+def known_objects(
+    tree: ResultsTree, shards: Sequence[ShardKey]
+) -> Iterator[tuple[dict, dict, Trimesh]]:
+    """The same scenes' person and object as the table has them, and the object's mesh in its own
+    frame, metres."""
+    from chorus.synthetic.world.objects import build
 
     for shard in shards:
         rows = read_table(tree.table("synthetic_truth", shard), "synthetic_truth").rows
         for row in rows.values():
             if row["status"] != DONE or row["fault"]:
                 continue
-            person, thing = row["persons"][0], row["objects"][0]
-            mesh = build(thing["kind"], **json.loads(thing["parameters"]))
-            yield KnownScene(
-                np.array(person["pose"]).reshape(24, 3),
-                np.array(person["betas"]),
-                np.array(thing["object_to_body"]).reshape(4, 4),
-                mesh.bounds,
-                lambda points, mesh=mesh: contains(mesh, points),
-            )
+            thing = row["objects"][0]
+            yield row["persons"][0], thing, build(thing["kind"], **json.loads(thing["parameters"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from chorus.body.model import BodyModel
+    from chorus.occupancy.density import PointDensity
 
 SCHEMA = "chorus.distribution/1"
 
@@ -143,6 +145,21 @@ class Distribution:
         if points.shape[-1:] != (3,):
             raise BadInput(f"points must have shape (..., 3), metres; found {points.shape}.")
         return _at(self.probability, self.grid.index_of(points))
+
+    def log_density(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch"]:
+        """Natural log (...) of the density, per cubic metre, of the object's points (..., 3).
+
+        Differentiable torch, of the points' dtype and device, and finite everywhere, so that an
+        optimiser can pull an object to where it belongs (docs/reconstruction.md). Metres; NaN at
+        NaN. BadInput for another shape, or a distribution that is zero everywhere.
+        """
+        return self._density.log(points)
+
+    @cached_property
+    def _density(self) -> PointDensity:
+        from chorus.occupancy.density import PointDensity
+
+        return PointDensity.of(self.probability, self.grid)
 
     def pose(
         self,

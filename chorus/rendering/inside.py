@@ -1,4 +1,4 @@
-"""Which points lie inside of a closed mesh, and how deep."""
+"""Which points lie inside of a closed mesh, and how deep; which lie near a surface."""
 
 from __future__ import annotations
 
@@ -71,6 +71,40 @@ def _winding(
         beyond = hits.depth[found].astype(np.float64) + step
         going, origins = going[found], origins[found] + beyond[:, None] * direction
     return winding
+
+
+def near_surface(
+    vertices: Float[np.ndarray, "V 3"],
+    faces: Int[np.ndarray, "F 3"],
+    points: Float[np.ndarray, "P 3"],
+    distance: float,
+) -> Bool[np.ndarray, " P"]:
+    """(P,) bool: which points are at most `distance` from a mesh's surface, on either side.
+
+    Same units throughout; the mesh need not be closed. NaN is not near.
+    """
+    triangles = np.asarray(vertices, np.float64)[faces]
+    low, high = triangles.min(axis=1) - distance, triangles.max(axis=1) + distance
+    return _near(np.asarray(points, np.float64), triangles, low, high, distance**2)
+
+
+@compiled
+def _near(points, triangles, low, high, square):
+    """(P,) whether some triangle (F, 3, 3) is near a point; low, high (F, 3): where it may be."""
+    near = np.zeros(points.shape[0], dtype=np.bool_)
+    for point in range(points.shape[0]):
+        x, y, z = points[point]
+        for face in range(triangles.shape[0]):
+            if not (
+                low[face, 0] <= x <= high[face, 0]
+                and low[face, 1] <= y <= high[face, 1]
+                and low[face, 2] <= z <= high[face, 2]
+            ):
+                continue
+            if _square_distance(points[point], triangles[face]) <= square:
+                near[point] = True
+                break
+    return near
 
 
 @compiled

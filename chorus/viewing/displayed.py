@@ -178,6 +178,8 @@ class DisplayedBody:
     """(V, 3) metres, body frame."""
     faces: np.ndarray = field(repr=False)
     """(F, 3) vertex indices, counter-clockwise seen from outside."""
+    colours: np.ndarray | None = field(default=None, repr=False)
+    """(V, 3) colours in [0, 1] of the vertices; None: the body's own everywhere."""
 
     def __post_init__(self) -> None:
         vertices = np.ascontiguousarray(self.vertices, dtype=np.float32)

@@ -67,6 +67,24 @@ def figure(
     distribution shows the body and a note.
     """
     composition = compose(distribution, body, threshold)
+    page, draw = panels(composition, kind)
+    size = page.size
+    _heading(draw, distribution, size[0] - 2 * SIDE)
+    if distribution.is_empty:
+        at = (SIDE, HEAD - 8)
+        write(draw, at, EMPTY_NOTE, 30, width=size[0] - 2 * SIDE, ink=ALERT_INK)
+    else:
+        low = default_threshold(distribution.peak) if threshold is None else threshold
+        if composition.shells:
+            low = composition.shells[-1].level
+        _scale_bar(page, draw, distribution, low)
+    return np.asarray(page)
+
+
+def panels(
+    composition: Composition, kind: Renderer = "cpu"
+) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    """A page with the composition from three sides, and room for a heading and a scale."""
     width, height = PANEL
     views = frame(composition, [view for _, view in VIEWS], width / height)
     size = (2 * SIDE + len(VIEWS) * width + SCALE_WIDTH, HEAD + height + FOOT)
@@ -78,16 +96,7 @@ def figure(
             page.paste(Image.fromarray(picture(view)), (left, HEAD))
             middle = (left + width / 2, HEAD + height + FOOT / 2 - 4)
             write(draw, middle, name, 26, width=width, ink=FAINT_INK, anchor="mm")
-    _heading(draw, distribution, size[0] - 2 * SIDE)
-    if distribution.is_empty:
-        at = (SIDE, HEAD - 8)
-        write(draw, at, EMPTY_NOTE, 30, width=size[0] - 2 * SIDE, ink=ALERT_INK)
-    else:
-        low = default_threshold(distribution.peak) if threshold is None else threshold
-        if composition.shells:
-            low = composition.shells[-1].level
-        _scale_bar(page, draw, distribution, low)
-    return np.asarray(page)
+    return page, draw
 
 
 def _heading(draw: ImageDraw.ImageDraw, distribution: DisplayedDistribution, width: int) -> None:

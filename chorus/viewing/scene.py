@@ -166,6 +166,15 @@ def compose(
             surface = isosurface(field, level, distribution.side)
             if not surface.is_empty:
                 shells.append(Shell(surface, level, scale(level), opacity))
+    return _composed(body, shells)
+
+
+def compose_body(body: DisplayedBody) -> Composition:
+    """The body alone."""
+    return _composed(body, [])
+
+
+def _composed(body: DisplayedBody | None, shells: list[Shell]) -> Composition:
     shown = [] if body is None else [body.vertices]
     # the faint outermost shells may have far islands; the picture is framed without them
     shown += [shells[min(FRAMED_SHELL, len(shells) - 1)].surface.vertices] if shells else []
@@ -188,7 +197,8 @@ def body_colours(body: DisplayedBody, R: np.ndarray) -> np.ndarray:
     sky = 0.5 + 0.5 * body.normals @ TOP_LIGHT
     openness = body.openness**0.85
     light = openness * (0.34 + 0.20 * sky + 0.22 * fill) + 0.42 * key * (0.55 + 0.45 * openness)
-    rgb = np.clip(light[:, None] * np.array(BODY_COLOUR), 0, 1)
+    own = np.array(BODY_COLOUR) if body.colours is None else body.colours
+    rgb = np.clip(light[:, None] * own, 0, 1)
     return np.concatenate([rgb, np.ones((len(rgb), 1))], axis=1).astype(np.float32)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from chorus.errors import BadInput
-from chorus.rendering.inside import _distances, body_depth_inside
+from chorus.rendering.inside import _distances, body_depth_inside, near_surface
 
 
 def test_a_sphere():
@@ -64,3 +64,17 @@ def test_distances_from_one_triangle(corners):
     surface = surface + np.outer(t, triangle[2] - triangle[0])
     sampled = np.linalg.norm(surface - point, axis=1).min()
     assert sampled - 0.1 < found < sampled + 1e-9
+
+
+def test_near_a_surface_on_either_side():
+    box = trimesh.creation.box((1, 1, 1))
+    vertices, faces = np.array(box.vertices), np.array(box.faces)
+    rng = np.random.default_rng(5)
+    points = rng.uniform(-0.8, 0.8, (400, 3))
+    outside = np.maximum(np.abs(points) - 0.5, 0)
+    inner = 0.5 - np.abs(points).max(axis=1)
+    distance = np.where(inner > 0, inner, np.linalg.norm(outside, axis=1))
+    assert np.array_equal(near_surface(vertices, faces, points, 0.1), distance <= 0.1)
+    odd = np.array([[np.nan, 0, 0], [9.0, 9, 9], [0.5, 0.2, 0.1]])
+    assert near_surface(vertices, faces, odd, 0.1).tolist() == [False, False, True]
+    assert not near_surface(vertices, faces[:0], points, 0.1).any()

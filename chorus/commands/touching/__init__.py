@@ -1,0 +1,1 @@
+"""What `chorus touch` and `chorus ask` are made of."""

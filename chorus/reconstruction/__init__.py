@@ -1,0 +1,1 @@
+"""What a learned distribution is for: contacts, and objects put back around people."""
