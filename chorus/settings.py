@@ -90,8 +90,24 @@ class ProfileOptions(OptionGroup):
         return PROFILES[self.profile]
 
     def model(self, kind: Kind) -> ModelChoice:
-        """The model of a kind: the command's own option of that name, else the profile's."""
-        return ModelChoice(kind, getattr(self, kind, None) or getattr(self.models, kind))
+        """The model of a kind: the command's own option of that name, else the profile's.
+
+        BadInput if the profile has none, as some have no image model.
+        """
+        if not self.has_model(kind):
+            raise BadInput(
+                f"profile {self.profile} makes no images: import your photographs (chorus import "
+                "--images FOLDER, see docs/bring-your-own.md), or name an image model (chorus "
+                "images --image_model NAME; chorus doctor lists them)."
+            )
+        return ModelChoice(kind, self._name_of(kind))
+
+    def has_model(self, kind: Kind) -> bool:
+        """Whether an option or the profile names a model of a kind."""
+        return bool(self._name_of(kind))
+
+    def _name_of(self, kind: Kind) -> str:
+        return getattr(self, kind, None) or getattr(self.models, kind)
 
 
 @dataclass(frozen=True)
