@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from chorus.errors import BadInput, Unavailable, unknown_name
 from chorus.models.choice import ModelChoice
-from chorus.models.registry import PROFILES, Kind, Profile
+from chorus.models.registry import PROFILES, SYNTHETIC, Kind, Profile
 from chorus.records.aggregations import AggregationKind, chosen_kinds
 from chorus.records.keys import GLOBAL_SEED, ShardKey
 from chorus.records.results_tree import ResultsTree
@@ -88,6 +88,12 @@ class ProfileOptions(OptionGroup):
     def models(self) -> Profile:
         """The models of the chosen profile, and the folder key of the images."""
         return PROFILES[self.profile]
+
+    @property
+    def network_profile(self) -> str:
+        """The profile to advise for images that the synthetic world did not draw: the chosen one if
+        it has networks, else modern."""
+        return "modern" if self.models.segmenter == SYNTHETIC else self.profile
 
     def model(self, kind: Kind) -> ModelChoice:
         """The model of a kind: the command's own option of that name, else the profile's.
