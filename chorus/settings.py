@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from chorus.errors import BadInput, Unavailable, unknown_name
 from chorus.models.choice import ModelChoice
-from chorus.models.registry import PROFILES, Kind, Profile
+from chorus.models.registry import PROFILES, SYNTHETIC, Kind, Profile
 from chorus.records.aggregations import AggregationKind, chosen_kinds
 from chorus.records.keys import GLOBAL_SEED, ShardKey
 from chorus.records.results_tree import ResultsTree
@@ -89,9 +89,31 @@ class ProfileOptions(OptionGroup):
         """The models of the chosen profile, and the folder key of the images."""
         return PROFILES[self.profile]
 
+    @property
+    def network_profile(self) -> str:
+        """The profile to advise for images that the synthetic world did not draw: the chosen one if
+        it has networks, else modern."""
+        return "modern" if self.models.segmenter == SYNTHETIC else self.profile
+
     def model(self, kind: Kind) -> ModelChoice:
-        """The model of a kind: the command's own option of that name, else the profile's."""
-        return ModelChoice(kind, getattr(self, kind, None) or getattr(self.models, kind))
+        """The model of a kind: the command's own option of that name, else the profile's.
+
+        BadInput if the profile has none, as some have no image model.
+        """
+        if not self.has_model(kind):
+            raise BadInput(
+                f"profile {self.profile} makes no images: import your photographs (chorus import "
+                "--images FOLDER, see docs/bring-your-own.md), or name an image model (chorus "
+                "images --image_model NAME; chorus doctor lists them)."
+            )
+        return ModelChoice(kind, self._name_of(kind))
+
+    def has_model(self, kind: Kind) -> bool:
+        """Whether an option or the profile names a model of a kind."""
+        return bool(self._name_of(kind))
+
+    def _name_of(self, kind: Kind) -> str:
+        return getattr(self, kind, None) or getattr(self.models, kind)
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,8 @@ def chosen(name: str, options: Options) -> list[ModelChoice]:
     """The models that a name means: a profile's, with those that the options put in their place;
     or the model NAME or NAME:SOURCE of every kind that has one of that name."""
     if name in PROFILES:
-        return [replace(options, profile=name).model(kind) for kind in MODELS]
+        of_profile = replace(options, profile=name)
+        return [of_profile.model(kind) for kind in MODELS if of_profile.has_model(kind)]
     kinds = [kind for kind, known in MODELS.items() if name.partition(":")[0] in known]
     if not kinds:
         models = {model for known in MODELS.values() for model in known}
@@ -133,7 +134,7 @@ def examine(options: Options) -> dict[str, Any]:
 
     `chosen` is the profile and models that `options` name: per stage a model, whether it can run
     (`ok`), what it fetches at first use (`fetches`), and `message`, a sentence that says what is
-    missing and what brings it.
+    missing and what brings it. `model` is empty where the profile has none.
     """
     packages = {group: {name: _version(name) for name in PACKAGES[group]} for group in PACKAGES}
     broken = {name: wrong for name in _OF_BUILDS if (wrong := _import_problem(name))}
@@ -234,6 +235,8 @@ def _stage(
     kind: Kind, options: Options, states: dict[str, dict[str, str]], broken: dict[str, str]
 ) -> dict[str, Any]:
     """Whether the model of a kind that the options choose can run, and what to know of it."""
+    if not options.has_model(kind):
+        return {"model": "", "ok": True, "message": "images are imported: docs/bring-your-own.md"}
     model = options.model(kind)
     result = {"model": model.text, "ok": False, "message": ""}
     try:
@@ -332,7 +335,7 @@ def _table(findings: dict[str, Any]) -> str:
     if findings["prompts"]["message"]:
         lines.append(f"        {findings['prompts']['message']}")
     for stage, state in chosen["stages"].items():
-        lines.append(f"  {_mark(state)} {stage:<15} {state['model']}")
+        lines.append(f"  {_mark(state)} {stage:<15} {state['model'] or 'none'}")
         if state["message"]:
             lines.append(f"        {state['message']}")
     return "\n".join(lines)
@@ -345,7 +348,10 @@ def _brought_by(group: str) -> str:
 
 
 def _mark(state: dict[str, Any]) -> str:
-    """Whether a model can run: now, after fetching weights at first use ("get"), or not."""
+    """Whether a model can run: now, after fetching weights at first use ("get"), or not; "-" where
+    none is needed."""
+    if not state["model"]:
+        return "-  "
     if not state["ok"]:
         return "no "
     return "get" if state.get("fetches") else "ok "

@@ -2,14 +2,15 @@
 
 It ends at the first step that goes wrong. Options that only single steps have keep their usual
 values; who wants others runs `run --to` the step before, that step by itself, and `run --from` the
-next one. `refine` and `quality` are taken too, also where the chosen presets read neither.
+next one. `refine` is taken too where no chosen preset reads it, `quality` only where one does, or
+where --from or --to names it.
 """
 
 from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +21,10 @@ from chorus.engine.command_result import CommandResult
 from chorus.engine.perception import LOOKING
 from chorus.engine.progress import Progress
 from chorus.errors import BadInput, ChorusError
+from chorus.occupancy.presets import preset
 from chorus.pipeline import STEPS, Step
+from chorus.records.aggregations import AggregationKind, chosen_kinds, usual_rules
+from chorus.records.soft_selection import tables_read
 from chorus.settings import (
     BodyOptions,
     DeviceOptions,
@@ -112,14 +116,29 @@ class Options(
     def steps(self) -> tuple[Step, ...]:
         """The steps to take."""
         names = [step.name for step in STEPS]
-        return STEPS[names.index(self.first) : names.index(self.last) + 1]
+        part = STEPS[names.index(self.first) : names.index(self.last) + 1]
+        named = "quality" in (self.first, self.last)
+        return tuple(
+            step for step in part if step.name != "quality" or named or self._reads_quality(part)
+        )
+
+    def _reads_quality(self, part: Sequence[Step]) -> bool:
+        """Whether a preset that is meant reads the table of quality."""
+        presets = self.aggr_setting_names
+        if not presets and any(step.name == "aggregate" for step in part):
+            usual = self.models.quantitative
+            kind = AggregationKind(usual, usual_rules(usual))
+            model = self.models.model_key
+            kinds = chosen_kinds(self.tree, model, self.categories, (), (), usual=kind)
+            presets = tuple(kind.preset for kind in kinds)
+        return any("quality" in tables_read(preset(name)) for name in presets)
 
 
 def run(options: Options, progress: Progress = None) -> Iterator[CommandResult]:
     """The result of every step as it ends, then one that says where to look."""
     started = time.monotonic()
     jobs = []  # all options first, so that a wrong one is heard of at once
-    for step in options.steps:
+    for step in options.steps:  # once: what has been aggregated, which it heeds, will change
         module = importlib.import_module(step.module)
         jobs.append((step, module, _options_of(step, module.Options, options)))
     for step, module, step_options in jobs:
@@ -131,7 +150,7 @@ def run(options: Options, progress: Progress = None) -> Iterator[CommandResult]:
         if not result.ok:
             yield CommandResult(f"run: ended at {step.name}; {_by_itself(step)}.", ok=False)
             return
-    taken = " ".join(step.name for step in options.steps)
+    taken = " ".join(step.name for step, *_ in jobs)
     where = result.line.rpartition("→ ")[2].partition(";")[0]
     look = f"open {where} in a browser" if options.last == "view" else f"see {where}"
     yield CommandResult(f"run: {taken} in {time.monotonic() - started:.0f} s; {look}")

@@ -131,7 +131,7 @@ def run_perception_stage(
         ]
         unknown = set(blank) - set(drawn_by_the_world(options.tree, blank))
         if unknown:
-            problems.append(_not_drawn(model, sorted(unknown)))
+            problems.append(_not_drawn(model, sorted(unknown), options.network_profile))
         shards = [shard for shard in shards if shard not in unknown]
         if not shards:
             raise BadInput(problems[0])
@@ -142,9 +142,9 @@ def run_perception_stage(
     return result
 
 
-def _not_drawn(model: ModelChoice, shards: Sequence[ShardKey]) -> str:
+def _not_drawn(model: ModelChoice, shards: Sequence[ShardKey], profile: str) -> str:
     other = model.chosen_by or (
-        f"profile modern (or paper) with --model_key {shards[0].model}, or --{model.kind}"
+        f"profile {profile} with --model_key {shards[0].model}, or --{model.kind}"
     )
     return (
         f"the synthetic {model.kind} looks up the truth of the images that the synthetic world "

@@ -374,6 +374,7 @@ class Profile:
     model_key: str
     prompts: str
     image_model: str
+    """Empty: the profile makes no images, they are imported."""
     segmenter: str
     human_model: str
     keypoint_model: str
@@ -410,12 +411,11 @@ PROFILES: dict[str, Profile] = {
         human_model="hmr2",
         keypoint_model="vitpose",
     ),
-    # On a laptop, without a GPU. No image model that draws photographs runs there: they are
-    # imported, and `images` has only the synthetic world to offer.
+    # On a laptop, without a GPU. No image model that draws photographs runs there.
     "pocket": Profile(
         model_key="pocket",
         prompts="template",
-        image_model=SYNTHETIC,
+        image_model="",
         segmenter="blazepose",
         human_model="blazepose",
         keypoint_model="blazepose",

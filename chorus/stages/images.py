@@ -78,10 +78,11 @@ class Options(
         for name in ("num_batch_per_augprompt", "batch_size"):
             if getattr(self, name) < 1:
                 raise BadInput(f"--{name} must be at least 1, found {getattr(self, name)}.")
-        if self.world != "default" and not self.model("image_model").is_synthetic:
+        model = self.model("image_model")
+        if self.world != "default" and not model.is_synthetic:
             raise BadInput(
                 f"--world {self.world} is for the synthetic image model only, not for "
-                f"{self.model('image_model').text}; leave it out, or take --profile synthetic."
+                f"{model.text}; leave it out, or take --profile synthetic."
             )
 
     @property

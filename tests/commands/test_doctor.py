@@ -37,7 +37,8 @@ def test_every_profile_names_models_of_the_registry():
     assert set(MODELS) == {field.name for field in fields(Profile)} - others
     for profile in PROFILES.values():
         for kind, known in MODELS.items():
-            assert getattr(profile, kind) in known
+            name = getattr(profile, kind)
+            assert name in known or (kind, name) == ("image_model", "")
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,24 @@ def test_the_synthetic_profile_runs_anywhere(doctor_says):
     assert found["devices"][0]["name"] == "cpu"
     assert found["body"]["state"] == "built at first use"
     assert set(found["profiles"]) == set(PROFILES)
+
+
+def test_a_profile_without_an_image_model(doctor_says, monkeypatch, capsys, tmp_path):
+    _, found = doctor_says("--profile", "pocket")
+    state = found["chosen"]["stages"]["image_model"]
+    assert state["ok"] and not state["model"]
+    monkeypatch.setenv("CHORUS_PROFILE", "pocket")
+    cli.main(["doctor", "--imports_dir", str(tmp_path)])
+    assert "\n  -   image_model     none\n" in capsys.readouterr().out
+    for command in ("images", "run"):
+        assert cli.main([command, "--categories", "bicycle"]) == 2
+        said = capsys.readouterr().err
+        assert "profile pocket makes no images: import your photographs" in said
+        assert "unknown" not in said and said.count("\n") == 1
+    assert not any(tmp_path.rglob("*.txt"))
+    with pytest.raises(SystemExit) as shown:
+        cli.main(["images", "--help"])
+    assert shown.value.code == 0
 
 
 def test_a_missing_weight_and_how_to_get_it(doctor_says, tmp_path):

@@ -16,13 +16,14 @@ from chorus import cli
 from chorus.body.keypoints import KEYPOINT_NAMES
 from chorus.commands import doctor
 from chorus.commands.trying import checks, trials
-from chorus.commands.trying.portrait import PERSON_BOX, PLACES, portrait
+from chorus.commands.trying.portrait import CATEGORY, PERSON_BOX, PLACES, portrait
 from chorus.errors import Unavailable
 from chorus.generation.protocols import GeneratedImage
 from chorus.geometry import masks
 from chorus.models.choice import ModelChoice
 from chorus.models.registry import MODELS, PROFILES, WEIGHTS, Model
 from chorus.records.rows import Detection, Person
+from chorus.vocabulary import PERSON
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "generation"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "perception"))
@@ -156,7 +157,7 @@ def test_a_good_body():
 @pytest.mark.parametrize(
     ("found", "doubt"),
     [
-        (None, "expected a body in the box"),
+        ("no person found", "no body: no person found; expected a body in the box"),
         (person(pose=np.zeros((22, 3))), "pose has the shape (22, 3), expected (24, 3)"),
         (person(betas=np.full(10, np.nan)), "betas holds NaN or infinity"),
         (person(pose=posed([0, 0, 0])), "180 degrees off upright"),
@@ -252,7 +253,7 @@ def test_networks_of_transformers_run(told, tmp_path, monkeypatch, name):
     import tiny_models as tiny
 
     small = replace(portrait(), pixels=np.ascontiguousarray(portrait().pixels[::4, ::4]))
-    monkeypatch.setattr(trials, "portrait", lambda: small)
+    monkeypatch.setattr(trials, "portrait", lambda *_: small)
     if name == "open-vocabulary":
         detector = tiny.save_tiny_grounding_dino(tmp_path / "dino")
         source = f"{detector}+{tiny.save_tiny_sam(tmp_path / 'sam')}"
@@ -277,6 +278,23 @@ def test_image_models_draw_one_picture(told, tmp_path, monkeypatch, name):
     (trial,) = report["trials"]
     assert (status, trial["state"], trial["how"]) == (0, "well", "4 steps"), trial
     assert trial["summary"].startswith("a picture 64 x 64, grey levels ")
+
+
+def test_a_segmenter_of_persons_alone_is_asked_for_no_object(told, monkeypatch):
+    asked = []
+
+    class Asked:
+        def segment(self, images):
+            asked.extend(image.key.category for image in images)
+            return [[detection()] for _ in images]
+
+    monkeypatch.setattr(ModelChoice, "check", lambda *_: None)
+    monkeypatch.setattr(ModelChoice, "load", lambda *_, **__: Asked())
+    told("--segmenter", "mask2former", "--try", "pocket")
+    told("--try", "mask2former")
+    monkeypatch.setitem(MODELS["segmenter"], "two", replace(MODELS["segmenter"]["blazepose"]))
+    told("--try", "two")
+    assert asked == [CATEGORY, CATEGORY, PERSON]
 
 
 class Seeing:

@@ -8,8 +8,11 @@ import pytest
 
 from chorus.commands import run, testset
 from chorus.commands.run import _options_of
+from chorus.engine.loop import Stage
+from chorus.engine.perception import run_perception_stage
 from chorus.errors import BadInput
 from chorus.pipeline import STEPS, step
+from chorus.records.keys import ShardKey
 from chorus.stages import humans, images, keypoints, quality, segment
 from chorus.synthetic.perceive.noise_settings import HARSH, NoiseSettings
 
@@ -103,3 +106,15 @@ def test_run_passes_world_and_error_model_on():
 
 def test_test_images_stay_with_the_default_world():
     assert testset.Options().world == "default"
+
+
+@pytest.mark.parametrize(
+    ("profile", "advised"),
+    [("synthetic", "modern"), ("modern", "modern"), ("paper", "paper"), ("pocket", "pocket")],
+)
+def test_the_profile_that_is_advised_for_images_of_others(tmp_path, profile, advised):
+    shard = ShardKey("mine", "kite", "A person flies a kite", "original")
+    options = segment.Options(profile=profile, segmenter="synthetic", results_dir=tmp_path)
+    stage = Stage(step("segment"), {}, lambda: None)
+    with pytest.raises(BadInput, match=f"--profile {advised} with --model_key mine, or --segm"):
+        run_perception_stage(stage, options, options.model("segmenter"), [shard], None)

@@ -21,6 +21,7 @@ from small_tree import AGGREGATION, PROMPTS, STAGES, command, files
 import chorus
 from chorus.body.loading import load_body
 from chorus.cli import main
+from chorus.commands import run as run_command
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import read_table, write_table
@@ -474,14 +475,43 @@ def test_run_takes_the_steps_in_order_and_says_where_to_look(tree, capsys):
     arguments += ["--prompt_dir", str(tree / "prompts")]
     assert main([*arguments, "--from", "segment"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    steps = ["segment", "humans", "keypoints", "filter", "refine", "quality", "calibrate", "run"]
+    steps = ["segment", "humans", "keypoints", "filter", "refine", "calibrate", "run"]
     assert [line.partition(":")[0] for line in lines] == steps
+    assert lines[-1].startswith("run: segment humans keypoints filter refine calibrate in ")
     assert all("18 already there" in line for line in lines[:-1])
     assert str(tree / "results/filtered_cameras") in lines[-1]
     assert main([*arguments, "--from", "view"]) == 2
     assert "--from view comes after --to calibrate" in capsys.readouterr().err
     assert main(["run", "--results_dir", str(tree / "results")]) == 2
     assert "run needs --categories" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "taken"),
+    [
+        ({}, False),
+        ({"profile": "paper"}, False),
+        ({"aggr_setting_names": ("qual:demo", "quant:evidence")}, False),
+        ({"aggr_setting_names": ("qual:demo", "quant:evidence-selection")}, True),
+        ({"aggr_setting_names": ("quant:evidence-selection",), "last": "calibrate"}, True),
+        ({"last": "calibrate"}, False),
+        ({"last": "quality"}, True),
+        ({"first": "quality"}, True),
+        ({"first": "calibrate"}, False),
+    ],
+)
+def test_run_takes_quality_where_a_preset_reads_it_or_it_is_named(tmp_path, more, taken):
+    options = run_command.Options(categories=("kite",), results_dir=tmp_path, **more)
+    assert ("quality" in [step.name for step in options.steps]) == taken
+
+
+def test_run_heeds_what_has_been_aggregated(tmp_path):
+    folder = tmp_path / "aggregations/synthetic-v1/kite/total-aggregation"
+    name = "filter(15)-aggr(quant%3Aevidence-selection)"
+    (folder / name).mkdir(parents=True)
+    (folder / name / "aggregation.json").write_text("{}")
+    options = run_command.Options(categories=("kite",), results_dir=tmp_path)
+    assert "quality" in [step.name for step in options.steps]
 
 
 def test_run_ends_at_the_first_step_that_goes_wrong(tree, capsys):

@@ -99,10 +99,11 @@ def of_keypoints(points: np.ndarray) -> Verdict:
     return Verdict(summary, doubts)
 
 
-def of_person(person: Person | None) -> Verdict:
-    """Of the body that was regressed on the portrait's person."""
-    if person is None:
-        return Verdict("no body", [f"expected a body in the box {_numbers(PERSON_BOX)}."])
+def of_person(person: Person | str) -> Verdict:
+    """Of the body that was regressed on the portrait's person, or why there is none."""
+    if isinstance(person, str):
+        expected = f"expected a body in the box {_numbers(PERSON_BOX)}"
+        return Verdict("no body", [f"no body: {person}; {expected}."])
     arrays = {name: np.asarray(getattr(person, name)) for name in PERSON_SHAPES}
     wrong = [
         f"{name} has the shape {array.shape}, expected {PERSON_SHAPES[name]}."

@@ -27,9 +27,9 @@ PLACES: dict[str, tuple[float, float]] = {
 shoulders, which are therefore known to a head's width."""
 
 
-def portrait() -> Image:
-    """The picture, as the steps hand it to networks."""
+def portrait(category: str = CATEGORY) -> Image:
+    """The picture, as the steps hand it to networks; "person" asks for persons alone."""
     from skimage.data import astronaut
 
-    key = SampleKey("doctor", CATEGORY, "A portrait of an astronaut", "original", 0)
+    key = SampleKey("doctor", category, "A portrait of an astronaut", "original", 0)
     return Image(key, np.ascontiguousarray(astronaut()[..., :3]))

@@ -15,11 +15,12 @@ from typing import Any, Literal
 
 from chorus.commands.trying import checks
 from chorus.commands.trying.checks import Verdict
-from chorus.commands.trying.portrait import PERSON_BOX, SIDE, portrait
+from chorus.commands.trying.portrait import CATEGORY, PERSON_BOX, SIDE, portrait
 from chorus.errors import ChorusError, Unavailable
 from chorus.models.choice import ModelChoice
 from chorus.models.registry import WEIGHTS, Kind
 from chorus.records.keys import GLOBAL_SEED, SampleKey
+from chorus.vocabulary import PERSON
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +159,7 @@ def _segmenter(model: ModelChoice, under: Conditions) -> list[_Attempt]:
     modes = ["coco", *(["lvis"] if files and all(map(Path.is_file, files)) else [])]
 
     def use(adapter: Any) -> Verdict:
-        image = portrait()
+        image = portrait(PERSON if model.entry.persons_only else CATEGORY)
         (found,) = adapter.segment([image])
         return checks.of_detections(found, image.pixels.shape[:2])
 
