@@ -382,7 +382,8 @@ def _what_segment_adds(options: Options, shards: Sequence[Shard], only: Kind | N
     if all(tree.table("segmentations", shard.key).is_file() for shard in shards):
         return []
     missing = {"persons": "objects", "objects": "persons"}.get(only, "persons and objects")
-    command = f"chorus segment --profile modern --model_key {options.models.model_key} ..."
+    profile = options.network_profile
+    command = f"chorus segment --profile {profile} --model_key {options.models.model_key} ..."
     return [f"no {missing} are annotated: `{command}` adds those that it finds"]
 
 
@@ -410,7 +411,7 @@ def _report_annotations(
     if not annotations.has_keypoints and not options.without_keypoints:
         report.problems.append(
             "the annotations hold no keypoints: detect them with `chorus keypoints --profile "
-            f"modern --model_key {options.models.model_key} ...`, or import with "
+            f"{options.network_profile} --model_key {options.models.model_key} ...`, or import with "
             "--without_keypoints and aggregate with --aggr_setting_names quant:full "
             "--filter_setting_nums 15"
         )
