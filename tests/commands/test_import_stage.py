@@ -14,6 +14,7 @@ from PIL import Image
 
 from chorus.cli import main
 from chorus.commands.importing.sources import PoseIndex
+from chorus.perception.coco_instances import EXPORTED
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import read_settings, read_table
@@ -340,3 +341,16 @@ def test_a_scrap_of_a_polygon_is_told_and_a_box_of_another_form_names_its_cause(
     assert "fewer than three points beside others, left out: 1" in told
     assert "annotation 3 (surfboard) of a.png: its box and its mask disagree" in told
     assert [row["status"] for row in rows(root, "segmentations").values()] == ["failed", "done"]
+
+
+def test_annotations_of_a_low_score_are_told_but_not_of_files_that_we_wrote(folder, capsys):
+    root, content = folder
+    for each in content["annotations"]:
+        each["score"] = 0.6
+    assert run(root, content) == 0
+    said = capsys.readouterr().err
+    total = len(content["annotations"])
+    assert f"annotations of a score below --threshold 0.8, left out: {total}" in said
+    content["info"] = {"description": EXPORTED}
+    assert run(root, content, "--overwrite") == 0
+    assert "--threshold" not in capsys.readouterr().err
