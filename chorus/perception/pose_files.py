@@ -6,6 +6,7 @@ A file's ending says how it is opened, its content whose it is. Nothing in a fil
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from chorus.perception import (
     poses_of_wham,
 )
 from chorus.perception.joblib_pickle import load_joblib, load_npy
-from chorus.perception.recorded_poses import PoseFormat, Recording
+from chorus.perception.recorded_poses import PoseFormat, Recording, shown
 
 _ZIP = b"PK"
 _MISFITS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -144,7 +145,7 @@ def _read_as(kind: PoseFormat, content: Any, path: Path) -> Recording:
 def _described(content: Any) -> str:
     """What a file holds, for people, in a few words."""
     try:
-        names = [str(name) for name in content]
+        names = [name if isinstance(name, str) else shown(name) for name in islice(content, 8)]
     except TypeError:
         return f"a {type(content).__name__}"
-    return ", ".join(names[:8])[:200] or "nothing"
+    return ", ".join(names)[:200] or "nothing"

@@ -28,6 +28,7 @@ from chorus.perception.recorded_poses import (
     RecordedPose,
     Recording,
     WeakCamera,
+    shown,
     weak_of_hmr2,
 )
 
@@ -47,7 +48,7 @@ def _matches(content: Any) -> bool:
 def _read(content: Mapping[Any, Mapping[str, Any]], path: Path) -> Recording:
     recording = Recording()
     for key, frame in content.items():
-        recording.add(_of_frame(key, frame, f"{path}, {str(key)!r:.80}"))
+        recording.add(_of_frame(key, frame, f"{path}, {shown(key)}"))
     return recording
 
 

@@ -28,6 +28,7 @@ from chorus.perception.recorded_poses import (
     RecordedPose,
     Recording,
     arrays_in,
+    shown,
     smplx_pose,
 )
 
@@ -69,7 +70,7 @@ def _read_video(content: Mapping[str, Any], path: Path) -> Recording:
         raise BadInput(f"{path}: the focal length of camera is not positive.")
     recording = Recording()
     for key, person in people.items():
-        recording.add(_of_person(person, focal, f"{path}, person {str(key)!r:.40}"))
+        recording.add(_of_person(person, focal, f"{path}, person {shown(key, 40)}"))
     return recording
 
 

@@ -27,6 +27,7 @@ from chorus.perception.recorded_poses import (
     PoseFormat,
     RecordedPose,
     Recording,
+    shown,
     smplx_pose,
 )
 
@@ -98,7 +99,7 @@ def _numbers(meta: Mapping[str, Any], name: str, count: int, file: Path) -> np.n
     except (ValueError, TypeError):
         values = np.zeros(0)
     if values.shape != (count,) or not np.isfinite(values).all():
-        raise BadInput(f"{file}: {name} is {meta.get(name)!r:.60}; expected {count} numbers.")
+        raise BadInput(f"{file}: {name} is {shown(meta.get(name), 60)}; expected {count} numbers.")
     return values
 
 

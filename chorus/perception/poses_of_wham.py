@@ -26,6 +26,7 @@ from chorus.perception.recorded_poses import (
     RecordedPose,
     Recording,
     arrays_in,
+    shown,
 )
 
 _NAMES = ("pose", "trans", "betas", "frame_ids")
@@ -50,7 +51,7 @@ def _tracks_with(*names: str) -> Any:
 def _read(content: Mapping[Any, Mapping[str, Any]], path: Path) -> Recording:
     recording = Recording()
     for key, track in content.items():
-        recording.add(_of_track(track, f"{path}, {str(key)!r:.80}"))
+        recording.add(_of_track(track, f"{path}, {shown(key)}"))
     return recording
 
 
