@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes .venv in the repository and installs this project into it with the pinned versions.
 #
-#     sh scripts/setup_venv.sh [EXTRA ...]     # on top of `view`: dev, generation, paper, modern
+#     sh scripts/setup_venv.sh [EXTRA ...]     # on top of `view`: the other extras of setup.py
+#                                              (dev, generation, paper, modern, pocket, mhr, cluster)
 #     PYTHON3=/path/to/python3.11 sh scripts/setup_venv.sh
 #
 # Does nothing if .venv is up to date; after an interruption, a rerun goes on where pip's cache ends.

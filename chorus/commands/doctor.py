@@ -53,6 +53,8 @@ _FULL_OPENCV = ("opencv-python", "opencv-contrib-python")
 _SCRIPT = "sh scripts/download_off_the_shelf.sh"
 _BUILD = "sh scripts/install_published_networks.sh"
 
+_MARKS = "ok: can run; get: fetched at first use; no: something is missing; -: nothing to check"
+
 
 @dataclass(frozen=True)
 class Options(DeviceOptions, BodyOptions, ProfileOptions):
@@ -320,6 +322,7 @@ def _table(findings: dict[str, Any]) -> str:
         lines.append(f"  {state['state']:<8} {name:<23} {state['where']}{wrong}")
     lines.append(f"  {findings['body']['state']}: {findings['body']['name']}")
     lines.append("\nmodels of each option, NAME or NAME:SOURCE")
+    lines.append(f"  {_MARKS}")
     for stage, models in findings["choices"].items():
         lines.append(f"  --{stage}")
         for model in models:
@@ -330,7 +333,7 @@ def _table(findings: dict[str, Any]) -> str:
         verdict = f"can run on {places}" if profile["can_run"] else "cannot run yet"
         lines.append(f"  {name}: {verdict}")
     chosen = findings["chosen"]
-    lines.append(f"\nprofile {chosen['profile']}, stage by stage")
+    lines.append(f"\nprofile {chosen['profile']}, stage by stage ({_MARKS})")
     lines.append(f"  -   prompts         {findings['prompts']['source']}")
     if findings["prompts"]["message"]:
         lines.append(f"        {findings['prompts']['message']}")

@@ -84,11 +84,11 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
 
 
 def listing() -> str:
-    """The table of all weights: name, size where published, licence, what it is."""
+    """The table of all weights: name, size where it is recorded, licence, what it is."""
     lines = []
     for name, weight in WEIGHTS.items():
-        size = size_text(weight.size) if weight.size else "size: the server says it"
-        lines.append(f"{name}\n    {weight.about}\n    {size}; licence: {weight.licence}")
+        size = f"{size_text(weight.size)}; " if weight.size else ""  # else the server says it
+        lines.append(f"{name}\n    {weight.about}\n    {size}licence: {weight.licence}")
         lines.append(f"    {_source(weight)}")
     return "\n".join(lines)
 

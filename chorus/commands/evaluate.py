@@ -12,12 +12,15 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
 
 from chorus.body.loading import body_fingerprint, load_body
 from chorus.engine.command_result import CommandResult
@@ -101,10 +104,13 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     evaluator = _Evaluator(options, settings, progress)
     report = CommandResult("")
     done = kept = left_out = 0
+    found: dict[str, dict[str, np.ndarray]] = {name: {} for name in names}
     categories = options.my_part(_categories(options, names))
     for category in categories:
         try:
             scored, present = evaluator.category(category, names, report.problems)
+            for name in names:
+                found[name][category] = evaluator.stored(category, name)
             done, kept = done + scored, kept + present
         except StaleResults:
             raise
@@ -120,7 +126,22 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         f"evaluate: {done} {many} scored{already} on {options.tested_on} by "
         f"{options.metric} in {time.monotonic() - started:.1f} s → {where}"
     )
+    report.line += f"{_means(found, settings)}; all figures: chorus report"
     return report
+
+
+def _means(found: Mapping[str, Mapping[str, np.ndarray]], settings: PapSettings) -> str:
+    """Of each aggregation the mean PAP over the categories found, as the end of a sentence.
+
+    found: by aggregation and category, the PAP (n,) of its test images, NaN without a target.
+    """
+    texts = []
+    for name, categories in found.items():
+        means = [np.nanmean(pap) for pap in categories.values() if not np.isnan(pap).all()]
+        if means:
+            many = f"{len(means)} categories" if len(means) > 1 else "1 category"
+            texts.append(f"{100 * np.mean(means):.1f} % of {many} by {name}")
+    return f"; m{VARIANTS[0]} ({settings.metric}): {', '.join(texts)}" if texts else ""
 
 
 def _categories(options: Options, names: Sequence[str]) -> list[str]:
@@ -181,6 +202,17 @@ class _Evaluator:
                 self._write(job, rows, scores, truths[job.field.grid])
         return len(pending), len(jobs) - len(pending)
 
+    def stored(self, category: str, name: str) -> Float[np.ndarray, " n"]:
+        """The PAP (n,) of a category's test images, from the result's file."""
+        scores = read_scores(self._path(category, name))["images"]
+        return np.array([image[VARIANTS[0]] for image in scores], float)
+
+    def _path(self, category: str, name: str) -> Path:
+        options = self._options
+        parts = map(portable_name, (options.models.model_key, category, name))
+        file = file_name(self._settings.metric, options.tested_on)
+        return options.tree.folder(RESULTS).joinpath(*parts) / file
+
     def _job(self, category: str, name: str, table: Path) -> Job:
         tree, model = self._options.tree, self._options.models.model_key
         folder = tree.aggregation(model, category, TOTAL, name)
@@ -210,8 +242,7 @@ class _Evaluator:
             "generated": _generated(tree, model, category),
             "retained": int(aggregated["samples"]),
         }
-        path = tree.folder(RESULTS).joinpath(*map(portable_name, (model, category, name)))
-        return Job(path / file_name(settings.metric, self._options.tested_on), record, scored)
+        return Job(self._path(category, name), record, scored)
 
     def _is_done(self, job: Job) -> bool:
         """True if the file holds this result; StaleResults if it has other settings."""

@@ -30,7 +30,7 @@ from chorus.viewing.text_table import format_table
 if TYPE_CHECKING:
     import numpy as np
 
-    from chorus.evaluation.summary import Figures
+    from chorus.evaluation.summary import CategoryFigures, Figures
 
 log = logging.getLogger(__name__)
 
@@ -53,16 +53,8 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     report = CommandResult("", text=write(sections))
     for section in sections:
         for figures in section.summary.categories:
-            empty = [
-                name
-                for name, n in zip(section.summary.names, figures.counted, strict=True)
-                if not n
-            ]
-            if empty:
-                report.problems.append(
-                    f"{figures.category}: no test image has a target for {', '.join(empty)}: left "
-                    "out of these means."
-                )
+            if not figures.counted.all():
+                report.problems.append(_without_target(section, figures))
             if not figures.evaluated:
                 report.problems.append(
                     f"{figures.category}: {figures.images} test images, fewer than "
@@ -72,6 +64,23 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     if options.html:
         _add_page(options, sections, report, progress)
     return report
+
+
+def _without_target(section: Section, figures: CategoryFigures) -> str:
+    """Which figures of a category no test image counts in, why, and what helps."""
+    pairs = zip(section.summary.names, figures.counted, strict=True)
+    empty = [name for name, counted in pairs if not counted]
+    cells = section.settings["downscale_length"]
+    why = (
+        f"the object's mask vanishes on the grid of {cells} cells"
+        if not figures.counted[0]
+        else f"on the grid of {cells} cells the person covers the object"
+    )
+    return (
+        f"{figures.category}: no test image has a target for {', '.join(empty)}: left out of these "
+        f"means. In all {figures.images} of them {why}; a finer grid may help: chorus evaluate "
+        f"--downscale_length {2 * cells} --overwrite."
+    )
 
 
 def _add_page(

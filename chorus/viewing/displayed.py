@@ -34,7 +34,7 @@ FEW_SAMPLES = 20
 """A cluster of fewer shows silhouettes rather than a distribution, and its picture says so."""
 
 PAPERS_RECIPE = "paper's recipe"
-"""The estimate that pictures need not name."""
+"""The estimate of the published recipe."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,8 @@ class DisplayedDistribution:
 
     @property
     def estimate_label(self) -> str:
-        """The estimate as pictures name it, empty for the paper's and if unknown."""
-        return "" if self.estimate in ("", PAPERS_RECIPE) else f"estimate: {self.estimate}"
+        """The estimate as pictures name it, empty if unknown."""
+        return f"estimate: {self.estimate}" if self.estimate else ""
 
     @property
     def peak(self) -> float:

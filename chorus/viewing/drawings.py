@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from chorus.viewing.gl import Renderer
 
 _RECORD = "pictures.json"
-_RECORD_VERSION = 5
+_RECORD_VERSION = 6
 """Of the pictures of one distribution."""
 
 

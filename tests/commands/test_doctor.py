@@ -67,7 +67,9 @@ def test_a_profile_without_an_image_model(doctor_says, monkeypatch, capsys, tmp_
     assert state["ok"] and not state["model"]
     monkeypatch.setenv("CHORUS_PROFILE", "pocket")
     cli.main(["doctor", "--imports_dir", str(tmp_path)])
-    assert "\n  -   image_model     none\n" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "\n  -   image_model     none\n" in told
+    assert told.count("get: fetched at first use; no: something is missing") == 2
     for command in ("images", "run"):
         assert cli.main([command, "--categories", "bicycle"]) == 2
         said = capsys.readouterr().err

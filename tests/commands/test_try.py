@@ -297,6 +297,17 @@ def test_a_segmenter_of_persons_alone_is_asked_for_no_object(told, monkeypatch):
     assert asked == [CATEGORY, CATEGORY, PERSON]
 
 
+def test_networks_of_pocket_where_their_weights_are(blazepose_imports, capsys):
+    """Of a portrait the body is refused: the networks cram its legs into the picture."""
+    arguments = ["--imports_dir", str(blazepose_imports), "--device", "cpu", "--format", "json"]
+    cli.main(["doctor", "--try", "pocket", *arguments])
+    trials_of = {trial["kind"]: trial for trial in json.loads(capsys.readouterr().out)["trials"]}
+    assert trials_of.keys() == {"segmenter", "human_model", "keypoint_model"}
+    assert trials_of["segmenter"]["state"] == trials_of["keypoint_model"]["state"] == "well"
+    assert trials_of["human_model"]["state"] in ("well", "doubtful")
+    assert all("no body: body and mask" in doubt for doubt in trials_of["human_model"]["doubts"])
+
+
 class Seeing:
     """A segmenter that finds the portrait's person."""
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from chorus import cli
+from chorus.commands import download
 from chorus.errors import BadInput, Unavailable
 from chorus.files import DiskFull
 from chorus.models import downloads, registry
@@ -289,6 +290,13 @@ def test_the_script():
     )
     assert result.returncode == 0, result.stderr
     assert "hrnet-w48-dark" in result.stdout
+
+
+def test_the_listing_says_a_size_once_or_not_at_all():
+    listed = download.listing()
+    assert "\n    3.0 MB; licence: Apache-2.0\n" in listed
+    assert "draws the masks; 1.25 GB\n    licence: Apache-2.0\n" in listed
+    assert "server" not in listed
 
 
 def test_the_table_is_consistent():

@@ -183,6 +183,8 @@ def test_the_mean_says_of_how_many_categories_each_figure_is(spoiled, capsys):
     printed = capsys.readouterr()
     assert "| mean of 2, 2, 1, 1 categories | 8 |" in printed.out
     assert "tie: no test image has a target for mPAP_hoa (pap/v2)" in printed.err
+    assert "on the grid of 32 cells the person covers the object" in printed.err
+    assert "chorus evaluate --downscale_length 64 --overwrite" in printed.err
     assert main(command(spoiled, "report", *arguments, "json")) == 0
     (table,) = json.loads(capsys.readouterr().out)
     assert list(table["categories_in_mean"].values()) == [2, 2, 1, 1]
@@ -331,7 +333,10 @@ def test_a_changed_test_set_is_scored_again(spoiled, capsys):
     table.rows[3] = {**table.rows[3], "status": "skipped", "reason": "the object is cut off"}
     write_table(spoiled / TEST_SET, "test_set", table)
     assert main(command(spoiled, "evaluate")) == 0
-    assert "1 distribution scored on" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "1 distribution scored on" in told
+    mean = r"; mPAP \(pap/v2\): \d+\.\d % of 1 category by filter\(.*; all figures:"
+    assert re.search(mean, told)
     record = json.loads((spoiled / SCORES / "pap-v2.json").read_text())
     assert [image["index"] for image in record["images"]] == [0, 1, 2]
 

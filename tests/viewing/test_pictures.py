@@ -128,7 +128,8 @@ def test_names_in_words():
     assert displayed(samples=20).samples_label == "20 retained samples"
     assert displayed(samples=None).samples_label == ""
     assert displayed(estimate="evidence").estimate_label == "estimate: evidence"
-    assert displayed(estimate=PAPERS_RECIPE).estimate_label == displayed().estimate_label == ""
+    assert displayed(estimate=PAPERS_RECIPE).estimate_label == "estimate: paper's recipe"
+    assert displayed().estimate_label == ""
 
 
 def test_turntable_plays_everywhere(tmp_path, monkeypatch):
