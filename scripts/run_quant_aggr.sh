@@ -44,9 +44,13 @@ if [ -n "${CHORUS_SHARD:-}" ]; then
     echo "part $CHORUS_SHARD is calibrated; once all parts are, run this again without CHORUS_SHARD"
     exit 0
 fi
+# Status 1: a category had nothing to aggregate; the others go on, and this script ends with it.
+status=0
 # shellcheck disable=SC2086 # words of $presets are presets
 "$PYTHON" scripts/aggregation/aggregate.py --skip_done --eval_mode quant \
-    --aggr_setting_names $presets --categories "$@"
+    --aggr_setting_names $presets --categories "$@" || status=$?
+if [ "$status" -gt 1 ]; then exit "$status"; fi
 if [ "${CHORUS_PROFILE:-synthetic}" = synthetic ]; then
     "$PYTHON" -m chorus.cli testset --skip_done --categories "$@"
 fi
+exit "$status"

@@ -26,6 +26,7 @@ def run(tmp_path):
     python.write_text(
         f'#!/bin/sh\ncase "$1" in */quantitative_categories.py) exec {sys.executable} "$@";;'
         f' esac\nprintf "%s|" "$@" >>{tmp_path}/calls\necho >>{tmp_path}/calls\n'
+        'case "$1" in */aggregate.py) exit "${AGGREGATE_STATUS:-0}";; esac\n'
     )
     python.chmod(0o755)
 
@@ -98,3 +99,14 @@ def test_a_part_of_an_array_job_ends_before_the_aggregation(run, tmp_path):
     result, calls = run("run_quant_aggr.sh", CHORUS_SHARD="2/3")
     assert result.returncode == 0 and "part 2/3" in result.stdout
     assert len(calls) == 6 and all(call.endswith("|--skip_done|") for call in calls)
+
+
+@pytest.mark.parametrize(("status", "calls"), [(1, 8), (2, 7)])
+def test_a_category_without_samples_stops_nothing_but_is_told_by_the_status(
+    run, tmp_path, status, calls
+):
+    shard = ShardKey("synthetic-v1", "tie", "A prompt", "original")
+    path = tmp_path / "results/images/synthetic-v1/tie/A prompt/original.parquet"
+    write_table(path, "images", Table(shard, {}))
+    result, made = run("run_quant_aggr.sh", AGGREGATE_STATUS=str(status))
+    assert result.returncode == status and len(made) == calls  # with the test set, or without
