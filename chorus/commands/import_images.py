@@ -28,7 +28,6 @@ from chorus.commands.importing.reports import (
     what_segment_adds,
 )
 from chorus.commands.importing.sources import (
-    IMPORTED,
     PoseIndex,
     Shard,
     digest_of,
@@ -62,6 +61,7 @@ from chorus.engine import loop
 from chorus.engine.command_result import CommandResult
 from chorus.engine.loop import Stage
 from chorus.engine.progress import Progress
+from chorus.models.registry import IMPORTED
 from chorus.pipeline import step
 from chorus.records.keys import ShardKey
 

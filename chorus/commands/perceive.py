@@ -28,6 +28,9 @@ from chorus.engine.progress import Progress, progress_bar
 from chorus.errors import BadInput
 from chorus.settings import BodyOptions
 
+OVERLAY = ".overlay.jpg"
+"""How the names of the pictures end that are written; they are no photographs."""
+
 
 @dataclass(frozen=True)
 class Options(BodyOptions):
@@ -63,7 +66,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     blazepose.check("perceive", "", options.imports_dir)
     body = load_body(options.body, options.imports_dir)
     perceive = Perceiver(options.imports_dir, body)
-    results = Results(options.out, body)
+    results = Results(options.out, body, OVERLAY)
     problems = []
     with progress_bar(progress, len(photos), "perceive", "photo") as advance:
         for photo in photos:
@@ -86,9 +89,9 @@ def _photos(given: Sequence[Path]) -> list[_Photo]:
     from chorus.commands.importing.sources import pictures_of
 
     photos: list[_Photo] = []
-    for path in given:
+    for path in dict.fromkeys(given):
         if path.is_dir():
-            names = pictures_of(path)
+            names = [name for name in pictures_of(path) if not name.endswith(OVERLAY)]
             if not names:
                 raise BadInput(f"{path} holds no photograph (JPEG, PNG, WebP, BMP, TIFF, HEIC).")
             photos += [_Photo(name, path / name) for name in names]

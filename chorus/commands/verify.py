@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from chorus.commands.importing.sources import IMPORTED
 from chorus.commands.verifying import evaluation as verify_evaluation
 from chorus.commands.verifying.evaluation import VerifyOptions
 from chorus.commands.verifying.values import check_values
@@ -16,7 +15,7 @@ from chorus.engine.progress import Progress, progress_bar
 from chorus.errors import BadInput, ChorusError, unknown_name
 from chorus.evaluation.result_files import RESULTS, score_files
 from chorus.files import display_name, portable_name, temporary_files
-from chorus.models.registry import MODELS
+from chorus.models.registry import IMPORTED, MODELS
 from chorus.pipeline import maker, tables
 from chorus.records.aggregations import load, parsed_name, stored
 from chorus.records.image_files import read_what_is_kept

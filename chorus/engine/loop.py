@@ -22,6 +22,7 @@ from chorus.engine.shard_work import (
 )
 from chorus.errors import BadInput, ChorusError, StaleResults
 from chorus.pipeline import maker
+from chorus.records.joining import check_origin
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.staleness import check_settings
@@ -82,6 +83,15 @@ def run(
     return total
 
 
+def _check_inputs(stage: Stage, tree: ResultsTree, shard: ShardKey, settings: dict) -> None:
+    """StaleResults if one of the tables that are read was made from another state of another."""
+    read = {n: settings[f"from {n}"] for n in stage.inputs if f"from {n}" in settings}
+    for name, made_with in read.items():
+        for source, now in read.items():
+            if f"from {source}" in made_with:
+                check_origin(tree.table(name, shard), name, made_with, source, now)
+
+
 def _survey(
     stage: Stage, tree: ResultsTree, shard: ShardKey, overwrite: bool
 ) -> tuple[dict, int, list[str], bool]:
@@ -105,6 +115,7 @@ def _survey(
             settings[f"from {name}"], rows = table.settings, table.rows
         else:
             settings[f"from {name}"] = read_settings(path)
+    _check_inputs(stage, tree, shard, settings)
     expected = expected_samples(stage, rows)
     path = tree.table(stage.output, shard)
     if not path.is_file():

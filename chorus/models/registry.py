@@ -30,6 +30,9 @@ Kind = Literal["image_model", "segmenter", "human_model", "keypoint_model"]
 SYNTHETIC = "synthetic"
 """The name of the synthetic world's model of every kind."""
 
+IMPORTED = "imported"
+"""What the settings of an imported table call its model."""
+
 
 @dataclass(frozen=True)
 class Model:

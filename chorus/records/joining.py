@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from chorus.errors import BadInput, StaleResults
 from chorus.pipeline import maker
@@ -46,12 +47,18 @@ def check_origins(tree: ResultsTree, shard: ShardKey, tables: Mapping[str, Table
                 now = read_settings(path)
             else:
                 continue
-            changes = difference(table.settings.get(f"from {source}", {}), now)
-            if changes:
-                raise StaleResults(
-                    f"{tree.table(name, shard)} was made from {source} of other settings "
-                    f"({'; '.join(changes[:3])}); run chorus {maker(name).name} --overwrite."
-                )
+            check_origin(tree.table(name, shard), name, table.settings, source, now)
+
+
+def check_origin(path: Path, name: str, settings: Mapping, source: str, now: dict) -> None:
+    """StaleResults, which names the command, if a table of these settings was made from another
+    state of the table `source` than `now`."""
+    changes = difference(settings.get(f"from {source}", {}), now)
+    if changes:
+        raise StaleResults(
+            f"{path} was made from {source} of other settings ({'; '.join(changes[:3])}); run "
+            f"chorus {maker(name).name} --overwrite."
+        )
 
 
 def joined(

@@ -15,6 +15,7 @@ from chorus.engine.progress import Progress
 from chorus.errors import BadInput
 from chorus.models import registry
 from chorus.models.choice import ModelChoice
+from chorus.models.registry import IMPORTED
 from chorus.perception.clean_up import ALWAYS_KEEP, MIN_OVERLAP, clean_up
 from chorus.perception.protocols import Segmenter
 from chorus.pipeline import step
@@ -118,10 +119,22 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     further = model.entry.lvis if mode == "lvis" else ()
     weights = [registry.require(name, options.imports_dir) for name in further]
     shards = options.shards_of("images")
-    for category in {s.category for s in shards if annotated(options.tree, s) != "objects"}:
+    whole = [] if options.fresh else [s for s in shards if _is_imported(options.tree, s)]
+    shards = [shard for shard in shards if shard not in whole]
+    if not shards:
+        return CommandResult(
+            f"segment: 0 done, {len(whole)} tables imported whole → "
+            f"{options.tree.folder('segmentations')}"
+        )
+    asked = [shard for shard in shards if annotated(options.tree, shard) != "objects"]
+    for category in {shard.category for shard in asked}:
         resolve_category(category, mode)
-        if model.entry.persons_only:
-            raise BadInput(_needs_objects(model, category))
+    problems = []
+    if asked and model.entry.persons_only:
+        problems = [_needs_objects(model, asked)]
+        shards = [shard for shard in shards if shard not in asked]
+        if not shards:
+            raise BadInput(problems[0])
     usual = step("segment")
     stage = Stage(
         replace(usual, reads=(*usual.reads, *usual.may_read)),
@@ -137,13 +150,23 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         processes=model.is_synthetic,
         check_overwrite=check_images_are_kept,
     )
-    return run_perception_stage(stage, options, model, shards, progress)
+    result = run_perception_stage(stage, options, model, shards, progress)
+    result.problems += problems
+    result.ok = result.ok and not problems
+    return result
 
 
-def _needs_objects(model: ModelChoice, category: str) -> str:
+def _is_imported(tree: ResultsTree, shard: ShardKey) -> bool:
+    """Whether persons and objects of a shard were imported, so that there is nothing to add."""
+    path = tree.table("segmentations", shard)
+    return path.is_file() and read_settings(path).get("segmenter") == IMPORTED
+
+
+def _needs_objects(model: ModelChoice, shards: Sequence[ShardKey]) -> str:
+    names = ", ".join(sorted({f"{shard.category} / {shard.prompt}" for shard in shards}))
     return (
-        f"--segmenter {model.text} finds persons and no objects, and {category!r} needs those of "
-        "its own. Import masks of the objects with the photographs (chorus import "
+        f"--segmenter {model.text} finds persons and no objects, and these need objects: "
+        f"{names:.300}. Import masks of the objects with the photographs (chorus import "
         "--annotations; docs/bring-your-own.md), or take a segmenter that finds them: "
         "--segmenter open-vocabulary."
     )

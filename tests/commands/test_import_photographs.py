@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ from PIL import Image
 
 from chorus.cli import main
 from chorus.geometry import masks
+from chorus.models import registry
 from chorus.perception import mask2former
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
@@ -221,6 +223,7 @@ def test_photographs_none_of_which_can_be_read_are_no_success(tmp_path, capsys):
     [
         (("--categories", "bicycle", "kite"), "name the one category"),
         (("--masks", "{photos}"), "give the masks a folder"),
+        (("--masks", "{photos}/day.1", "--person_masks", "{photos}/day.1"), "folder of their own"),
         (("--masks", "{photos}/a.jpg"), "is not a folder"),
         (("--masks", "{photos}", "--annotations", "x.json"), "give either it or masks"),
         (("--without_keypoints",), "belongs to --annotations"),
@@ -310,8 +313,43 @@ def test_masks_of_both_kinds_are_segmentations(root, segmenter, capsys):
     row = rows(root, "segmentations")[0]
     assert labels(row) == ["bicycle", "person"]
     np.testing.assert_array_equal(of(row, "bicycle")[0], expected[0])
-    assert run(root, "segment") == 2 and not segmenter.asked
-    assert "segmenter: 'imported', now 'mask2former'" in capsys.readouterr().err
+    before = table(root, "segmentations").read_bytes()
+    assert run(root, "segment") == 0 and not segmenter.asked
+    assert "1 tables imported whole" in capsys.readouterr().out
+    assert table(root, "segmentations").read_bytes() == before
+
+
+def test_what_persons_alone_cannot_complete_is_named_and_the_rest_done(
+    root, segmenter, capsys, monkeypatch
+):
+    drawn(root, "masks")
+    assert run(root, "import", "--masks", root / "masks") == 0
+    assert run(root, "import", category="kite") == 0
+    entry = replace(registry.MODELS["segmenter"]["mask2former"], persons_only=True)
+    monkeypatch.setitem(registry.MODELS["segmenter"], "mask2former", entry)
+    words = ["segment", "--results_dir", str(root / "results"), "--model_key", "mine"]
+    assert main([*words, "--segmenter", "mask2former", "--device", "cpu"]) == 1
+    said = capsys.readouterr().err
+    assert "these need objects: kite / " in said and "bicycle / " not in said
+    assert len(rows(root, "segmentations")) == 3
+    assert not table(root, "segmentations", "kite").exists()
+
+
+def test_tables_of_other_segmentations_are_not_joined_with_new_ones(root, segmenter, capsys):
+    drawn(root, "masks")
+    drawn(root, "people")
+    both = ("--masks", root / "masks", "--person_masks", root / "people")
+    assert run(root, "import", *both) == 0
+    humans = read_table(table(root, "segmentations"), "segmentations")
+    made_from = {"from segmentations": humans.settings, "keypoint_model": "imported"}
+    row = {"index": 0, "status": "done", "reason": "", "persons": []}
+    write_table(table(root, "human_kps"), "human_kps", Table(SHARD, made_from, {0: row}))
+    run(root, "filter")
+    draw(root / "masks" / "a.png", slice(20, 40))
+    assert run(root, "import", *both, "--overwrite") == 0
+    capsys.readouterr()
+    assert run(root, "filter", "--overwrite") == 2
+    assert "was made from segmentations of other settings" in capsys.readouterr().err
 
 
 def test_an_import_that_says_something_else_replaces_only_when_told(root, segmenter, capsys):

@@ -90,6 +90,14 @@ def test_all_photographs_together_are_what_import_reads(seen):
     assert len(instances["annotations"]) == 1
 
 
+def test_its_own_pictures_are_no_photographs(imports, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "wall.jpg"), data.brick())
+    given = ["perceive", str(tmp_path), "--out", str(tmp_path), "--imports_dir", str(imports)]
+    for _ in range(2):
+        assert main(given) == 0
+        assert "in 1 of 1 photographs" in capsys.readouterr().out
+
+
 def test_photographs_that_cannot_be_told_apart_are_refused(tmp_path, capsys):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()

@@ -130,7 +130,7 @@ def test_a_segmenter_of_persons_says_that_objects_must_come_from_elsewhere(
     assert run(results, "segment", "--profile", "pocket") == 2
     told = capsys.readouterr().err
     assert told.startswith("error: --segmenter blazepose finds persons and no objects")
-    assert "'garden gnome'" in told and "chorus import --annotations" in told
+    assert "need objects: garden gnome / " in told and "chorus import --annotations" in told
     assert not results.table("segmentations", shard("garden gnome")).is_file()
 
 

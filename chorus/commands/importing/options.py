@@ -91,6 +91,11 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
         for name in ("without_keypoints", "take_crowds"):
             if getattr(self, name) and not self.annotations:
                 raise BadInput(f"--{name} belongs to --annotations; give these.")
+        if self.masks and self.person_masks and self.masks.resolve() == self.person_masks.resolve():
+            raise BadInput(
+                f"--masks and --person_masks are both {self.masks}; give persons a folder of their "
+                "own."
+            )
         for path in self.mask_folders.values():
             if not path.is_dir():
                 raise BadInput(f"{path} is not a folder; give the folder of the PNG masks.")

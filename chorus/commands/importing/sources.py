@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from chorus.errors import BadInput
+from chorus.models.registry import IMPORTED
 from chorus.perception.photographs import SUFFIXES
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from chorus.perception.coco_instances import AnnotatedImage, Annotations
     from chorus.perception.recorded_poses import RecordedPose
 
-IMPORTED = "imported"  # what settings call the model of an imported table
 DEFAULT_PROMPT, DEFAULT_AUGPROMPT = "imported", "original"
 
 

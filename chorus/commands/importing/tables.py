@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from chorus.commands.importing.sources import IMPORTED, Shard
+from chorus.commands.importing.sources import Shard
 from chorus.commands.importing.workers import ImageWorker
 from chorus.engine.loop import Stage, Worker
 from chorus.errors import StaleResults
+from chorus.models.registry import IMPORTED
 from chorus.perception.clean_up import ALWAYS_KEEP, MIN_OVERLAP
 from chorus.pipeline import Step, step
 from chorus.records.keys import ShardKey

@@ -26,8 +26,10 @@ _JPEG_QUALITY = 90
 class Results:
     """Writes below a folder; counts what it wrote."""
 
-    def __init__(self, out: Path, body: BodyModel):
+    def __init__(self, out: Path, body: BodyModel, overlay: str):
+        """overlay: how the names of the pictures end."""
         self._out = out
+        self._overlay = overlay
         self._body = body
         self._coco = CocoFile()
         self._poses: list[dict[str, Any]] = []
@@ -48,7 +50,7 @@ class Results:
         record = {"image": name, **size, "persons": [_record(person) for person in persons]}
         atomic_write(_beside(place, ".json"), json.dumps(record, indent=1).encode())
         _save(_beside(place, ".npz"), self._arrays(persons, rows, vertices))
-        self._draw(_beside(place, ".overlay.jpg"), pixels, persons, vertices)
+        self._draw(_beside(place, self._overlay), pixels, persons, vertices)
         self._coco.add(
             {"file_name": name, **size},
             [_detection(person) for person in persons],
