@@ -25,7 +25,7 @@ from chorus.pipeline import maker
 from chorus.records.joining import check_origin
 from chorus.records.keys import ShardKey
 from chorus.records.results_tree import ResultsTree
-from chorus.records.staleness import check_settings
+from chorus.records.staleness import check_settings, made_from
 from chorus.records.tables import DONE, read_settings, read_table
 
 __all__ = ["Job", "Outcome", "Sample", "Stage", "Summary", "Worker", "run"]
@@ -87,9 +87,9 @@ def _check_inputs(stage: Stage, tree: ResultsTree, shard: ShardKey, settings: di
     """StaleResults if one of the tables that are read was made from another state of another."""
     read = {n: settings[f"from {n}"] for n in stage.inputs if f"from {n}" in settings}
     for name, made_with in read.items():
-        for source, now in read.items():
-            if f"from {source}" in made_with:
-                check_origin(tree.table(name, shard), name, made_with, source, now)
+        for source in made_from(name, made_with):
+            if source in read and f"from {source}" in made_with:
+                check_origin(tree.table(name, shard), name, made_with, source, read[source])
 
 
 def _survey(

@@ -121,7 +121,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     shards = options.shards_of("images")
     whole = [] if options.fresh else [s for s in shards if _is_imported(options.tree, s)]
     shards = [shard for shard in shards if shard not in whole]
-    if not shards:
+    if whole and not shards:
         return CommandResult(
             f"segment: 0 done, {len(whole)} tables imported whole → "
             f"{options.tree.folder('segmentations')}"
@@ -151,8 +151,9 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         check_overwrite=check_images_are_kept,
     )
     result = run_perception_stage(stage, options, model, shards, progress)
-    result.problems += problems
-    result.ok = result.ok and not problems
+    if problems:
+        result.problems += problems
+        result.ok = False
     return result
 
 
