@@ -44,16 +44,21 @@ class Results:
         height, width = pixels.shape[:2]
         size = {"width": width, "height": height}
         vertices = [self._vertices(person) for person in persons]
+        runs = [masks.encode(person.found.mask) for person in persons]
         rows = [_pose(name, person, self._body) for person in persons if person.body is not None]
         place = self._out / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        record = {"image": name, **size, "persons": [_record(person) for person in persons]}
+        record = {
+            "image": name,
+            **size,
+            "persons": [_record(*each) for each in zip(persons, runs, strict=True)],
+        }
         atomic_write(_beside(place, ".json"), json.dumps(record, indent=1).encode())
         _save(_beside(place, ".npz"), self._arrays(persons, rows, vertices))
         self._draw(_beside(place, self._overlay), pixels, persons, vertices)
         self._coco.add(
             {"file_name": name, **size},
-            [_detection(person) for person in persons],
+            [_detection(*each) for each in zip(persons, runs, strict=True)],
             [{"keypoints": person.keypoints.ravel().tolist()} for person in persons],
         )
         self._poses += rows
@@ -141,20 +146,19 @@ def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
         np.savez_compressed(stream, **arrays)
 
 
-def _detection(person: PerceivedPerson) -> dict[str, Any]:
-    """As the table `segmentations` has it."""
+def _detection(person: PerceivedPerson, runs: bytes) -> dict[str, Any]:
+    """As the table `segmentations` has it; runs: of the person's mask."""
     found = person.found
-    mask = masks.encode(found.mask)
-    return {"label": PERSON, "score": found.score, "box": found.box.tolist(), "mask": mask}
+    return {"label": PERSON, "score": found.score, "box": found.box.tolist(), "mask": runs}
 
 
-def _record(person: PerceivedPerson) -> dict[str, Any]:
-    """A person for the photograph's JSON."""
+def _record(person: PerceivedPerson, runs: bytes) -> dict[str, Any]:
+    """A person for the photograph's JSON; runs: of its mask."""
     found, body = person.found, person.body
     record = {
         "box": _rounded(found.box),
         "score": round(found.score, 4),
-        "mask": {"size": list(found.mask.shape), "counts": masks.encode(found.mask).decode()},
+        "mask": {"size": list(found.size), "counts": runs.decode()},
         "keypoints": _rounded(person.keypoints),
         "landmarks": _rounded(found.landmarks),
         "landmarks_metres": _rounded(found.world),
