@@ -175,7 +175,7 @@ class BodyModel:
         return self._shaped(self.v_template, self.shapedirs, betas)
 
     def _rest_joints(self, betas: Any) -> Tensor:
-        return self._shaped(self._template_joints, self._joint_shapedirs, betas)
+        return self._shaped(self._template_joints, self.joint_shapedirs, betas)
 
     def _shaped(self, points: Tensor, directions: Tensor, betas: Any) -> Tensor:
         """Points (P, 3) moved by betas along their directions (P, 3, S): (..., P, 3).
@@ -216,8 +216,8 @@ class BodyModel:
         return self.joint_regressor @ self.v_template
 
     @cached_property
-    def _joint_shapedirs(self) -> Tensor:
-        """(24, 3, S): how the joints move with the shape."""
+    def joint_shapedirs(self) -> Float[Tensor, "24 3 shapes"]:
+        """(24, 3, S): metres that the joints move per unit of each beta."""
         return torch.einsum("jv,vcs->jcs", self.joint_regressor, self.shapedirs)
 
 

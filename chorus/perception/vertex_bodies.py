@@ -129,7 +129,7 @@ def _fitter(body: BodyModel) -> BodyFitter:
         posedirs=array(posedirs.T.unflatten(0, (count, 3))),
         J_regressor_post_lbs=array(body.joint_regressor),
         J_template=array(body.rest()[1]),
-        J_shapedirs=array(torch.einsum("jv,vcs->jcs", body.joint_regressor, body.shapedirs)),
+        J_shapedirs=array(body.joint_shapedirs),
         kid_shapedir=np.zeros((count, 3), np.float32),
         kid_J_shapedir=np.zeros((joints, 3), np.float32),
         weights=array(body.weights),

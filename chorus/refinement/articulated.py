@@ -10,6 +10,7 @@ zooming in is a change of the last number alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import roma
@@ -39,13 +40,12 @@ class Skeleton:
 
     def moves(self) -> Bool[Tensor, "K 24"]:
         """Whether the rotation of a joint moves a point."""
-        moved = torch.zeros(len(self.carrier), len(self.parents), dtype=torch.bool)
-        for point, carrier in enumerate(self.carrier.tolist()):
-            joint = carrier if self.offset[point].any() else self.parents[carrier]
-            while joint >= 0:
-                moved[point, joint] = True
-                joint = self.parents[joint]
-        return moved.to(self.rest.device)
+        # A point that is a joint itself moves with the joints before it.
+        first = [
+            joint if offset.any() else self.parents[joint]
+            for joint, offset in zip(self.carrier.tolist(), self.offset, strict=True)
+        ]
+        return moved_by(first, self.parents).to(self.rest.device)
 
     def free(self) -> tuple[int, ...]:
         """The joints whose rotation moves any point, the root first."""
@@ -114,6 +114,17 @@ class View:
         """Pixels of the points, from the principal point."""
         across = self.points[..., :2] + self.root[:, None, :2]
         return self.focal[:, None, None] * across / self.depth.clamp(min=NEAR)[..., None]
+
+
+def moved_by(joints: Sequence[int], parents: Sequence[int]) -> Bool[Tensor, "K J"]:
+    """Which joints' rotations move what is fixed to each of some joints (-1: to none): itself and
+    those before it in the tree."""
+    moved = torch.zeros(len(joints), len(parents), dtype=torch.bool)
+    for row, joint in zip(moved, joints, strict=True):
+        while joint >= 0:
+            row[joint] = True
+            joint = parents[joint]
+    return moved
 
 
 class ArticulatedFit:

@@ -80,7 +80,7 @@ def stouter(body: BodyModel) -> Float[Tensor, " S"]:
     a, b, c = corners.unbind(1)
     by_corner = torch.stack([torch.linalg.cross(*pair) for pair in ((b, c), (c, a), (a, b))], 1) / 6
     gradient = torch.einsum("fki,fkis->s", by_corner, dirs[body.faces])
-    joints = torch.einsum("jv,vcs->jcs", body.joint_regressor.double(), dirs).flatten(0, 1)
+    joints = body.joint_shapedirs.double().flatten(0, 1)
     moved = torch.eye(len(gradient)).to(gradient) + joints.mT @ joints / _BONES_SD**2
     direction = torch.linalg.solve(moved, gradient)
     return (direction / direction.norm().clamp(min=1e-12)).to(body.v_template)

@@ -22,7 +22,7 @@ from chorus.errors import BadInput
 from chorus.geometry.cameras import focal_of_view
 from chorus.geometry.rotations import right_jacobian, turn_to_ray
 from chorus.geometry.weak_perspective import parallel_projection
-from chorus.refinement.articulated import NEAR
+from chorus.refinement.articulated import NEAR, moved_by
 from chorus.refinement.least_squares import minimise
 
 
@@ -229,7 +229,7 @@ class LandmarkFitter:
         self._parents = body.parents
         self._on_body = on_body = body_landmarks(body, landmarks)
         joints = body.rest()[1].double()
-        dirs = torch.einsum("jv,vcs->jcs", body.joint_regressor.double(), body.shapedirs.double())
+        dirs = body.joint_shapedirs.double()
         # What a shape adds to a bone is linear, so both are carried along as columns.
         self._joints = torch.cat([joints[..., None], dirs], -1)
         points = torch.cat([on_body.rest[..., None], on_body.shapedirs], -1)
@@ -239,7 +239,8 @@ class LandmarkFitter:
         self._bends = self._stretching().to(joints)
         self._slack = torch.tensor([_BENT[hinge.lower.split("_")[1]] for hinge in _HINGES])
         self._slack = self._slack.to(joints) / self.settings.overstretched
-        self._moves = self._moved_by()
+        moves = moved_by(on_body.carrier.tolist(), self._parents)
+        self._moves = moves.to(joints.device)
 
     def __call__(self, given: Landmarks) -> FittedBodies:
         """Fit every person; computes in float64 and answers in the type of the pixels.
@@ -392,16 +393,6 @@ class LandmarkFitter:
 
     def _betas(self, x: Float[Tensor, "B D"]) -> Float[Tensor, "B S"]:
         return x[:, -4 - self._shapes : -4]
-
-    def _moved_by(self) -> Bool[Tensor, "K 24"]:
-        """Whether the rotation of a joint moves a landmark."""
-        carriers = self._on_body.carrier.tolist()
-        moved = torch.zeros(len(carriers), len(self._parents), dtype=torch.bool)
-        for point, joint in enumerate(carriers):
-            while joint >= 0:
-                moved[point, joint] = True
-                joint = self._parents[joint]
-        return moved.to(self._joints.device)
 
     def _stretching(self) -> Float[Tensor, "H D"]:
         """How a hinge's bend grows with the unknowns, in standard deviations of being too far."""
