@@ -21,6 +21,7 @@ from chorus.body.model import BodyModel
 from chorus.errors import BadInput
 from chorus.evaluation.recorded_views import View
 from chorus.evaluation.truth_scores import KnownScene
+from chorus.geometry.surfaces import evenly_spread
 from chorus.perception.open3dhoi import LiftedImage, Mesh
 from chorus.rendering.inside import inside
 from chorus.rendering.raycast import cast
@@ -90,13 +91,7 @@ def _spread(
     """Points spread evenly over a surface, the same in every run: vertices crowd at hands and
     face."""
     corners = vertices[faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    total = np.linalg.norm(normals, axis=1).cumsum()
-    rng = np.random.default_rng(0)
-    steps = (np.arange(_POINTS) + rng.uniform(size=_POINTS)) / _POINTS * total[-1]
-    face = np.searchsorted(total, steps).clip(max=len(faces) - 1)
-    u, v = np.sort(rng.uniform(size=(2, _POINTS)), axis=0)
-    shares = np.stack([u, v - u, 1 - v], axis=-1)
+    face, shares = evenly_spread(corners, _POINTS)
     return (shares[..., None] * corners[face]).sum(axis=1)
 
 

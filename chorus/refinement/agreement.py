@@ -18,6 +18,7 @@ from torch import Tensor
 
 from chorus.body.model import BodyModel
 from chorus.geometry import cameras
+from chorus.geometry.surfaces import evenly_spread
 from chorus.refinement.settings import DISAGREE, NOT_EXPLAINED, RefinementSettings
 
 POINTS = 4000
@@ -54,15 +55,9 @@ def body_surface(body: BodyModel, count: int = POINTS) -> BodySurface | None:
     """Points evenly spread over the body's triangles, the same in every run; None without any."""
     if not len(body.faces):
         return None
-    corners = body.v_template[body.faces].double()
-    sides = corners[:, 1:] - corners[:, :1]
-    area = torch.linalg.cross(sides[:, 0], sides[:, 1]).norm(dim=-1)
-    rng = np.random.default_rng(0)
-    # One point in each of `count` equal parts of the total area: no clumps, no holes.
-    steps = torch.from_numpy((np.arange(count) + rng.uniform(size=count)) / count)
-    face = torch.searchsorted(area.cumsum(0), steps.to(area) * area.sum()).clamp(max=len(area) - 1)
-    u, v = torch.from_numpy(np.sort(rng.uniform(size=(2, count)), axis=0)).to(area)
-    shares = torch.stack([u, v - u, 1 - v], -1).to(body.v_template)
+    corners = body.v_template[body.faces].double().cpu().numpy()
+    face, shares = map(torch.from_numpy, evenly_spread(corners, count))
+    face, shares = face.to(body.device), shares.to(body.v_template)
     picked = body.faces[face]
     return BodySurface(
         rest=(shares[..., None] * body.v_template[picked]).sum(1),
