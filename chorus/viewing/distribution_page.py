@@ -325,5 +325,5 @@ def _thumbnail(path: Path, width: int) -> str:
         return ""
     if small.width > width:
         height = max(round(small.height * width / small.width), 1)
-        small = small.resize((width, height), Image.Resampling.LANCZOS)
+        small = small.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return data_address(small)
