@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numba
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import cKDTree
 from scipy.special import expit
 
 from chorus.body.model import BodyModel, star_body
@@ -147,18 +147,30 @@ def reachable_occupancy(
     and less over one edge more, so that the map has no steps where voxels come into reach.
     """
     grid = distribution.grid
-    occupied = np.flatnonzero(distribution.probability)
-    found = np.zeros(len(vertices))
-    if not len(occupied):
-        return found
-    values, centres = distribution.probability.reshape(-1)[occupied], grid.centres()[occupied]
+    volume, axis = distribution.probability.astype(np.float64), grid.axis().astype(np.float64)
     end = CONTACT_DISTANCE + 1.5 * grid.size
-    near = cKDTree(centres).query_ball_point(vertices, end)
-    for vertex, voxels in enumerate(near):
-        if voxels:
-            distance = np.linalg.norm(centres[voxels] - vertices[vertex], axis=1)
-            weight = np.minimum((end - distance) / grid.size, 1)
-            found[vertex] = (values[voxels] * weight).max()
+    return _likeliest_near(volume, axis, np.asarray(vertices, np.float64), end, grid.size)
+
+
+@numba.njit(cache=True, nogil=True)
+def _likeliest_near(volume, axis, vertices, end, size):
+    """(V,) highest value of a volume (N, N, N) around vertices (V, 3), weighted by a cone that
+    falls from 1 to 0 over the last `size` metres before `end`; axis (N,): its voxels' centres."""
+    count = len(axis)
+    found = np.zeros(len(vertices))
+    first, last = np.empty(3, np.int64), np.empty(3, np.int64)
+    for vertex in range(len(vertices)):
+        x, y, z = vertices[vertex]
+        for side in range(3):
+            place = (vertices[vertex, side] - axis[0]) / size
+            first[side] = max(int(np.ceil(place - end / size)), 0)
+            last[side] = min(int(np.floor(place + end / size)), count - 1)
+        for i in range(first[0], last[0] + 1):
+            for j in range(first[1], last[1] + 1):
+                for k in range(first[2], last[2] + 1):
+                    distance = np.sqrt((axis[i] - x) ** 2 + (axis[j] - y) ** 2 + (axis[k] - z) ** 2)
+                    weight = min(max((end - distance) / size, 0.0), 1.0)
+                    found[vertex] = max(found[vertex], weight * volume[i, j, k])
     return found
 
 

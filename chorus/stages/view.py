@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from chorus.engine.command_result import CommandResult
 from chorus.engine.processes import in_processes
@@ -33,6 +33,12 @@ from chorus.settings import (
 )
 from chorus.viewing.category_page import Page, PageSettings, page_of, write_category_page
 from chorus.viewing.drawings import Drawing, draw, is_drawn, remember, without_repeated_total
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from chorus.body.model import BodyModel
+    from chorus.occupancy.distribution import Distribution
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,14 @@ class Options(
             renderer=self.renderer,
             save_dir=self.save_dir,
             fresh=self.fresh,
+            contact=_contact,
         )
+
+
+def _contact(distribution: Distribution, body: BodyModel) -> np.ndarray:
+    from chorus.reconstruction.contact import contact_map
+
+    return contact_map(distribution, body).probability
 
 
 def run(options: Options, progress: Progress = None) -> CommandResult:

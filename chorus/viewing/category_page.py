@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from chorus.errors import BadInput
 from chorus.files import portable_name, replacing
 from chorus.occupancy.presets import Anchor
 from chorus.records.aggregations import AggregationKind, read_record
@@ -20,10 +21,15 @@ from chorus.viewing.made_from import remembered
 from chorus.viewing.sheet import BODIES, SheetSettings, write_sheet
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from chorus.body.model import BodyModel
+    from chorus.occupancy.distribution import Distribution
     from chorus.viewing.displayed import DisplayedDistribution
     from chorus.viewing.gl import Renderer
+    from chorus.viewing.page_body import PageBody
 
-_PAGE_VERSION = 8
+_PAGE_VERSION = 9
 """Of a page and its contact sheet."""
 
 
@@ -44,6 +50,9 @@ class PageSettings:
     """Where everything is collected; None for the aggregations' own folders."""
     fresh: bool
     """Whether to write pages that are there anew."""
+    contact: Callable[[Distribution, BodyModel], np.ndarray]
+    """The probability of contact of each of the body's vertices, (V,); BadInput for a distribution
+    of another body, or not in canonical space."""
 
 
 class Page(NamedTuple):
@@ -123,8 +132,8 @@ def write_category_page(about: PageSettings, page: Page, several: bool) -> Path:
     for file, copy in copies.items():
         with replacing(copy) as temporary:
             shutil.copyfile(file, temporary)
+    body = load_body(about.body, about.imports_dir)
     if sheets:
-        body = load_body(about.body, about.imports_dir)
         write_sheet(sheet, page.category, body, sheets[0][1], about.renderer)
     return write_page(
         path,
@@ -132,7 +141,30 @@ def write_category_page(about: PageSettings, page: Page, several: bool) -> Path:
         displayed_body(about.body, about.imports_dir),
         title=f"{page.category}: where it is around the person who uses it",
         gallery=Gallery(stills, turntables, sheets),
+        on_body=_on_body(about, page, sheet, body),
         made_from=made_from,
+    )
+
+
+def _on_body(about: PageSettings, page: Page, sheet: SheetSettings, body: BodyModel) -> PageBody:
+    """What a page shows on the body: its poses, and the contacts of every distribution."""
+    from chorus.occupancy.distribution import Distribution
+    from chorus.viewing.page_body import PageBody
+    from chorus.viewing.retained_poses import retained_poses
+
+    contacts: list[np.ndarray | str] = []
+    for drawing in page.drawings:
+        distribution = Distribution.load(drawing.file(".npz"))
+        try:
+            contacts.append(about.contact(distribution, body))
+        except BadInput as problem:
+            contacts.append(str(problem))
+    return PageBody(
+        body,
+        retained_poses(sheet, page.category, body),
+        contacts,
+        side=distribution.grid.side,
+        cache_dir=about.imports_dir / "cache",
     )
 
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import base64
 import functools
-import gzip
 import hashlib
 import html
-import io
 import json
 import logging
 import os
@@ -29,17 +27,25 @@ from PIL import Image
 from chorus.errors import BadInput
 from chorus.files import replacing
 from chorus.viewing import scene, surfaces
+from chorus.viewing.contact_figure import ContactScale
 from chorus.viewing.displayed import DisplayedBody, DisplayedDistribution
 from chorus.viewing.figures import EMPTY_NOTE
 from chorus.viewing.lettering import printable
+from chorus.viewing.packing import data_address, pack_bytes
+from chorus.viewing.page_body import PageBody, pack_contact, pack_motion
 
 log = logging.getLogger(__name__)
 
 RAW_LIMIT = 3_000_000
 """Volumes that sum to more bytes than this are compressed; below, older browsers open them too."""
+SCRIPTS = tuple(
+    f"template/{name}.js"
+    for name in ("volumes", "posing", "materials", "solids", "distribution_page")
+)
+"""The viewer's parts, which become one script."""
 LARGE = 6_000_000
 """A page above this many bytes is slow to open; it is written, with a warning."""
-THUMBNAIL_WIDTH, SHEET_WIDTH, JPEG_QUALITY = 900, 1600, 82
+THUMBNAIL_WIDTH, SHEET_WIDTH = 900, 1600
 
 
 @dataclass(frozen=True)
@@ -62,12 +68,14 @@ def write_page(
     title: str = "",
     facts: Sequence[tuple[str, str]] = (),
     gallery: Gallery | None = None,
+    on_body: PageBody | None = None,
     made_from: str = "",
 ) -> Path:
     """Write the page of `distributions` around `body` as one HTML file and return its path.
 
     Where their estimates differ, the page switches between these.
     `facts` are (name, value) pairs shown for every cluster; `made_from` is kept for `remembered`.
+    With `on_body` the page poses `body`, which must be its star body, and shows contacts.
     Raises `BadInput` without distributions.
     """
     if not distributions:
@@ -75,6 +83,7 @@ def write_page(
             "a page needs at least one distribution, found none; run `chorus aggregate`."
         )
     path = Path(path)
+    on_body = None if body is None else on_body
     title = printable(title) or f"Where is the {distributions[0].category}?"
     data = {
         "title": title,
@@ -82,7 +91,8 @@ def write_page(
         "style": _style(),
         "emptyNote": EMPTY_NOTE,
         "body": None if body is None else pack_body(body),
-        "clusters": _clusters(distributions),
+        "motion": None if on_body is None else pack_motion(on_body),
+        "clusters": _clusters(distributions, () if on_body is None else on_body.contacts),
         "pictures": _pictures(distributions, gallery or Gallery(), path.parent),
         **_framing(distributions, body),
     }
@@ -97,7 +107,7 @@ def write_page(
 
 def fill_template(title: str, data: dict, made_from: str = "") -> str:
     """The page with title and data put in, both escaped for their place."""
-    library, script = _asset("vendor/three.min.js"), _asset("template/distribution_page.js")
+    library, script = _asset("vendor/three.min.js"), "".join(map(_asset, SCRIPTS))
     hashes = " ".join(f"'sha256-{_sha256(code)}'" for code in (library, script))
     policy = (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
@@ -139,16 +149,6 @@ def _pairs(facts: Sequence[tuple[str, str]]) -> list[list[str]]:
     return [[printable(str(name)), printable(str(value))] for name, value in facts]
 
 
-def pack_bytes(array: np.ndarray, compress: bool) -> dict:
-    """An array's little-endian bytes as base64, compressed or raw."""
-    raw = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes()
-    packed = gzip.compress(raw, 9, mtime=0) if compress else raw
-    return {
-        "packing": "gzip" if compress else "raw",
-        "bytes": base64.b64encode(packed).decode(),
-    }
-
-
 def pack_volume(distribution: DisplayedDistribution, compress: bool) -> dict:
     """The grid cropped to what is above zero, in 255 steps up to its peak.
 
@@ -186,7 +186,9 @@ def pack_body(body: DisplayedBody) -> dict:
     }
 
 
-def _clusters(distributions: Sequence[DisplayedDistribution]) -> list[dict]:
+def _clusters(
+    distributions: Sequence[DisplayedDistribution], contacts: Sequence[np.ndarray | str]
+) -> list[dict]:
     compress = sum(distribution.probability.size for distribution in distributions) > RAW_LIMIT
     several = has_several_estimates(distributions)
     return [
@@ -206,8 +208,11 @@ def _clusters(distributions: Sequence[DisplayedDistribution]) -> list[dict]:
             "ticks": scene.ColourScale(distribution.peak).ticks,
             "facts": _pairs(distribution.facts),
             "volume": pack_volume(distribution, compress),
+            **({"contact": pack_contact(contacts[number])} if contacts else {}),
         }
-        for name, distribution in zip(cluster_names(distributions), distributions, strict=True)
+        for number, (name, distribution) in enumerate(
+            zip(cluster_names(distributions), distributions, strict=True)
+        )
     ]
 
 
@@ -235,17 +240,21 @@ def _style() -> dict:
     lights = [light / np.linalg.norm(light) for light in (scene.KEY_LIGHT, scene.FILL_LIGHT)]
     # the script's camera looks along -z with y up, ours along z with y down
     key, fill = [[float(x), float(-y), float(-z)] for x, y, z in lights]
-    table = np.rint(255 * scene.ColourScale(1.0).table).astype(np.uint8)
     return {
         "key": key,
         "fill": fill,
-        "bodyColour": list(scene.BODY_COLOUR),
+        "contactTable": _table(ContactScale(1.0)(np.linspace(0, 1, 256))),
         "steps": list(scene.SHELL_STEPS),
         "opacity": list(scene.SHELL_OPACITY),
         "share": scene.THRESHOLD_SHARE,
         "cubic": [float(w) for w in surfaces.CUBIC],
-        "table": base64.b64encode(table.tobytes()).decode(),
+        "table": _table(scene.ColourScale(1.0).table),
     }
+
+
+def _table(colours: np.ndarray) -> str:
+    """Colours (256, 3) in [0, 1] as base64 of their bytes."""
+    return base64.b64encode(np.rint(255 * colours).astype(np.uint8).tobytes()).decode()
 
 
 def _framing(distributions: Sequence[DisplayedDistribution], body: DisplayedBody | None) -> dict:
@@ -316,7 +325,5 @@ def _thumbnail(path: Path, width: int) -> str:
         return ""
     if small.width > width:
         height = max(round(small.height * width / small.width), 1)
-        small = small.resize((width, height), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, format="JPEG", quality=JPEG_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+        small = small.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return data_address(small)

@@ -6,9 +6,7 @@ content security policy forbids both. Plots are inline SVG, pictures JPEG data a
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,8 +17,9 @@ from PIL import Image
 from chorus.errors import BadInput
 from chorus.viewing.contact_sheet import tinted
 from chorus.viewing.lettering import printable
+from chorus.viewing.packing import data_address
 
-PICTURE_SIDE, JPEG_QUALITY = 340, 80
+PICTURE_SIDE = 340
 """Longer side of the test images on the page, pixels, and how they are compressed."""
 PLAIN, AWARE = "#7e1fa0", "#0f8f83"
 """Colours of the plain curve and of the human-occlusion-aware one."""
@@ -255,7 +254,7 @@ def _examples(metric: str, category: Category) -> str:
     figures = []
     for example in category.examples:
         pictures = "".join(
-            f'<img src="{_jpeg(picture)}" alt="{alt}">'
+            f'<img src="{data_address(Image.fromarray(picture))}" alt="{alt}">'
             for picture, alt in zip(
                 example_pictures(example, top),
                 ("test image", "projected distribution"),
@@ -333,9 +332,3 @@ def _colours(share: np.ndarray) -> np.ndarray:
     return (255 * colormaps["inferno"](0.15 + 0.83 * np.asarray(share))[..., :3] + 0.5).astype(
         np.uint8
     )
-
-
-def _jpeg(picture: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="JPEG", quality=JPEG_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

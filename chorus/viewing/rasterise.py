@@ -23,6 +23,8 @@ from chorus.viewing.scene import (
 NEAR = 1e-3
 """Triangles with a corner closer to the camera than this are left out, metres."""
 OVERSAMPLING = 2
+_EMPTY = np.float32([*BACKGROUND, 0])
+_PAPER = np.uint8(np.rint(255 * np.float32(BACKGROUND)))
 
 
 class CpuRenderer:
@@ -34,28 +36,46 @@ class CpuRenderer:
         shape = self.size[::-1]
         self.colour, self.layer = (np.empty((*shape, 4), dtype=np.float32) for _ in range(2))
         self.nearness, self.layer_nearness = (np.empty(shape, dtype=np.float32) for _ in range(2))
+        self.drawn = slice(None), slice(None)  # the part of the buffers that is to be cleared
 
     def render(self, view: View) -> np.ndarray:
         """Picture (height, width, 3) uint8."""
         R, t, K = view.camera(self.composition, *self.size)
-        self.colour[...] = np.float32([*BACKGROUND, 0])
-        self.nearness[...] = 0
-        body = self.composition.body
+        clear(self.colour[self.drawn], self.nearness[self.drawn], _EMPTY)
+        body, windows = self.composition.body, []
         if body is not None:
             pixels = project(body.vertices, R, t, K)
             colours = body_colours(body, R)
             fill_triangles(pixels, body.faces, colours, self.nearness, self.nearness, self.colour)
-        for shell in self.composition.shells:
-            self._lay_over(shell, R, t, K)
-        return shrink(self.colour, OVERSAMPLING)
+            windows.append(self._window(pixels))
+        windows += [self._lay_over(shell, R, t, K) for shell in self.composition.shells]
+        width, height = (side // OVERSAMPLING for side in self.size)
+        picture = np.full((height, width, 3), _PAPER)
+        if windows:
+            self.drawn = tuple(
+                slice(min(w[axis].start for w in windows), max(w[axis].stop for w in windows))
+                for axis in range(2)
+            )
+            small = tuple(
+                slice(s.start // OVERSAMPLING, s.stop // OVERSAMPLING) for s in self.drawn
+            )
+            picture[small] = shrink(self.colour[self.drawn], OVERSAMPLING)
+        return picture
 
-    def _lay_over(self, shell: Shell, R: np.ndarray, t: np.ndarray, K: np.ndarray) -> None:
-        """Blend a shell over the picture; it hides only its own further folds."""
+    def _window(self, pixels: np.ndarray) -> tuple[slice, slice]:
+        """Rows and columns of the buffers that hold these places (V, 3), in whole small pixels."""
+        size = np.array(self.size) // OVERSAMPLING
+        low = np.clip(np.floor(pixels[:, :2].min(0) / OVERSAMPLING).astype(int), 0, size)
+        high = np.clip(np.ceil(pixels[:, :2].max(0) / OVERSAMPLING).astype(int) + 1, 0, size)
+        (left, top), (right, bottom) = OVERSAMPLING * low, OVERSAMPLING * high
+        return slice(top, bottom), slice(left, right)
+
+    def _lay_over(
+        self, shell: Shell, R: np.ndarray, t: np.ndarray, K: np.ndarray
+    ) -> tuple[slice, slice]:
+        """Blend a shell over the picture; it hides only its own further folds. Where it lies."""
         pixels = project(shell.surface.vertices, R, t, K)
-        left, top = np.clip(np.floor(pixels[:, :2].min(0)).astype(int), 0, self.size)
-        right, low = np.clip(np.ceil(pixels[:, :2].max(0)).astype(int) + 1, 0, self.size)
-        window = (slice(top, low), slice(left, right))
-        self.layer[window][..., 3] = 0
+        window = self._window(pixels)
         self.layer_nearness[window] = 0
         fill_triangles(
             pixels,
@@ -65,7 +85,8 @@ class CpuRenderer:
             self.layer_nearness,
             self.layer,
         )
-        blend(self.layer[window], self.colour[window])
+        blend(self.layer[window], self.layer_nearness[window], self.colour[window])
+        return window
 
 
 def project(vertices: np.ndarray, R: np.ndarray, t: np.ndarray, K: np.ndarray) -> np.ndarray:
@@ -133,12 +154,26 @@ def fill_triangles(pixels, faces, colours, limit, nearness, image):
 
 
 @numba.njit(cache=True, nogil=True)
-def blend(layer, image):
-    """Lay `layer` (H, W, 4) over `image` (H, W, 4) by the layer's alpha, in place."""
+def clear(image, nearness, colour):
+    """Empty an `image` (H, W, 4), to one colour (4,), and its `nearness` (H, W).
+
+    numpy takes several times as long for so short a last axis.
+    """
+    for row in range(image.shape[0]):
+        for column in range(image.shape[1]):
+            for channel in range(4):
+                image[row, column, channel] = colour[channel]
+            nearness[row, column] = 0
+
+
+@numba.njit(cache=True, nogil=True)
+def blend(layer, nearness, image):
+    """Lay `layer` (H, W, 4) over `image` (H, W, 4) by the layer's alpha, in place, where anything
+    of it was drawn: where its `nearness` (H, W) is above 0."""
     for row in range(layer.shape[0]):
         for column in range(layer.shape[1]):
-            alpha = layer[row, column, 3]
-            if alpha > 0:
+            if nearness[row, column] > 0:
+                alpha = layer[row, column, 3]
                 for channel in range(3):
                     under = image[row, column, channel]
                     over = layer[row, column, channel]

@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chorus.errors import ChorusError
 from chorus.generation.augprompts import full_text
 from chorus.occupancy.presets import Anchor
-from chorus.records.image_files import read_what_is_kept
-from chorus.records.joining import joined, read_tables, rows_of
-from chorus.records.keys import SampleKey, ShardKey
+from chorus.records.keys import SampleKey
 from chorus.records.results_tree import ResultsTree
-from chorus.records.rows import Camera, masks_of, person_array, retained, verdict
+from chorus.records.rows import Camera, masks_of, retained, verdict
 from chorus.records.tables import DONE
+from chorus.viewing.judged import (
+    BODY_TABLES,
+    JudgedSample,
+    camera_row,
+    completed,
+    judged,
+    pixels_of,
+    pose_of,
+    spread,
+)
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
@@ -25,11 +32,6 @@ if TYPE_CHECKING:
     from chorus.viewing.gl import Renderer
 
 COLUMNS = 6
-_BODY_TABLES: dict[Anchor, tuple[str, ...]] = {
-    "calibrated": ("humans", "filtered_cameras"),
-    "refined": ("refined",),
-}
-"""Where pose and camera of the bodies are taken from."""
 BODIES: dict[Anchor, str] = {"calibrated": "regressed body", "refined": "refined body"}
 """What the bodies that are drawn are called."""
 _RETAINED_PER_PROMPT, _DROPPED_PER_PROMPT = 8, 4  # two rows a prompt
@@ -51,7 +53,7 @@ class SheetSettings:
     @property
     def tables(self) -> tuple[str, ...]:
         """Where the sheet gets what it shows, verdicts first."""
-        return ("filtered", "images", "segmentations", *_BODY_TABLES[self.anchor])
+        return ("filtered", "images", "segmentations", *BODY_TABLES[self.anchor])
 
 
 def write_sheet(
@@ -66,8 +68,8 @@ def write_sheet(
     shared = _shared_words(prompts)
     for prompt in prompts:
         mine = [shard for shard in shards if shard.prompt == prompt]
-        samples = [sample for shard in mine for sample in _judged(about.tree, shard)]
-        for sample in _completed(about, choose(samples, about.rules)):
+        samples = [sample for shard in mine for sample in judged(about.tree, shard)]
+        for sample in completed(about.tree, choose(samples, about.rules), about.tables[1:]):
             tiles.append(_tile(about, sample, caption(sample.key, shared), body))
     write_contact_sheet(
         path,
@@ -78,13 +80,6 @@ def write_sheet(
         columns=COLUMNS,
         kind=renderer,
     )
-
-
-class JudgedSample(NamedTuple):
-    """A sample with its verdict and, once they are read, its rows in the other tables."""
-
-    key: SampleKey
-    rows: dict[str, dict | None]
 
 
 def choose(samples: Sequence[JudgedSample], rules: Sequence[int]) -> list[JudgedSample]:
@@ -102,31 +97,7 @@ def choose(samples: Sequence[JudgedSample], rules: Sequence[int]) -> list[Judged
     )
     rejected = [sample for sample, _ in zip(turns, range(_DROPPED_PER_PROMPT), strict=False)]
     missing = _DROPPED_PER_PROMPT - len(rejected)
-    return [*_spread(kept, _RETAINED_PER_PROMPT + missing), *rejected]
-
-
-def _spread(samples: Sequence[JudgedSample], count: int) -> Iterable[JudgedSample]:
-    places = np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int)
-    return [samples[at] for at in dict.fromkeys(places.tolist())]
-
-
-def _judged(tree: ResultsTree, shard: ShardKey) -> list[JudgedSample]:
-    """Samples of a shard with their verdicts, which is all that choosing among many needs."""
-    tables = read_tables(tree, shard, ("filtered",), {"filtered": ("verdicts",)})
-    return [JudgedSample(key, rows) for key, rows in joined(shard, tables, "filtered")]
-
-
-def _completed(about: SheetSettings, samples: Sequence[JudgedSample]) -> list[JudgedSample]:
-    """The samples with their rows in all other tables."""
-    others = about.tables[1:]
-    tables = {
-        shard: read_tables(about.tree, shard, others, optional=others)
-        for shard in dict.fromkeys(sample.key.shard for sample in samples)
-    }
-    return [
-        JudgedSample(key, {**rows, **rows_of(key.index, tables[key.shard])})
-        for key, rows in samples
-    ]
+    return [*spread(kept, _RETAINED_PER_PROMPT + missing), *rejected]
 
 
 def _shared_words(prompts: Sequence[str]) -> tuple[int, int]:
@@ -159,41 +130,27 @@ def _tile(about: SheetSettings, sample: JudgedSample, text: str, body: BodyModel
     segmentation = sample.rows.get("segmentations")
     if segmentation is not None and segmentation["status"] == DONE:
         person_mask, object_mask = masks_of(segmentation)
-    judged = sample.rows["filtered"]
-    said = verdict(judged, about.rules)
+    row = sample.rows["filtered"]
+    said = verdict(row, about.rules)
     doubt = (sample.rows.get("refined") or {}).get("doubt")
     return Tile(
-        image=_pixels(about.tree, sample),
+        image=pixels_of(about.tree, sample),
         caption=text,
         verdict=f"{said}, but {doubt}" if doubt else said,
-        retained=retained(judged, about.rules),
+        retained=retained(row, about.rules),
         object_mask=object_mask,
         person_mask=person_mask,
         body=_fitted(sample, body, about.anchor),
     )
 
 
-def _pixels(tree: ResultsTree, sample: JudgedSample) -> np.ndarray | None:
-    """The image, or None for one that was not kept or cannot be read, drawn as such a tile;
-    `verify` says what is wrong."""
-    row = sample.rows.get("images")
-    try:
-        kept = None if row is None else read_what_is_kept(tree, sample.key, row)
-    except ChorusError:
-        return None
-    return None if kept is None else kept.pixels
-
-
 def _fitted(sample: JudgedSample, body: BodyModel, anchor: Anchor) -> FittedBody | None:
     """The body that an aggregation of this anchor takes, None for a sample without one."""
     from chorus.viewing.contact_sheet import FittedBody
 
-    row = sample.rows.get("refined" if anchor == "refined" else "filtered_cameras")
-    if row is None or row["status"] != DONE:
+    row, pose = camera_row(sample.rows, anchor), pose_of(sample.rows, anchor)
+    if row is None or pose is None:
         return None
     camera = Camera.of_row(row)
-    person = row if anchor == "refined" else sample.rows["humans"]["persons"][0]
-    pose = person_array(person, "pose")
-    pose[0] = 0  # the camera is that of the body's own frame
     numbers = (np.asarray(each, np.float64) for each in (camera.R, camera.t, camera.K))
     return FittedBody(body.pose(pose).vertices.numpy(), body.faces.numpy(), *numbers)

@@ -67,6 +67,19 @@ def test_reach_by_hand():
     assert found == pytest.approx([0.5, 0.5, 0.25, 0.005, 0], abs=1e-6)
 
 
+@pytest.mark.parametrize("resolution", [11, 30, 48])
+def test_occupancy_in_reach_is_that_of_all_voxels(resolution):
+    random = np.random.default_rng(resolution)
+    grid = VoxelGrid(resolution, 2.0)
+    volume = random.uniform(0, 1, grid.shape).astype(np.float32) * (random.random(grid.shape) < 0.3)
+    places = random.uniform(-1.2, 1.2, (200, 3))  # some outside of the grid
+    distance = np.linalg.norm(grid.centres().astype(float) - places[:, None], axis=2)
+    weight = np.clip((CONTACT_DISTANCE + 1.5 * grid.size - distance) / grid.size, 0, 1)
+    field = Distribution(volume, grid, np.ones(grid.shape, np.uint32))
+    found = reachable_occupancy(field, places)
+    assert found == pytest.approx((weight * volume.reshape(-1)).max(axis=1), abs=1e-12)
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.floats(0.05, 1), st.floats(0.1, 1))
 def test_a_likelier_object_is_touched_likelier(peak, fainter):

@@ -278,6 +278,19 @@ def test_the_sheet_draws_the_bodies_of_the_first_aggregation(
     assert f"Images, verdicts and each person's {body}" in text
 
 
+def test_a_field_of_another_body_is_shown_without_contacts(tree):
+    root = ResultsTree(tree / "results")
+    kind = aggregation_name((3,), "qual:demo")
+    path = root.aggregation("synthetic-v1", "tie", TOTAL, kind) / "torso.npz"
+    replace(Distribution.load(path), body="0123456789abcdef").save(path)
+    report = run(tree, "qual:demo", save_dir=tree / "shown")
+    assert report.ok and not report.problems
+    whole, torso = clusters_of(tree / "shown/index.html")
+    assert "fault" not in whole["contact"] and whole["contact"]["top"] > 0
+    assert torso["contact"].keys() == {"fault"}
+    assert "made on another body" in torso["contact"]["fault"]
+
+
 def leveled(once: bool, levels: int = 4) -> Distribution:
     """A part that 5 samples of its prompt's 8 joined, which count as 11 and 20."""
     counts = BinCounts.empty(VoxelGrid(4, 3.0), levels=once)

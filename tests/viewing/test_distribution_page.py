@@ -8,13 +8,11 @@ import hashlib
 import html
 import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
+from page_reading import data_of, state_of, with_script
 from PIL import Image
 from viewing_samples import PROMPT, blob, box_body, displayed, empty_distribution
 
@@ -49,10 +47,6 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list) -> None:
         self.names.append(tag)
-
-
-def data_of(page: str) -> dict:
-    return json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
 
 
 def test_page_is_self_contained(tmp_path):
@@ -187,42 +181,6 @@ def test_page_of_nothing_is_refused(tmp_path):
 
 # ---- in a browser
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-
-
-@pytest.fixture
-def opened(tmp_path):
-    """Open a page with an address's hash in a headless browser; returns the page it became."""
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine")
-
-    def open_it(path: Path, hash_: str = "") -> str:
-        flags = "--headless --no-sandbox --disable-gpu --use-gl=angle --use-angle=swiftshader"
-        flags += " --enable-unsafe-swiftshader --disable-background-networking --no-first-run"
-        flags += f" --user-data-dir={tmp_path / 'profile'} --window-size=800,600"
-        flags += " --virtual-time-budget=8000 --dump-dom"
-        address = path.resolve().as_uri() + hash_
-        result = subprocess.run(
-            [CHROMIUM, *flags.split(), address],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        if not result.stdout.strip():
-            pytest.skip(f"chromium does not start here: {result.stderr[-200:]}")
-        if "WebGL 2 is off or missing" in result.stdout.split("<script")[0]:
-            pytest.skip("chromium has no WebGL here")
-        return result.stdout
-
-    return open_it
-
-
-def state_of(page: str) -> dict[str, str]:
-    return dict(re.findall(r'data-(\w+)="([^"]*)"', re.search(r"<html[^>]*>", page)[0]))
-
 
 def test_browser_draws_the_same_surfaces(tmp_path, opened):
     shown = displayed(part="rightArm")
@@ -247,21 +205,6 @@ def pressed(page: str, list_: str) -> dict[str, bool]:
     found = re.findall(r'<button[^>]*aria-pressed="(\w+)"[^>]*>([^<]*)', buttons)
     assert len(dict(found)) <= 2 and len({text for _, text in found}) == len(found)
     return {text: state == "true" for state, text in found}
-
-
-def with_script(path: Path, script: str) -> Path:
-    """The page with one more script, which its policy allows, run once the page is ready."""
-    script = f"""const wait = setInterval(() => {{
-      if (document.documentElement.dataset.state !== "ready") return;
-      clearInterval(wait);
-      {script}
-    }}, 50);"""
-    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = path.read_text(encoding="utf-8")
-    page = page.replace("script-src ", f"script-src 'sha256-{allowed}' ", 1)
-    page = page.replace("</body>", f"<script>{script}</script></body>")
-    path.write_text(page, encoding="utf-8", newline="\n")
-    return path
 
 
 def test_browser_switches_between_estimates(tmp_path, opened):

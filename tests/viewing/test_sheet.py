@@ -11,7 +11,8 @@ from chorus.filtering.verdicts import RETAINED
 from chorus.pipeline import step
 from chorus.records.keys import SampleKey
 from chorus.records.results_tree import ResultsTree
-from chorus.viewing.sheet import JudgedSample, SheetSettings, _shared_words, _tile, caption
+from chorus.viewing.judged import JudgedSample
+from chorus.viewing.sheet import SheetSettings, _shared_words, _tile, caption
 from references.stick_body import stick_body
 
 RIDES, PUSHES = "A person rides a motorcycle", "A person pushes a motorcycle"
