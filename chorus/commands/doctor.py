@@ -35,6 +35,8 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "paper": ("torchvision", "detectron2", "mmcv", "mmdet", "mmengine", "mmpose", "gdown"),
     "pocket": ("ai-edge-litert",),
     "mhr": ("smplfitter",),
+    "formats": ("smplcodec", "pynrrd"),
+    "rerun": ("rerun-sdk",),
     "view": ("pyvista", "pyrender"),
     "cluster": ("ray",),
     "dev": ("pytest", "hypothesis", "import-linter", "ruff", "smplx"),
