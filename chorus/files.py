@@ -21,6 +21,7 @@ _REFUSED = set('<>:"/\\|?*%~') | {chr(c) for c in range(32)} | {chr(127)}
 _RESERVED = {"con", "prn", "aux", "nul"} | {f"{d}{i}" for d in ("com", "lpt") for i in range(10)}
 _MEGABYTE = 1 << 20
 _LONGEST = 120  # bytes; leaves room for suffixes under the 255 of common file systems
+_MOST_BYTES = 255  # of a file's name
 _LARGEST_NPZ = 1 << 30  # bytes from which on an archive may not be packed by more than the factor
 _MOST_PACKED = 60
 _SHORTENED = "~"  # stands only in shortened names, because the encoding escapes it
@@ -56,6 +57,19 @@ def display_name(name: str) -> str | None:
     if _SHORTENED in name:
         return None
     return unquote_to_bytes(name).decode("utf-8", "surrogatepass")
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """The path with `suffix` after its whole name, so that a.jpg and a.png have files of their own.
+
+    A name over 255 bytes, which file systems refuse, keeps its beginning and a hash of all of it.
+    """
+    whole = os.fsencode(path.name)
+    if len(whole) + len(suffix) <= _MOST_BYTES:
+        return path.with_name(path.name + suffix)
+    digest = hashlib.sha256(whole).hexdigest()[:16]
+    head = whole[: _MOST_BYTES - len(suffix) - len(digest) - 1].decode("utf-8", "ignore")
+    return path.with_name(f"{head}{_SHORTENED}{digest}{suffix}")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from chorus.commands.exporting.options import Options
 from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Progress, progress_bar
 from chorus.errors import BadInput
-from chorus.files import atomic_write, display_name
+from chorus.files import atomic_write, beside, display_name
 from chorus.filtering.rules import parse_combination
 from chorus.records import aggregations
 from chorus.records.gathering import Retained, gather
@@ -48,7 +48,7 @@ def write_meshes(options: Options, report: CommandResult, progress: Progress) ->
 
     def write(which: Posed) -> None:
         content = distribution_glb(which.distribution, which.body, options.threshold)
-        atomic_write(_beside(options.out / which.stem, ".glb"), content)
+        atomic_write(beside(options.out / which.stem, ".glb"), content)
 
     return f"{_each(options, report, progress, 'glb', write)} GLB files"
 
@@ -73,7 +73,7 @@ def write_animations(options: Options, report: CommandResult, progress: Progress
         content = animated_glb(
             which.distribution, which.body, poses[chosen], options.threshold, names
         )
-        atomic_write(_beside(options.out / which.stem, ".animation.glb"), content)
+        atomic_write(beside(options.out / which.stem, ".animation.glb"), content)
 
     return f"{_each(options, report, progress, 'animation', write)} animations"
 
@@ -83,7 +83,7 @@ def write_volumes(options: Options, report: CommandResult, progress: Progress) -
     from chorus.viewing.nrrd_volume import nrrd_volume
 
     def write(which: Posed) -> None:
-        atomic_write(_beside(options.out / which.stem, ".nrrd"), nrrd_volume(which.distribution))
+        atomic_write(beside(options.out / which.stem, ".nrrd"), nrrd_volume(which.distribution))
 
     return f"{_each(options, report, progress, 'nrrd', write)} volumes"
 
@@ -167,7 +167,3 @@ def _check_body(fingerprint: str, body: BodyModel, options: Options) -> None:
         raise BadInput(
             f"it was aggregated with another body than {given}; give its file as --body."
         )
-
-
-def _beside(stem: Path, suffix: str) -> Path:
-    return stem.with_name(stem.name + suffix)
