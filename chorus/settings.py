@@ -23,7 +23,6 @@ from chorus.records.keys import GLOBAL_SEED, ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.synthetic.perceive.noise_settings import ErrorModelName
 from chorus.synthetic.world.scene_settings import WorldName
-from chorus.vocabulary import PERSON, strip_demo
 
 Work = TypeVar("Work")
 Group = TypeVar("Group", bound="OptionGroup")
@@ -68,14 +67,6 @@ class CategoryOptions(OptionGroup):
 
     categories: tuple[str, ...] = ()
     """Categories to work on; all that are present if left out."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if any(strip_demo(name) == PERSON for name in self.categories):
-            raise BadInput(
-                "--categories person: a person is no object, it is what the objects are placed "
-                "around; name an object, such as surfboard."
-            )
 
 
 @dataclass(frozen=True)

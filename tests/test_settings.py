@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from chorus.cli import main
 from chorus.errors import BadInput
 from chorus.records.keys import ShardKey
 from chorus.settings import (
@@ -96,12 +95,3 @@ def test_another_commands_options_take_what_both_have():
     options = MoreOptions(workers=3, results_dir=Path("elsewhere"), out=Path("there"))
     carried = options.carried_to(ImageTreeOptions, image_dir=Path("images"))
     assert carried == ImageTreeOptions(results_dir=Path("elsewhere"), image_dir=Path("images"))
-
-
-@pytest.mark.parametrize("name", ["person", "person-demo"])
-@pytest.mark.parametrize("command", ["import", "segment", "aggregate", "export", "run"])
-def test_a_person_is_no_objects_category(name, command, tmp_path, capsys):
-    given = ["--images", str(tmp_path)] if command == "import" else []
-    tree = ["--results_dir", str(tmp_path)]
-    assert main([command, *given, "--categories", "surfboard", name, *tree]) == 2
-    assert "a person is no object" in capsys.readouterr().err

@@ -249,9 +249,7 @@ def _import_photographs(work: Work, report: CommandResult) -> None:
         instances = instances_stage(only, source, functools.partial(MaskWorker, shard))
         work.run(instances, shard.key)
         table = read_table(options.tree.table(instances.output, shard.key), instances.output)
-        empty = report_empty_masks(table.rows.values(), folders)
-        report.problems += empty
-        report.ok = report.ok and not empty
+        report.problems += report_empty_masks(table.rows.values(), folders)
     for reason, names in taken.left_out.items():
         report.problems += named(set(names), reason)
     if most:

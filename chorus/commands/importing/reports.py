@@ -90,8 +90,8 @@ def report_empty_masks(
     done = [row["detections"] for row in rows if row["status"] == DONE]
     found = {"persons" if each["label"] == PERSON else "objects" for some in done for each in some}
     return [
-        f"the masks in {folder} are all empty ({len(done)} images): pixels that are not 0, or not "
-        f"transparent, are the {kind}; nothing was taken"
+        f"the masks in {folder} are all empty ({len(done)} images), so that there are no {kind}: "
+        "pixels that are not 0, or not transparent, are what a mask is of"
         for kind, folder in folders.items()
         if done and kind not in found
     ]
