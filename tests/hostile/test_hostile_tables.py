@@ -49,6 +49,8 @@ def table(folder: Path) -> Path:
 def warm_up() -> None:
     """Start pyarrow's threads, and make what takes long."""
     packed_zeros()
+    content_of(repeated_text)
+    content_of(many_rows)
     with tempfile.TemporaryDirectory() as folder:
         read_table(table(Path(folder)), "images")
 
@@ -122,6 +124,12 @@ def many_rows(folder: Path) -> Path:
     return path
 
 
+@functools.cache
+def content_of(write: Callable[[Path], Path]) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return write(Path(folder)).read_bytes()
+
+
 TABLES = {
     "empty": changed(lambda content: b""),
     "zeros": changed(lambda content: bytes(len(content))),
@@ -140,8 +148,8 @@ TABLES = {
             {"schema": "images", "version": 1, "shard": [1, None, {}, []], "settings": []}
         ).encode()
     ),
-    "a text that 20,000 rows share": repeated_text,
-    "nine million rows": many_rows,
+    "a text that 20,000 rows share": changed(lambda content: content_of(repeated_text)),
+    "nine million rows": changed(lambda content: content_of(many_rows)),
 }
 
 
