@@ -51,6 +51,10 @@ EXTRAS = {
     "pocket": ["ai-edge-litert"],
     # Bodies fitted to the meshes of SAM 3D Body.
     "mhr": ["smplfitter"],
+    # What `chorus export` writes .smpl files and NRRD volumes with.
+    "formats": ["pynrrd", "smplcodec"],
+    # Recordings for Rerun's viewer.
+    "rerun": ["rerun-sdk"],
     # Renderers that use OpenGL; `chorus view` draws on the CPU without them.
     "view": ["pyrender", "pyvista"],
     # Work spread over machines.

@@ -2,8 +2,9 @@
 
 Options are the fields of each stage's `Options` dataclass, their docstrings are the help. Errors a
 user can mend end in one sentence and status 2. A run that left out whole tables or categories has
-status 1, as does a stage that made nothing because samples failed; single samples that failed are
-reported and do not change the status.
+status 1, as does a stage that made nothing because samples failed, and one that works on tables
+alone (filter, refine, quality, calibrate) of which a sample failed. Single images that a network
+could not use, and what follows of them, are reported and do not change the status.
 """
 
 from __future__ import annotations

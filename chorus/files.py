@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import math
 import os
 import secrets
@@ -12,7 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 
 from chorus.errors import BadInput, ChorusError
@@ -21,6 +22,7 @@ _REFUSED = set('<>:"/\\|?*%~') | {chr(c) for c in range(32)} | {chr(127)}
 _RESERVED = {"con", "prn", "aux", "nul"} | {f"{d}{i}" for d in ("com", "lpt") for i in range(10)}
 _MEGABYTE = 1 << 20
 _LONGEST = 120  # bytes; leaves room for suffixes under the 255 of common file systems
+_MOST_BYTES = 255  # of a file's name
 _LARGEST_NPZ = 1 << 30  # bytes from which on an archive may not be packed by more than the factor
 _MOST_PACKED = 60
 _SHORTENED = "~"  # stands only in shortened names, because the encoding escapes it
@@ -56,6 +58,27 @@ def display_name(name: str) -> str | None:
     if _SHORTENED in name:
         return None
     return unquote_to_bytes(name).decode("utf-8", "surrogatepass")
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """The path with `suffix` after its whole name, so that a.jpg and a.png have files of their own.
+
+    A name over 255 bytes, which file systems refuse, keeps its beginning and a hash of all of it.
+    """
+    whole = os.fsencode(path.name)
+    if len(whole) + len(suffix) <= _MOST_BYTES:
+        return path.with_name(path.name + suffix)
+    digest = hashlib.sha256(whole).hexdigest()[:16]
+    head = whole[: _MOST_BYTES - len(suffix) - len(digest) - 1].decode("utf-8", "ignore")
+    return path.with_name(f"{head}{_SHORTENED}{digest}{suffix}")
+
+
+def parsed_json(content: str | bytes) -> Any:
+    """What a JSON text holds; ValueError if it is none, also where it is nested too deeply."""
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 @contextmanager
@@ -133,9 +156,6 @@ def check_npz(file: Path | BinaryIO) -> None:
     ValueError with the reason; zipfile's errors for what is no archive. Objects are not judged:
     `numpy.load` refuses them. A stream is left at its beginning.
     """
-    from numpy.lib import format as npy
-
-    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         size = sum(member.file_size for member in members)
@@ -143,18 +163,25 @@ def check_npz(file: Path | BinaryIO) -> None:
             raise ValueError(f"its arrays have {size} bytes, packed more than {_MOST_PACKED} times")
         for member in (m for m in members if m.filename.endswith(".npy")):
             with archive.open(member) as stream:
-                version = npy.read_magic(stream)
-                if version not in readers:
-                    raise ValueError(f"{member.filename} has the format's version {version}")
-                try:
-                    shape, _, dtype = readers[version](stream)
-                except (tokenize.TokenError, SyntaxError, RecursionError, MemoryError) as error:
-                    raise ValueError(f"{member.filename} has a damaged header") from error
-                claimed = stream.tell() + math.prod(shape) * dtype.itemsize
-            if not dtype.hasobject and claimed != member.file_size:
-                raise ValueError(
-                    f"{member.filename} claims the shape {str(shape)[:80]}, {claimed} bytes, and "
-                    f"has {member.file_size}"
-                )
+                check_npy(stream, member.file_size, member.filename)
     if not isinstance(file, str | os.PathLike):
         file.seek(0)
+
+
+def check_npy(stream: BinaryIO | IO[bytes], size: int, name: str) -> None:
+    """Refuse an .npy file of `size` bytes whose array claims another size; ValueError."""
+    from numpy.lib import format as npy
+
+    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    version = npy.read_magic(stream)
+    if version not in readers:
+        raise ValueError(f"{name} has the format's version {version}")
+    try:
+        shape, _, dtype = readers[version](stream)
+    except (tokenize.TokenError, SyntaxError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{name} has a damaged header") from error
+    claimed = stream.tell() + math.prod(shape) * dtype.itemsize
+    if not dtype.hasobject and claimed != size:
+        raise ValueError(
+            f"{name} claims the shape {str(shape)[:80]}, {claimed} bytes, and has {size}"
+        )

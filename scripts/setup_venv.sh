@@ -2,7 +2,8 @@
 # Makes .venv in the repository and installs this project into it with the pinned versions.
 #
 #     sh scripts/setup_venv.sh [EXTRA ...]     # on top of `view`: the other extras of setup.py
-#                                              (dev, generation, paper, modern, pocket, mhr, cluster)
+#                                              (dev, generation, paper, modern, pocket, mhr, formats, rerun,
+#                                              cluster)
 #     PYTHON3=/path/to/python3.11 sh scripts/setup_venv.sh
 #
 # Does nothing if .venv is up to date; after an interruption, a rerun goes on where pip's cache ends.

@@ -21,6 +21,7 @@ from chorus.body.keypoints import BODY_KEYPOINTS, KEYPOINT_NAMES
 from chorus.body.model import BodyModel, PosedBody
 from chorus.body.skeleton import KINEMATIC, RELEASE_24
 from chorus.errors import BadInput, unknown_name
+from chorus.files import check_npy
 from chorus.models import registry
 
 VERTICES = 6890
@@ -115,6 +116,8 @@ def joint_source(name: str, body: BodyModel, imports_dir: Path) -> JointSource:
 
 def _read_extra(path: Path) -> Float[np.ndarray, "9 6890"]:
     try:
+        with path.open("rb") as stream:
+            check_npy(stream, path.stat().st_size, path.name)
         extra = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise BadInput(

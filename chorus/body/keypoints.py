@@ -26,6 +26,19 @@ KEYPOINT_NAMES: tuple[str, ...] = (
 )
 """The 17 keypoints in COCO's order."""
 
+BONES = tuple(
+    (KEYPOINT_NAMES.index(a), KEYPOINT_NAMES.index(b))
+    for a, b in (
+        *((f"{s}_{u}", f"{s}_{v}") for s in ("left", "right") for u, v in (
+            ("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"),
+            ("shoulder", "hip"), ("eye", "ear"),
+        )),
+        ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"),
+        ("nose", "left_eye"), ("nose", "right_eye"),
+    )
+)  # fmt: skip
+"""Pairs of keypoints, by number, between which a skeleton is drawn."""
+
 BODY_KEYPOINTS = [JOINT_NAMES.index(name) for name in KEYPOINT_NAMES[5:]]
 """The joints that keypoints 5..16 are."""
 

@@ -26,7 +26,7 @@ from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Progress
 from chorus.errors import BadInput, ChorusError, StaleResults, unknown_name
 from chorus.evaluation.labelled_sets import table_of, usual_set
-from chorus.files import atomic_write, portable_name
+from chorus.files import atomic_write, parsed_json, portable_name
 from chorus.occupancy.presets import preset
 from chorus.pipeline import main_tables, maker
 from chorus.records.aggregations import read_record
@@ -319,7 +319,7 @@ def _size(tree: ResultsTree, ablation: Ablation, model: str, category: str) -> i
 def _read(path: Path) -> dict[str, Any] | None:
     """A record of measurements, None if there is none; BadInput if it is damaged."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = parsed_json(path.read_text(encoding="utf-8"))
         if not isinstance(record, dict) or not isinstance(record["seconds"], int | float):
             raise ValueError("fields are missing")
     except FileNotFoundError:

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from chorus.body.free_body import free_body_path
+from chorus.body.loading import body_fingerprint
 from chorus.commands.download import repository_state
 from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Progress
@@ -35,6 +36,8 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "paper": ("torchvision", "detectron2", "mmcv", "mmdet", "mmengine", "mmpose", "gdown"),
     "pocket": ("ai-edge-litert",),
     "mhr": ("smplfitter",),
+    "formats": ("smplcodec", "pynrrd"),
+    "rerun": ("rerun-sdk",),
     "view": ("pyvista", "pyrender"),
     "cluster": ("ray",),
     "dev": ("pytest", "hypothesis", "import-linter", "ruff", "smplx"),
@@ -134,6 +137,9 @@ def examine(options: Options) -> dict[str, Any]:
 
     `opencv` says what is wrong with cv2, which packages that mmpose needs may have replaced.
 
+    `device` is what --device means here. Where it is missing, or the body's file is damaged, the
+    choice cannot run.
+
     `chosen` is the profile and models that `options` name: per stage a model, whether it can run
     (`ok`), what it fetches at first use (`fetches`), and `message`, a sentence that says what is
     missing and what brings it. `model` is empty where the profile has none.
@@ -156,18 +162,22 @@ def examine(options: Options) -> dict[str, Any]:
         for name, model in known.items():
             state = _stage(kind, replace(plain, **{kind: name}), states, broken)
             choices[kind].append({**state, "form": model.form, "about": model.about})
+    of_choice = {"profile": options.profile, **judged(options)}
+    body, device = _body(options), _device(options)
+    of_choice["can_run"] &= not (body["message"] or device["message"])
     return {
         "python": platform.python_version(),
         "devices": _devices(),
+        "device": device,
         "packages": packages,
         "broken": broken,
         "opencv": _opencv_problem(cv2_wrong),
         "weights": states,
-        "body": _body(options),
+        "body": body,
         "prompts": _prompts(options),
         "profiles": profiles,
         "choices": choices,
-        "chosen": {"profile": options.profile, **judged(options)},
+        "chosen": of_choice,
     }
 
 
@@ -277,11 +287,24 @@ def _is_installed(package: str) -> bool:
 
 
 def _body(options: Options) -> dict[str, str]:
-    """The body that a run takes."""
+    """The body that a run takes, and what is wrong with its file."""
     if options.body is not None:
-        return {"name": str(options.body), "state": "present"}
+        try:
+            body_fingerprint(options.body)
+        except ChorusError as error:
+            return {"name": str(options.body), "state": "damaged", "message": str(error)}
+        return {"name": str(options.body), "state": "present", "message": ""}
     built = free_body_path(options.imports_dir).is_file()
-    return {"name": "free body", "state": "present" if built else "built at first use"}
+    state = "present" if built else "built at first use"
+    return {"name": "free body", "state": state, "message": ""}
+
+
+def _device(options: Options) -> dict[str, str]:
+    """The device that --device means here, and why there is none."""
+    try:
+        return {"name": resolve_device(options.device), "message": ""}
+    except (ChorusError, ImportError) as error:
+        return {"name": options.device, "message": str(error)}
 
 
 def _prompts(options: Options) -> dict[str, str]:
@@ -306,6 +329,8 @@ def _table(findings: dict[str, Any]) -> str:
     for device in findings["devices"]:
         memory = f", {device['memory'] / 2**30:.0f} GiB" if device["memory"] else ""
         lines.append(f"device {device['name']}: {device['about']}{memory}")
+    if findings["device"]["message"]:
+        lines.append(f"  {findings['device']['message']}")
     lines.append("\npackages")
     for group, versions in findings["packages"].items():
         named = [f"{name} {version or '(missing)'}" for name, version in versions.items()]
@@ -320,7 +345,10 @@ def _table(findings: dict[str, Any]) -> str:
     for name, state in findings["weights"].items():
         wrong = f": {state['wrong']}" if state["wrong"] else ""
         lines.append(f"  {state['state']:<8} {name:<23} {state['where']}{wrong}")
-    lines.append(f"  {findings['body']['state']}: {findings['body']['name']}")
+    body = findings["body"]
+    lines.append(f"  {body['state']}: {body['name']}")
+    if body["message"]:
+        lines.append(f"        {body['message']}")
     lines.append("\nmodels of each option, NAME or NAME:SOURCE")
     lines.append(f"  {_MARKS}")
     for stage, models in findings["choices"].items():

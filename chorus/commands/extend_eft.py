@@ -19,7 +19,7 @@ from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Progress
 from chorus.errors import BadInput, ChorusError, StaleResults, unknown_name
 from chorus.evaluation.labelled_sets import read_photograph, shard_of
-from chorus.files import portable_name
+from chorus.files import parsed_json, portable_name
 from chorus.records.results_tree import ResultsTree
 from chorus.records.staleness import difference
 from chorus.records.tables import DONE, Table, read_settings, read_table, write_table
@@ -155,8 +155,8 @@ def _read(path: Path) -> bytes:
 
 def _parsed(content: bytes, path: Path) -> Any:
     try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
+        return parsed_json(content)
+    except ValueError as error:
         raise BadInput(
             f"{path} is not whole JSON ({str(error)[:200]}); delete it and {_FETCH} again."
         ) from error

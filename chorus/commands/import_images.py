@@ -23,6 +23,7 @@ from chorus.commands.importing.reports import (
     matched,
     named,
     report_annotations,
+    report_empty_masks,
     report_images,
     report_poses,
     what_segment_adds,
@@ -64,6 +65,7 @@ from chorus.engine.progress import Progress
 from chorus.models.registry import IMPORTED
 from chorus.pipeline import step
 from chorus.records.keys import ShardKey
+from chorus.records.tables import read_table
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
@@ -244,7 +246,10 @@ def _import_photographs(work: Work, report: CommandResult) -> None:
     work.run(images, shard.key)
     if folders:
         source = {f"masks of {kind}": digest_of_masks(taken.photos, kind) for kind in folders}
-        work.run(instances_stage(only, source, functools.partial(MaskWorker, shard)), shard.key)
+        instances = instances_stage(only, source, functools.partial(MaskWorker, shard))
+        work.run(instances, shard.key)
+        table = read_table(options.tree.table(instances.output, shard.key), instances.output)
+        report.problems += report_empty_masks(table.rows.values(), folders)
     for reason, names in taken.left_out.items():
         report.problems += named(set(names), reason)
     if most:

@@ -10,8 +10,8 @@ class CommandResult:
     """One summary line, problems that did not stop the command, and whether all went well.
 
     `text` is longer output that was asked for (the table of `status`, say). `complete` is False
-    where a whole category is left out, of what else went well: the exit status tells, and `run`
-    goes on with the others.
+    where a whole category, or a row that could be worked on, is left out of what else went well:
+    the exit status tells, and `run` goes on with the others.
     """
 
     line: str

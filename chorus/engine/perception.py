@@ -99,6 +99,23 @@ class PerceptionOptions(
         """The shards of a table that are asked for."""
         return self.tree.shards(table, self.models.model_key, self.categories, self.prompts)
 
+    def without_segmentations(self) -> list[str]:
+        """A line for images that are asked for and not segmented; none if there are none."""
+        segmented = set(self.shards_of("segmentations"))
+        lacking = [
+            shard
+            for shard in self.tree.shards("images", self.models.model_key, required=False)
+            if shard not in segmented
+            and (not self.categories or shard.category in self.categories)
+            and (not self.prompts or shard.prompt in self.prompts)
+        ]
+        if not lacking:
+            return []
+        return [
+            f"{len(lacking)} tables of images have no segmentations yet and were left out (first: "
+            f"{lacking[0]}); run chorus segment, then this again"
+        ]
+
     def recorded(self, kind: Kind, further: Sequence[Path] = ()) -> dict[str, Any]:
         """What the step's table keeps of its model (`ModelChoice.recorded`), the synthetic world's
         noise too."""

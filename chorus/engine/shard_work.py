@@ -106,6 +106,12 @@ class Stage:
         return self.step.writes[0]
 
     @property
+    def works_on_rows(self) -> bool:
+        """Whether it works on rows alone, of which each can be worked on; an image may be one that
+        a network makes nothing of."""
+        return bool(self.inputs) and self.batch_pixels is None
+
+    @property
     def side_output(self) -> str:
         """The table that it makes beside it, or ""."""
         return self.step.writes[1] if self.side else ""
@@ -132,6 +138,8 @@ class Summary:
     done: int = 0
     skipped: int = 0
     failed: int = 0
+    held_back: int = 0
+    """Of the failed ones, those that an earlier step failed on or has not made yet."""
     already: int = 0
     """Done or skipped before."""
     already_done: int = 0
@@ -148,6 +156,7 @@ class Summary:
         self.done += other.done
         self.skipped += other.skipped
         self.failed += other.failed
+        self.held_back += other.held_back
         self.already += other.already
         self.already_done += other.already_done
         self.errors += other.errors
@@ -236,6 +245,7 @@ def _locked_shard(stage, tree, shard, settings, overwrite, worker, tick, stopped
                     side.rows[index] = side_row
                 _count(summary, row, inputs.get("filtered"))
                 worked = True
+            summary.held_back += sum(row["status"] == FAILED for _, row, _ in held)
             if time.monotonic() - written > FLUSH_SECONDS:
                 write()
                 written = time.monotonic()

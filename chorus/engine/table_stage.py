@@ -37,4 +37,6 @@ def run_table_stage(
     for reason, count in sorted(summary.reasons.items(), key=lambda item: -item[1])[:_REASONS]:
         problems.append(f"{count} x {reason}")
     line = summary.line(stage.name, where, time.monotonic() - started)
-    return CommandResult(line, problems, ok=not summary.errors and not summary.nothing_made)
+    ok = not summary.errors and not summary.nothing_made
+    complete = not stage.works_on_rows or summary.failed == summary.held_back
+    return CommandResult(line, problems, ok=ok, complete=complete)

@@ -75,7 +75,7 @@ def read_photograph(path: Path, shape: tuple[int, int]) -> np.ndarray:
             pixels = np.asarray(image.convert("RGB"))
     except FileNotFoundError as error:
         raise BadInput(f"{path} is missing; fetch or make it again.") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadInput(f"{path} is damaged ({error}); fetch or make it again.") from error
     if pixels.shape[:2] != shape:
         raise BadInput(

@@ -8,6 +8,8 @@ the object is known in our body's frame, where the truth test wants it (method.m
 from __future__ import annotations
 
 import io
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +23,7 @@ from chorus.body.model import BodyModel
 from chorus.errors import BadInput
 from chorus.evaluation.recorded_views import View
 from chorus.evaluation.truth_scores import KnownScene
+from chorus.files import check_npz
 from chorus.geometry.surfaces import evenly_spread
 from chorus.perception.open3dhoi import LiftedImage, Mesh
 from chorus.rendering.inside import inside
@@ -147,6 +150,16 @@ def object_bytes(laid: Laid, thing: Mesh) -> bytes:
     return content.getvalue()
 
 
+def _check_mesh(vertices: object, faces: object) -> None:
+    """ValueError unless they are vertices (V, 3), metres, and triangles (F, 3) of these."""
+    for name, array, kinds in (("vertices", vertices, "f"), ("faces", faces, "iu")):
+        shape = getattr(array, "shape", ())
+        if len(shape) != 2 or shape[1] != 3 or not shape[0] or array.dtype.kind not in kinds:
+            raise ValueError(f"{name} are no triangle mesh's")
+    if not np.isfinite(vertices).all() or faces.min() < 0 or faces.max() >= len(vertices):
+        raise ValueError("a vertex is not finite, or a triangle's is not there")
+
+
 def lifted_scenes(folder: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[KnownScene]:
     """The known scenes among done rows of a test set: those whose object was lifted.
 
@@ -157,9 +170,11 @@ def lifted_scenes(folder: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[K
         if not path.is_file():
             continue
         try:
+            check_npz(path)
             with np.load(path, allow_pickle=False) as stored:
                 vertices, faces = stored["vertices"], stored["faces"]
-        except (OSError, ValueError, KeyError, EOFError) as error:
+            _check_mesh(vertices, faces)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise BadInput(f"{path} is damaged ({error}); import the test set again.") from error
         yield KnownScene(
             pose=np.array(row["pose"]).reshape(24, 3),

@@ -7,12 +7,12 @@ settings it was made with.
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path
 
 import yaml
 
 from chorus.errors import BadInput
+from chorus.files import parsed_json
 from chorus.filtering.rules import DEFAULT_RULE, parse_combination
 
 KINDS = ("json", "pickle")
@@ -31,10 +31,10 @@ def published_rules(path: Path) -> tuple[int, ...]:
     BadInput if the file is no settings file of the published code.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = parsed_json(path.read_bytes())
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror or error}.") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise BadInput(f"{path} is not whole JSON ({str(error)[:200]}); fetch it again.") from error
     if not isinstance(content, dict) or not {"filter_settings", "aggr_core"} & content.keys():
         raise BadInput(

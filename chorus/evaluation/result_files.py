@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chorus.errors import BadInput, StaleResults
 from chorus.evaluation.labelled_sets import MADE_BY, table_of
-from chorus.files import portable_name
+from chorus.files import parsed_json, portable_name
 from chorus.records.aggregations import parsed_name
 from chorus.records.keys import TOTAL
 from chorus.records.results_tree import ResultsTree
@@ -54,7 +53,7 @@ def file_name(metric: str, test_set: str) -> str:
 def read_scores(path: Path) -> dict[str, Any]:
     """The result in a file; BadInput if it is damaged or of another version."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = parsed_json(path.read_text(encoding="utf-8"))
         if record["version"] != VERSION:
             raise ValueError(f"version {record['version']}, expected {VERSION}")
         wrong = [name for name, kind in _FIELDS.items() if not isinstance(record.get(name), kind)]

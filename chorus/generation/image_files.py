@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from chorus.errors import BadInput
+from chorus.files import parsed_json
 
 ImageFormat = Literal["jpeg", "png", "webp"]
 SUFFIXES: dict[ImageFormat, str] = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
@@ -55,10 +56,10 @@ def description(path: str | Path) -> dict[str, Any]:
             else:
                 comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
                 text = bytes(comment).removeprefix(_ASCII).decode("ascii", "replace")
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadInput(f"{path} cannot be read as an image ({error}).") from error
     try:
-        return json.loads(text)
+        return parsed_json(text)
     except ValueError as error:
         raise BadInput(
             f"{path} does not say how it was made; only images of `chorus images` do."

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from chorus.errors import BadInput, Unavailable
+from chorus.files import parsed_json
 from chorus.generation.credentials import redact, secret, setting, without_login
 from chorus.generation.language_model import SCHEMA, Message, Reply
 from chorus.generation.proxy_environment import environment_fault
@@ -166,7 +167,7 @@ class ChatModel:
     def _read(self, text: str) -> dict:
         """The record of a successful answer's body."""
         try:
-            body = json.loads(text)
+            body = parsed_json(text)
         except ValueError:
             body = None
         if not isinstance(body, dict):

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from chorus.errors import BadInput
-from chorus.files import atomic_write, portable_name
+from chorus.files import atomic_write, parsed_json, portable_name
 
 FOLDER = ".replies"
 VERSION = 1
@@ -35,7 +35,7 @@ class Replies:
         if forget or not path.is_file():
             return
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parsed_json(path.read_text(encoding="utf-8"))
             if content["version"] != VERSION:
                 raise ValueError(f"version {content['version']}")
             self._pairs = [_checked(pair) for pair in content["pairs"]]

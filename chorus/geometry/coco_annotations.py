@@ -7,15 +7,18 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from chorus.errors import BadInput
+from chorus.errors import BadInput, shown
 from chorus.geometry import masks
+
+MOST_PIXELS = 178_956_970
+"""Of an image, as `perception.photographs` has it from Pillow."""
 
 
 def box_of(annotation: Mapping) -> Float[np.ndarray, " 4"]:
     """The annotation's box, xyxy float32, pixels; BadInput if it is missing or has no area."""
     try:
         x, y, width, height = (float(value) for value in annotation["bbox"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise BadInput("no box") from error
     box = np.array([x, y, x + width, y + height], np.float32)
     if not np.isfinite(box).all() or width <= 0 or height <= 0:
@@ -48,6 +51,10 @@ def mask_of(annotation: Mapping, height: int, width: int) -> bytes:
     is no segmentation, it is damaged, of another size or empty.
     """
     segmentation = annotation.get("segmentation")
+    if height * width > MOST_PIXELS:
+        raise BadInput(
+            f"an image of {width} x {height} pixels, more than the {MOST_PIXELS:,} that are read"
+        )
     if not segmentation:
         raise BadInput("no segmentation; draw its mask or delete it")
     if not isinstance(segmentation, Mapping | list):
@@ -64,7 +71,7 @@ def mask_of(annotation: Mapping, height: int, width: int) -> bytes:
 def _from_run_lengths(segmentation: Mapping, height: int, width: int) -> bytes:
     counts, size = segmentation.get("counts"), segmentation.get("size")
     if size != [height, width]:
-        raise BadInput(f"segmentation of size {size}, image of {[height, width]}")
+        raise BadInput(f"segmentation of size {shown(size)}, image of {[height, width]}")
     if isinstance(counts, str):
         if counts.startswith(("b'", 'b"')):
             raise BadInput(
@@ -97,7 +104,7 @@ def _from_polygons(segmentation: list, height: int, width: int) -> bytes:
     for given in outlines or segmentation:
         try:
             polygon = np.asarray(given, np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise BadInput("damaged segmentation: a polygon is not a list of numbers") from error
         if polygon.ndim != 1 or polygon.size < 6 or polygon.size % 2:
             raise BadInput("damaged segmentation: a polygon has fewer than three points")

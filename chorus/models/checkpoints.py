@@ -14,13 +14,14 @@ import pickle
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from chorus.errors import BadInput, Unavailable
+from chorus.errors import BadInput, Unavailable, shown
 from chorus.models.registry import how_to_replace
 
 logger = logging.getLogger(__name__)
@@ -88,6 +89,10 @@ _STAND_INS: list[Any] = [
 ]
 
 
+_DEEPEST = 40
+"""Containers within containers of recorded results; tools nest four or five."""
+
+
 def read_state_dict(path: Path, key: str) -> dict[str, Tensor]:
     """The tensors that a checkpoint keeps under `key`, by name, on the CPU.
 
@@ -105,7 +110,9 @@ def read_state_dict(path: Path, key: str) -> dict[str, Tensor]:
     )
     state = stored.get(key) if isinstance(stored, Mapping) else None
     if not isinstance(state, Mapping):
-        names = ", ".join(map(str, list(stored)[:8])) if isinstance(stored, Mapping) else "no names"
+        few = islice(stored, 8) if isinstance(stored, Mapping) else ()
+        names = ", ".join(each if isinstance(each, str) else shown(each) for each in few)
+        names = f"{names:.300}" or "no names"
         raise BadInput(
             f"{path} has no {key!r} with the weights of a network; found {names}. It is not the "
             "checkpoint that was published."
@@ -118,26 +125,36 @@ def read_recorded(path: Path) -> Any:
 
     BadInput as `read_state_dict`.
     """
-    return _as_arrays(
-        _read_torch(
-            path,
-            refused="which no recorded results need and which could run code. Nothing in it was "
-            "executed. Save tensors, numbers, text, lists and dictionaries alone.",
-            damaged="whole file of torch.save",
-            cure="write it again.",
-        )
+    stored = _read_torch(
+        path,
+        refused="which no recorded results need and which could run code. Nothing in it was "
+        "executed. Save tensors, numbers, text, lists and dictionaries alone.",
+        damaged="whole file of torch.save",
+        cure="write it again.",
     )
+    try:
+        return _as_arrays(stored, {}, _DEEPEST)
+    except RecursionError as error:
+        raise BadInput(f"{path} nests more than {_DEEPEST} containers; write it again.") from error
 
 
-def _as_arrays(value: Any) -> Any:
+def _as_arrays(value: Any, known: dict[int, Any], depth: int) -> Any:
+    """The same with arrays for tensors; parts that are shared stay so (known: by their id), or
+    they might never end. RecursionError below `depth`."""
     if isinstance(value, Tensor):
         value = value.detach().cpu()
         return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
-    if isinstance(value, Mapping):
-        return {name: _as_arrays(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_as_arrays(each) for each in value]
-    return value
+    if not isinstance(value, Mapping | list | tuple):
+        return value
+    if depth == 0:
+        raise RecursionError
+    if id(value) not in known:
+        if isinstance(value, Mapping):
+            made: Any = {name: _as_arrays(each, known, depth - 1) for name, each in value.items()}
+        else:
+            made = [_as_arrays(each, known, depth - 1) for each in value]
+        known[id(value)] = made
+    return known[id(value)]
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> Shapes:

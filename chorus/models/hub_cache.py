@@ -5,10 +5,11 @@ Nothing is loaded: names, sizes and headers tell.
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 from pathlib import Path
+
+from chorus.files import parsed_json
 
 # Parts that a pipeline does without.
 _OPTIONAL = {"safety_checker", "feature_extractor", "image_encoder"}
@@ -47,7 +48,7 @@ def unfinished(folder: Path) -> str:
     """
     for index in sorted(folder.rglob("*.safetensors.index.json")):
         try:
-            shards = set(json.loads(index.read_bytes())["weight_map"].values())
+            shards = set(parsed_json(index.read_bytes())["weight_map"].values())
         except (OSError, ValueError, KeyError, AttributeError, TypeError):
             return f"{index.relative_to(folder)} is not whole"
         for shard in sorted(shards):
@@ -57,7 +58,7 @@ def unfinished(folder: Path) -> str:
     if not description.is_file():
         return "" if _has_weights(folder) else "it holds no weights"
     try:
-        parts = json.loads(description.read_bytes()).items()
+        parts = parsed_json(description.read_bytes()).items()
     except (OSError, ValueError, AttributeError):
         return "model_index.json is not whole"
     for part, entry in parts:
@@ -86,7 +87,7 @@ def _safetensors_problem(path: Path) -> str:
             length = struct.unpack("<Q", start)[0]
             if length > size - 8:
                 return f"its header is cut off or none (the file has {size} bytes)"
-            header = json.loads(stream.read(length))
+            header = parsed_json(stream.read(length))
         ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
     except OSError as error:
         return f"it cannot be read ({error.strerror})"

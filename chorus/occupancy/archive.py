@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from chorus.errors import BadInput
-from chorus.files import check_npz, replacing
+from chorus.files import check_npz, parsed_json, replacing
 
 HEADER = "header"
 
@@ -63,7 +63,7 @@ def read_archive(path: str | Path, schema: str) -> tuple[dict[str, np.ndarray], 
         check_npz(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        header = json.loads(str(arrays.pop(HEADER)))
+        header = parsed_json(str(arrays.pop(HEADER)))
         found, metadata = header["schema"], header["metadata"]
     except FileNotFoundError:
         raise

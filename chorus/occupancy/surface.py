@@ -60,6 +60,7 @@ def write_mesh(mesh: trimesh.Trimesh, path: str | Path) -> None:
             f"meshes are written as {', '.join(SUFFIXES)}, not {suffix or 'without a suffix'!r}; "
             f"rename {path.name!r}."
         )
-    content = mesh.export(file_type=suffix[1:])
+    normals = {"include_normals": True} if suffix == ".glb" else {}
+    content = mesh.export(file_type=suffix[1:], **normals)
     content = content.encode() if isinstance(content, str) else content
     atomic_write(path, content)

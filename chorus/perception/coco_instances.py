@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from chorus.errors import BadInput, unknown_name
+from chorus.errors import BadInput, shown, unknown_name
 from chorus.geometry import masks
 from chorus.geometry.boxes import area, intersection
 from chorus.geometry.coco_annotations import box_of, has_box, mask_of, scraps_of
@@ -174,7 +174,9 @@ def annotations_of(content: Any, where: str, take_crowds: bool = False) -> Annot
         category = _integer(annotation, "category_id", where, "annotation", at)
         if image not in records or category not in numbers:
             what = "image" if image not in records else "category"
-            orphans.append(f"{annotation.get('id', at)} of {what} {annotation[f'{what}_id']}")
+            orphans.append(
+                f"{shown(annotation.get('id', at))} of {what} {annotation[f'{what}_id']}"
+            )
             continue
         crowd = annotation.get("iscrowd") and not take_crowds
         (crowds if crowd else instances)[image].append(annotation)
@@ -233,12 +235,12 @@ def _instance(
                 raise BadInput(wrong)
         score = annotation.get("score", 1.0)
         if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
-            raise BadInput(f"score {score!r}, expected 0 to 1; divide percents by 100")
+            raise BadInput(f"score {shown(score)}, expected 0 to 1; divide percents by 100")
         keypoints = None
         if label == PERSON and annotation.get("keypoints") is not None:
             keypoints = _keypoints(annotation["keypoints"], annotations.keypoints_are_flags)
     except BadInput as error:
-        raise BadInput(f"annotation {number} ({label}) of {image.name}: {error}") from error
+        raise BadInput(f"annotation {shown(number)} ({label}) of {image.name}: {error}") from error
     detection = Detection(label, float(score), box, mask)
     return Instance(detection, number if isinstance(number, int) else None, keypoints)
 
@@ -248,7 +250,7 @@ def _keypoints(values: Any, flags: bool) -> Float[np.ndarray, "17 3"]:
     heat maps of networks give them, count as 0 and 1."""
     try:
         points = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise BadInput("its keypoints are not numbers") from error
     if points.shape not in ((3 * KEYPOINTS,), (KEYPOINTS, 3)):
         raise BadInput(
@@ -291,7 +293,9 @@ def _categories(records: list, where: str) -> dict[str, int]:
         number = _integer(record, "id", where, "category", at)
         name = record.get("name")
         if not isinstance(name, str) or not name or name in categories:
-            raise BadInput(f"{where}: category {number} has the name {name!r}; each needs its own.")
+            raise BadInput(
+                f"{where}: category {number} has the name {shown(name)}; each needs its own."
+            )
         categories[name] = number
     twice = [number for number, count in Counter(categories.values()).items() if count > 1]
     if twice:
@@ -325,32 +329,44 @@ def _records(records: list, where: str, from_tables: bool) -> dict[int, dict[str
         name = record.get("file_name")
         if not isinstance(name, str) or not name.strip("/"):
             raise BadInput(f"{where}: image {number} has no file_name.")
+        if len(name) > _LONGEST_NAME:
+            raise BadInput(
+                f"{where}: image {number} has a file_name of {len(name):,} characters; no path is "
+                f"longer than {_LONGEST_NAME:,}."
+            )
         name = name.replace("\\", "/")
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise BadInput(
-                f"{where}: image {number} is called {name!r}; expected a name inside the folder "
-                "of images."
+                f"{where}: image {number} is called {shown(name)}; expected a name inside the "
+                "folder of images."
             )
         if name in names or number in images:
-            raise BadInput(f"{where}: two images are called {name!r} or have the id {number}.")
+            raise BadInput(f"{where}: two images are called {shown(name)} or have the id {number}.")
         width, height = (_integer(record, side, where, "image", name) for side in _SIDES)
         if width < 1 or height < 1:
-            raise BadInput(f"{where}: image {name} has {width} x {height} pixels.")
+            raise BadInput(f"{where}: image {shown(name)} has {width} x {height} pixels.")
         names.add(name)
         keys = ("prompt", "augprompt", "category") if from_tables else ("prompt", "augprompt")
         texts = {key: record.get(key, "") for key in keys}
         for key, text in texts.items():
             if not isinstance(text, str):
-                raise BadInput(f"{where}: image {name} has the {key} {text!r}; expected text.")
+                raise BadInput(
+                    f"{where}: image {shown(name)} has the {key} {shown(text)}; expected text."
+                )
         images[number] = {"name": name, "width": width, "height": height, **texts}
     return images
 
 
 _SIDES = ("width", "height")
+_TOO_LARGE = 10**18
+_LONGEST_NAME = 4096  # of a path, as systems have it
 
 
 def _integer(record: Any, key: str, where: str, what: str, name: object) -> int:
     value = record.get(key) if isinstance(record, Mapping) else None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise BadInput(f"{where}: {what} {name}: {key} is {value!r}; expected a whole number.")
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= _TOO_LARGE:
+        raise BadInput(
+            f"{where}: {what} {name}: {key} is {shown(value)}; expected a whole number of at most "
+            "18 digits."
+        )
     return value

@@ -15,7 +15,6 @@ Both meshes lie in one frame, the camera's but for cam_trans, metres. `box_annot
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from chorus.errors import BadInput
+from chorus.files import parsed_json
 from chorus.perception.photographs import Photograph, upright_rgb
 
 PARAMETERS, BOXES = "smplx_parameters.json", "box_annotation.json"
@@ -157,8 +157,8 @@ def read_mesh(path: Path) -> Mesh:
 def _record(path: Path) -> Mapping[str, Any]:
     """The JSON object of a file, which may be alone in a list."""
     try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError, OSError) as error:
+        content = parsed_json(path.read_bytes())
+    except (ValueError, OSError) as error:
         raise BadInput(f"{path.name} is not whole JSON ({str(error)[:100]})") from error
     if isinstance(content, list) and len(content) == 1:
         content = content[0]

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from chorus.errors import BadInput
+from chorus.errors import BadInput, shown
 from chorus.perception import (
     poses_of_gvhmr,
     poses_of_npz,
@@ -22,7 +22,7 @@ from chorus.perception import (
     poses_of_wham,
 )
 from chorus.perception.joblib_pickle import load_joblib, load_npy
-from chorus.perception.recorded_poses import PoseFormat, Recording, shown
+from chorus.perception.recorded_poses import PoseFormat, Recording
 
 _ZIP = b"PK"
 _MISFITS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from chorus.body.restricted_pickle import array_of
-from chorus.errors import BadInput
+from chorus.errors import BadInput, shown
 from chorus.perception.hmr2 import FOCAL
 from chorus.perception.recorded_poses import (
     BEHIND,
@@ -28,7 +28,6 @@ from chorus.perception.recorded_poses import (
     RecordedPose,
     Recording,
     WeakCamera,
-    shown,
     weak_of_hmr2,
 )
 

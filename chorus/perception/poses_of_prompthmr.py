@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from chorus.errors import BadInput
+from chorus.errors import BadInput, shown
 from chorus.perception.recorded_poses import (
     BEHIND,
     SHAPES,
@@ -28,7 +28,6 @@ from chorus.perception.recorded_poses import (
     RecordedPose,
     Recording,
     arrays_in,
-    shown,
     smplx_pose,
 )
 

@@ -8,14 +8,14 @@ the box (x, y, width, height).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from chorus.errors import BadInput
+from chorus.errors import BadInput, shown
+from chorus.files import parsed_json
 from chorus.perception.recorded_poses import (
     BEHIND,
     SHAPES,
@@ -27,7 +27,6 @@ from chorus.perception.recorded_poses import (
     PoseFormat,
     RecordedPose,
     Recording,
-    shown,
     smplx_pose,
 )
 
@@ -80,13 +79,13 @@ def meta_file(path: Path) -> Path:
 def _meta(path: Path) -> tuple[Mapping[str, Any], Path]:
     file = meta_file(path)
     try:
-        content = json.loads(file.read_bytes())
+        content = parsed_json(file.read_bytes())
     except OSError as error:
         raise BadInput(
             f"{path} needs {file} ({error.strerror}), where SMPLer-X writes the camera; give the "
             "folder that holds smplx/ and meta/."
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise BadInput(f"{file} is not whole JSON ({error}); write it again.") from error
     if not isinstance(content, Mapping) or "img_path" not in content:
         raise BadInput(f"{file} lacks img_path, focal, princpt and bbox_mmdet.")

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from chorus.body.restricted_pickle import StoredArray
-from chorus.errors import BadInput
+from chorus.errors import BadInput, shown
 from chorus.perception.recorded_poses import (
     BEHIND,
     JOINTS,
@@ -26,7 +26,6 @@ from chorus.perception.recorded_poses import (
     RecordedPose,
     Recording,
     arrays_in,
-    shown,
 )
 
 _NAMES = ("pose", "trans", "betas", "frame_ids")

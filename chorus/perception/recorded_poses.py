@@ -11,7 +11,6 @@ has its own (`poses_of_<tool>`). Poses are axis-angle, radians; cameras in one o
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,14 +148,6 @@ class PoseFormat:
     holds: str
     matches: Callable[[Any], bool]
     read: Callable[[Any, Path], Recording]
-
-
-def shown(value: Any, most: int = 80) -> str:
-    """What a file holds, for people: bounded also where parts are nested deeply or shared, of which
-    Python's own form never ends."""
-    brief = reprlib.Repr()
-    brief.maxstring = brief.maxother = most
-    return brief.repr(value)[:most]
 
 
 def weak_of_hmr2(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chorus.errors import BadInput, StaleResults, unknown_name
-from chorus.files import atomic_write, display_name, portable_name
+from chorus.files import atomic_write, display_name, parsed_json, portable_name
 from chorus.filtering.rules import DEFAULT_RULE, NO_KEYPOINT_RULE, parse_combination
 from chorus.occupancy.presets import preset
 from chorus.records.keys import TOTAL
@@ -198,7 +198,7 @@ def read_record(folder: Path) -> dict:
     """What an aggregation says of itself. Raises BadInput if that cannot be read."""
     path = folder / _RECORD
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = parsed_json(path.read_text(encoding="utf-8"))
         if record["version"] != _RECORD_VERSION:
             raise ValueError(f"version {record['version']}, expected {_RECORD_VERSION}")
         if {"settings", "samples", "made_from", "parts"} - record.keys():

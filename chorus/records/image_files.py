@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 
 from chorus.errors import BadInput
 from chorus.records.keys import SampleKey, ShardKey
@@ -82,16 +84,41 @@ def _read(
         raise BadInput(
             f"{path} cannot be read ({error.strerror}); run images --overwrite."
         ) from error
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size and is_whole(data) else None
-    if pixels is None:
-        raise BadInput(f"{path} is not a whole image; delete it and run images --overwrite.")
     height, width = shape or (row["height"], row["width"])
-    if pixels.shape[:2] != (height, width):
+    stated = _stated_size(data) if data.size and is_whole(data) else None
+    # no room is made for pixels that the table does not have
+    fits = stated is not None and stated[0] * stated[1] == height * width
+    pixels = _decoded(data) if fits else None
+    if stated is None or (fits and pixels is None):
+        raise BadInput(f"{path} is not a whole image; delete it and run images --overwrite.")
+    found = pixels.shape[:2] if fits else stated
+    if found != (height, width):
         raise BadInput(
-            f"{path} has {pixels.shape[1]} x {pixels.shape[0]} pixels, its table says "
+            f"{path} has {found[1]} x {found[0]} pixels, its table says "
             f"{width} x {height}; run images --overwrite."
         )
     return Image(key, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+
+
+def _stated_size(data: UInt8[np.ndarray, " B"]) -> tuple[int, int] | None:
+    """(height, width) that the head of an image file states; None if it is none."""
+    from PIL import Image as pillow
+
+    try:
+        with pillow.open(io.BytesIO(data)) as image:
+            return image.height, image.width
+    except (OSError, SyntaxError, ValueError, pillow.DecompressionBombError):
+        return None
+
+
+def _decoded(data: UInt8[np.ndarray, " B"]) -> UInt8[np.ndarray, "H W 3"] | None:
+    """Pixels, BGR; None if the file is damaged."""
+    import cv2
+
+    try:
+        return cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None
 
 
 def is_whole(data: np.ndarray) -> bool:

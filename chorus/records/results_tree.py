@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 
 from chorus.errors import BadInput, StaleResults, unknown_name
-from chorus.files import atomic_write, display_name, portable_name, temporary_files
+from chorus.files import atomic_write, display_name, parsed_json, portable_name, temporary_files
 from chorus.pipeline import maker
 from chorus.records.keys import SampleKey, ShardKey
 from chorus.records.tables import read_key
@@ -192,7 +192,7 @@ class ResultsTree:
 def _read_base(path: Path) -> dict:
     """What a `base.json` says; BadInput if that is something else."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parsed_json(path.read_text(encoding="utf-8"))
         texts = [content["base"], *content["makes"]]
         if content.keys() != {"base", "makes"} or not all(isinstance(t, str) for t in texts):
             raise ValueError("expected a folder as base and names as makes")

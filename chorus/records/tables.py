@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chorus.errors import BadInput
-from chorus.files import replacing
+from chorus.files import parsed_json, replacing
 from chorus.records.keys import ShardKey
 from chorus.records.schemas import COMMON, SCHEMAS
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
 _METADATA = b"chorus"
+_MOST_VALUES = 1 << 26  # of a table: those of 400,000 persons
+_MOST_BYTES = 1 << 29  # of a column of texts or masks
+_BYTES_AT_ONCE = 1 << 26
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 
 
@@ -120,11 +123,38 @@ def _content(file: ParquetFile, path: Path, columns: list[str] | None) -> list[d
     import pyarrow
 
     try:
+        _check_size(file, path)
         return file.read(columns).to_pylist()
     except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
         raise BadInput(
             f"{path} is damaged ({error}); delete it and run the stage again."
         ) from error
+
+
+def _check_size(file: ParquetFile, path: Path) -> None:
+    """BadInput for a table that is much larger than any once it is unpacked: a few bytes can stand
+    for a million equal rows, or for a million copies of one long text."""
+    groups = [file.metadata.row_group(at) for at in range(file.metadata.num_row_groups)]
+    chunks = [group.column(at) for group in groups for at in range(group.num_columns)]
+    if sum(chunk.num_values for chunk in chunks) > _MOST_VALUES:
+        raise BadInput(
+            f"{path} claims {file.metadata.num_rows:,} rows, more than a table has; delete it and "
+            "run the stage again."
+        )
+    for chunk in chunks:
+        # no text is longer than all of them are in the file
+        longest = max(1, chunk.total_uncompressed_size)
+        if chunk.physical_type != "BYTE_ARRAY" or chunk.num_values * longest <= _MOST_BYTES:
+            continue
+        at_once = min(1024, max(1, _BYTES_AT_ONCE // longest))
+        size = 0
+        for batch in file.iter_batches(at_once, columns=[chunk.path_in_schema]):
+            size += batch.nbytes
+            if size > _MOST_BYTES:
+                raise BadInput(
+                    f"{path} unpacks to more than {_MOST_BYTES:,} bytes; delete it and run the "
+                    "stage again."
+                )
 
 
 def read_settings(path: Path) -> dict:
@@ -221,8 +251,13 @@ def _opened(path: Path) -> Iterator[tuple[ParquetFile, dict]]:
         ) from error
     with file:
         try:
-            metadata = json.loads((file.schema_arrow.metadata or {})[_METADATA])
-            if len(metadata["shard"]) != 4 or {"schema", "version", "settings"} - metadata.keys():
+            metadata = parsed_json((file.schema_arrow.metadata or {})[_METADATA])
+            texts = isinstance(metadata["shard"], list) and [
+                text for text in metadata["shard"] if isinstance(text, str)
+            ]
+            if not texts or len(texts) != 4 or not isinstance(metadata["settings"], dict):
+                raise ValueError("incomplete metadata")
+            if {"schema", "version"} - metadata.keys():
                 raise ValueError("incomplete metadata")
         except (KeyError, TypeError, ValueError) as error:
             raise BadInput(

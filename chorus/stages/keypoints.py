@@ -65,4 +65,6 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
         processes=model.is_synthetic,
         check_overwrite=check_images_are_kept,
     )
-    return run_perception_stage(stage, options, model, shards, progress)
+    result = run_perception_stage(stage, options, model, shards, progress)
+    result.problems += options.without_segmentations()
+    return result

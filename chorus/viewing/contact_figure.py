@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from chorus.viewing.displayed import DisplayedBody
 from chorus.viewing.figures import FOOT, HEAD, PANEL, SCALE_WIDTH, SIDE, panels
 from chorus.viewing.gl import Renderer
+from chorus.viewing.glb import Glb, linear_light
 from chorus.viewing.lettering import FAINT_INK, INK, write
 from chorus.viewing.scene import BODY_COLOUR, compose_body
 
@@ -69,24 +70,11 @@ def contact_glb(body: DisplayedBody, probability: np.ndarray, metadata: dict) ->
 
     Metres, y up, the person looks along +z. metadata: what the file says of itself (extras).
     """
-    import trimesh
-    from trimesh.visual.material import PBRMaterial
-
     scale = ContactScale(float(probability.max(initial=0)))
-    # glTF's vertex colours are linear light, not sRGB.
-    linear = 255 * _linear(scale(probability))
+    linear = 255 * linear_light(scale(probability))
     rgba = np.column_stack([linear, np.full(len(linear), 255)]).round().astype(np.uint8)
-    material = PBRMaterial(
-        name="contact", baseColorFactor=[255] * 4, metallicFactor=0.0, roughnessFactor=0.8
-    )
-    visual = trimesh.visual.TextureVisuals(material=material)
-    visual.vertex_attributes["color"] = rgba
-    mesh = trimesh.Trimesh(body.vertices, body.faces, process=False, visual=visual)
-    scene = trimesh.Scene(metadata={**metadata, "colours_up_to": scale.top})
-    scene.add_geometry(mesh, node_name="body", geom_name="body")
-    return scene.export(file_type="glb")
-
-
-def _linear(srgb: np.ndarray) -> np.ndarray:
-    """Linear light of sRGB values, both in [0, 1] (IEC 61966-2-1)."""
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    file = Glb({**metadata, "colours_up_to": scale.top})
+    material = file.material("contact", (1.0, 1.0, 1.0, 1.0))
+    mesh = file.mesh("body", body.vertices, body.faces, material, colours=rgba)
+    file.node("body", mesh=mesh)
+    return file.content()

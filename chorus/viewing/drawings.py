@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from chorus.errors import BadInput
-from chorus.files import atomic_write, display_name
+from chorus.files import atomic_write, display_name, parsed_json
 from chorus.records.keys import TOTAL
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def is_drawn(drawing: Drawing) -> bool:
 def _drawn_before(folder: Path) -> dict[str, str]:
     """What each part's pictures were drawn of; nothing if the record is missing or damaged."""
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        record = parsed_json((folder / _RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}

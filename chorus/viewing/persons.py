@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from chorus.body.keypoints import KEYPOINT_NAMES
+from chorus.body.keypoints import BONES
 from chorus.viewing.overlay import body_overlay
 
 LONGER_SIDE = 1280
@@ -18,17 +18,6 @@ LONGER_SIDE = 1280
 _COLOURS = ((255, 140, 60), (90, 200, 120), (235, 90, 140), (250, 205, 70), (120, 160, 255))
 _SURE = 0.3  # confidence from which a keypoint is drawn
 _OUTLINE, _LINE, _DOT = 3 / 1280, 4 / 1280, 6 / 1280  # widths, as shares of the longer side
-_BONES = tuple(
-    (KEYPOINT_NAMES.index(a), KEYPOINT_NAMES.index(b))
-    for a, b in (
-        *((f"{s}_{u}", f"{s}_{v}") for s in ("left", "right") for u, v in (
-            ("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"),
-            ("shoulder", "hip"), ("eye", "ear"),
-        )),
-        ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"),
-        ("nose", "left_eye"), ("nose", "right_eye"),
-    )
-)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +74,7 @@ def _skeleton(picture: np.ndarray, keypoints: np.ndarray, colour: tuple) -> None
     sure = keypoints[:, 2] >= _SURE
     # OpenCV takes a fixed fraction of a pixel, and no coordinate beyond 16 bits.
     places = np.clip(keypoints[:, :2], -longer, 2 * longer).round().astype(int)
-    for a, b in _BONES:
+    for a, b in BONES:
         if sure[a] and sure[b]:
             cv2.line(picture, places[a].tolist(), places[b].tolist(), colour, line, cv2.LINE_AA)
     for place in places[sure]:

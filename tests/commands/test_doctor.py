@@ -195,3 +195,19 @@ def test_for_people(doctor_says, capsys, tmp_path):
 def test_an_unknown_model_is_named(doctor_says):
     _, found = doctor_says("--segmenter", "maskformer")
     assert "did you mean 'mask2former'" in found["chosen"]["stages"]["segmenter"]["message"]
+
+
+def test_a_damaged_body_is_opened_and_named(doctor_says, tmp_path):
+    body = tmp_path / "SMPL_NEUTRAL.npz"
+    body.write_bytes(b"PK\x03\x04 no archive")
+    status, found = doctor_says("--body", str(body))
+    assert status == 1 and not found["chosen"]["can_run"]
+    assert found["body"]["state"] == "damaged" and str(body) in found["body"]["message"]
+    assert cli.main(["doctor", "--body", str(body)]) == 1
+
+
+def test_a_device_that_is_not_there_is_told_without_a_trial(doctor_says):
+    status, found = doctor_says("--device", "cuda:63")
+    assert status == 1 and "torch finds" in found["device"]["message"]
+    status, found = doctor_says("--device", "cpu")
+    assert status == 0 and found["device"] == {"name": "cpu", "message": ""}

@@ -319,6 +319,25 @@ def test_masks_of_both_kinds_are_segmentations(root, segmenter, capsys):
     assert table(root, "segmentations").read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["person", "person-demo"])
+def test_a_person_is_no_objects_category(root, capsys, name):
+    assert run(root, "import", category=name) == 2
+    assert "'person' is not an object category" in capsys.readouterr().err
+
+
+def test_masks_that_are_all_empty_are_told(root, capsys):
+    drawn(root, "people")
+    for name in ("a.png", "d.png", "day.1/b.c.png"):
+        draw(root / "masks" / name, slice(0, 0))
+    assert run(root, "import", "--masks", root / "masks", "--person_masks", root / "people") == 0
+    shown = capsys.readouterr().err
+    assert f"the masks in {root / 'masks'} are all empty (3 images)" in shown
+    assert str(root / "people") not in shown
+    draw(root / "masks" / "a.png", slice(3, 9))  # one of three has the object
+    again = ("--masks", root / "masks", "--person_masks", root / "people", "--overwrite")
+    assert run(root, "import", *again) == 0
+
+
 def test_what_persons_alone_cannot_complete_is_named_and_the_rest_done(
     root, segmenter, capsys, monkeypatch
 ):

@@ -137,3 +137,15 @@ def test_real_photographs(photographs, imports, tmp_path):
         person = json.loads((tmp_path / f"{path.name}.json").read_text())["persons"][0]
         assert person["body"]["mask_agreement"] > 0.66
         assert person["body"]["keypoint_error"] < 0.03
+
+
+def test_a_name_at_the_file_systems_limit_has_results(imports, tmp_path):
+    name = "a" * 251 + ".jpg"
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "wall.jpg"), data.brick())
+    (tmp_path / "wall.jpg").rename(tmp_path / "in" / name)
+    given = ["perceive", str(tmp_path / "in"), "--out", str(tmp_path / "o")]
+    assert main([*given, "--imports_dir", str(imports)]) == 0
+    (record,) = (path for path in (tmp_path / "o").glob("aaa*.json"))
+    assert json.loads(record.read_text())["image"] == name
+    assert len(list((tmp_path / "o").glob("aaa*.overlay.jpg"))) == 1

@@ -13,6 +13,7 @@ from chorus.errors import BadInput
 from chorus.evaluation.labelled_sets import MADE_BY
 from chorus.records.keys import TOTAL
 from chorus.settings import BodyOptions, ImageTreeOptions, RedoOptions, SampleOptions
+from chorus.vocabulary import resolve_category
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
             raise BadInput("--open3dhoi makes test images; give them a name, --as test_set NAME.")
         if self.images is None and self.poses is None and self.open3dhoi is None:
             raise BadInput("give --images or --poses, or both.")
+        for category in self.categories:
+            resolve_category(category, "open")
         self._check_masks()
         if self.images is not None and not self.images.is_dir():
             raise BadInput(f"--images {self.images} is not a folder; give the folder of images.")

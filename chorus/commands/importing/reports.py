@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from chorus.commands.importing.options import Options
 from chorus.commands.importing.sources import PoseIndex, Shard, pictures_of
@@ -80,6 +81,20 @@ def report_images(
         report.problems.append(
             f"polygons of fewer than three points beside others, left out: {annotations.scraps}"
         )
+
+
+def report_empty_masks(
+    rows: Iterable[Mapping[str, Any]], folders: Mapping[Kind, Path]
+) -> list[str]:
+    """A line for every folder of masks of which none has a pixel; rows: the table of instances."""
+    done = [row["detections"] for row in rows if row["status"] == DONE]
+    found = {"persons" if each["label"] == PERSON else "objects" for some in done for each in some}
+    return [
+        f"the masks in {folder} are all empty ({len(done)} images), so that there are no {kind}: "
+        "pixels that are not 0, or not transparent, are what a mask is of"
+        for kind, folder in folders.items()
+        if done and kind not in found
+    ]
 
 
 def report_poses(

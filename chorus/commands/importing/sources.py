@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from chorus.errors import BadInput
+from chorus.files import parsed_json
 from chorus.models.registry import IMPORTED
 from chorus.perception.photographs import SUFFIXES
 from chorus.records.keys import ShardKey
@@ -58,10 +58,10 @@ def read_annotations(path: Path, take_crowds: bool = False) -> Annotations:
     from chorus.perception.coco_instances import annotations_of
 
     try:
-        content = json.loads(path.read_bytes())
+        content = parsed_json(path.read_bytes())
     except OSError as error:
         raise BadInput(f"--annotations {path} cannot be read ({error.strerror}).") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise BadInput(f"{path} is not whole JSON ({error}); write it again.") from error
     return annotations_of(content, str(path), take_crowds)
 

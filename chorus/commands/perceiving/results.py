@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from chorus.body.model import BodyModel
-from chorus.files import atomic_write, replacing
+from chorus.files import atomic_write, beside, replacing
 from chorus.geometry import masks
 from chorus.perception.coco_writing import CocoFile
 from chorus.perception.perceiving import PerceivedPerson
@@ -53,9 +53,9 @@ class Results:
             **size,
             "persons": [_record(*each) for each in zip(persons, runs, strict=True)],
         }
-        atomic_write(_beside(place, ".json"), json.dumps(record, indent=1).encode())
-        _save(_beside(place, ".npz"), self._arrays(persons, rows, vertices))
-        self._draw(_beside(place, self._overlay), pixels, persons, vertices)
+        atomic_write(beside(place, ".json"), json.dumps(record, indent=1).encode())
+        _save(beside(place, ".npz"), self._arrays(persons, rows, vertices))
+        self._draw(beside(place, self._overlay), pixels, persons, vertices)
         self._coco.add(
             {"file_name": name, **size},
             [_detection(*each) for each in zip(persons, runs, strict=True)],
@@ -134,11 +134,6 @@ class Results:
         picture = persons_overlay(pixels, drawn, self._body.faces.numpy())
         quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
         atomic_write(path, cv2.imencode(".jpg", picture[..., ::-1], quality)[1].tobytes())
-
-
-def _beside(place: Path, suffix: str) -> Path:
-    """The photograph's whole name and more, so that a.jpg and a.png have results of their own."""
-    return place.with_name(place.name + suffix)
 
 
 def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:

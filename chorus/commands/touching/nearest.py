@@ -11,9 +11,17 @@ from chorus.records.aggregations import WHOLE
 from chorus.viewing.displayed import WHOLE_BODY
 from chorus.vocabulary import strip_demo
 
-_ARTICLES = ("a", "an", "the", "his", "her", "their", "its")
-_PREPOSITIONS = ("on", "in", "of", "with", "to", "at", "under", "is", "are")
-_LEFT_OUT = {*_ARTICLES, *_PREPOSITIONS}
+# fmt: off
+_STOP_WORDS = frozenset({
+    "a", "an", "the", "this", "that", "these", "those", "some", "any", "each", "every",
+    "his", "her", "their", "its", "my", "your", "our",
+    "he", "she", "it", "they", "him", "them", "i", "you", "we", "somebody", "someone",
+    "on", "in", "of", "with", "to", "at", "under", "by", "for", "from", "into", "onto", "over",
+    "and", "or", "but", "as", "while", "when", "who", "which", "where", "there",
+    "is", "are", "was", "were", "be", "been", "being", "am",
+    "has", "have", "had", "having", "does", "do", "did", "doing", "can",
+})
+# fmt: on
 _SAME_WORD = 0.85
 """Words that alike are one word and a slip of the pen."""
 _ENDINGS = {"ies": "y", "ied": "y", "ing": "", "es": "", "ed": "", "s": ""}
@@ -44,7 +52,7 @@ def ranked(sentence: str, texts: Mapping[str, str]) -> list[tuple[str, float]]:
     """Names and likenesses from 0 to 1 of the named texts, the likest first; equal ones by name.
 
     Likeness is the mean of two: of words (Dice's coefficient of the two sets of stems, without
-    articles and prepositions) and of letters (the share that `difflib` matches, in order).
+    the words of grammar) and of letters (the share that `difflib` matches, in order).
     """
     scores = {name: likeness(sentence, text) for name, text in texts.items()}
     return sorted(scores.items(), key=lambda each: (-each[1], each[0]))
@@ -61,9 +69,9 @@ def likeness(one: str, other: str) -> float:
 
 
 def stems(text: str) -> list[str]:
-    """The words of a text without their endings, in order; articles and prepositions left out."""
+    """The words of a text without their endings, in order; words of grammar are left out."""
     words = re.findall(r"\w+", text.lower())
-    return [_stem(word) for word in words if word not in _LEFT_OUT]
+    return [_stem(word) for word in words if word not in _STOP_WORDS]
 
 
 def _stem(word: str) -> str:
