@@ -82,6 +82,8 @@ class Work:
     """By table and category, whether it has a row that is done."""
     names: dict[ShardKey, Sequence[str]] = field(default_factory=dict)
     """What the images of a shard are called, by sample index."""
+    annotations_digest: str = ""
+    """Fingerprint of the files of annotations."""
 
     def run(self, stage: Stage, shard: ShardKey) -> None:
         """Bring one table up to date."""
@@ -126,7 +128,9 @@ def _import(work: Work) -> CommandResult:
     options, report = work.options, CommandResult("")
     annotations = None
     if options.annotations is not None:
-        annotations = read_annotations(options.annotations, options.take_crowds)
+        source = read_annotations(options.annotations, options.images, options.take_crowds)
+        annotations, work.annotations_digest = source.annotations, source.digest
+        report.problems += source.notes
     if options.open3dhoi is not None:
         _import_lifted(work, report)
     elif options.test_set:
@@ -186,7 +190,7 @@ def _import_test_set(work: Work, report: CommandResult, annotations: Annotations
         PoseIndex(poses, {image.name for shard in shards for image in shard.images}),
         body,
         {
-            "annotations": digest_of(options.annotations),
+            "annotations": work.annotations_digest,
             "poses": digest,
             "body": options.body_name,
         },
@@ -204,7 +208,7 @@ def _import_annotations(work: Work, report: CommandResult, annotations: Annotati
     model = options.models.model_key
     shards = plan(annotations, model, options.categories, options.prompts, options.prompt)
     threshold = least_score(options, annotations)
-    source = {"annotations": digest_of(options.annotations), "threshold": threshold}
+    source = {"annotations": work.annotations_digest, "threshold": threshold}
     if options.take_crowds:
         source["crowds"] = "taken"
     writes = not options.dry_run

@@ -22,7 +22,8 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
     images: Path | None = None
     """Folder of the images."""
     annotations: Path | None = None
-    """COCO instances (.json) of these images; persons may have keypoints."""
+    """Instances of these images: COCO's .json (persons may have keypoints), the folder of labelme's
+    files, or YOLO's labels: their folder, or the data.yaml that names their classes."""
     masks: Path | None = None
     """Folder of PNG masks of the objects in these images, in place of --annotations: a.png is the
     mask of a.jpg."""
