@@ -2,7 +2,8 @@
 
 What `images`, `segment`, `keypoints` and `humans` would make is taken from files instead, so that
 `filter`, `refine`, `calibrate` and `aggregate` go on from there. With --as test_set NAME they
-become test images instead, for `evaluate --test_set NAME`. Formats: docs/bring-your-own.md.
+become test images instead, for `evaluate --test_set NAME`. With --lifted, objects' meshes become
+evidence beside their masks. Formats: docs/bring-your-own.md.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from chorus.commands.importing.dry_run import outcome_table, scratch_copy
 from chorus.commands.importing.lifted_images import Doubts, lifted_shards, lifted_stage
+from chorus.commands.importing.lifted_meshes import import_lifted_objects
 from chorus.commands.importing.options import Options
 from chorus.commands.importing.photo_folder import digest_of_masks, photographs, scaled_down
 from chorus.commands.importing.reports import (
@@ -64,6 +66,7 @@ from chorus.engine.progress import Progress
 from chorus.models.registry import IMPORTED
 from chorus.pipeline import step
 from chorus.records.keys import ShardKey
+from chorus.records.lifted_objects import TABLE
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
@@ -141,6 +144,11 @@ def _import(work: Work) -> CommandResult:
         _import_photographs(work, report)
     if options.poses is not None and not options.test_set:
         _import_poses(work, report, annotations)
+    if options.lifted is not None:
+        shards, problems = import_lifted_objects(options, work.run)
+        report.problems += problems
+        for shard, names in shards.items():
+            work.names.setdefault(shard, names)
     for name, summary in work.summaries.items():
         report.problems += summary.errors
         report.ok = report.ok and not summary.errors and not summary.nothing_made
@@ -164,7 +172,7 @@ def _is_reported_elsewhere(reason: str) -> bool:
 
 
 def _counted(name: str, summary: loop.Summary) -> str:
-    skipped = "left out" if name == "test_set" else "without a pose"
+    skipped = {"test_set": "left out", TABLE: "without an object"}.get(name, "without a pose")
     parts = [f"{name} {summary.done} done"]
     parts += [f"{summary.already} already there"] if summary.already else []
     parts += [f"{summary.skipped} {skipped}"] if summary.skipped else []
