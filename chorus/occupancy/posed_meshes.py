@@ -1,4 +1,5 @@
-"""Meshes of objects beside posed persons → counts: the second kind of evidence (method.md 8b).
+"""Meshes of objects beside posed persons → counts: the second kind of evidence (method.md 8,
+"Lifted meshes").
 
 A mask says of a voxel that it is seen inside or outside an outline; a posed mesh says of every
 voxel whether the object is there. So each sample counts for all voxels, and from no direction.

@@ -86,8 +86,15 @@ class Annotations:
         and underscores; None if there is none."""
         if name in self.categories:
             return self.categories[name]
-        near = [n for other, n in self.categories.items() if plain(other) == plain(name)]
+        near = self._numbers_by_plain_name.get(plain(name), [])
         return near[0] if len(near) == 1 else None
+
+    @cached_property
+    def _numbers_by_plain_name(self) -> dict[str, list[int]]:
+        numbers: dict[str, list[int]] = defaultdict(list)
+        for name, number in self.categories.items():
+            numbers[plain(name)].append(number)
+        return dict(numbers)
 
     def _showing(self, label: str) -> list[AnnotatedImage]:
         number = self.number_of(PERSON if self.only == "persons" else label)
