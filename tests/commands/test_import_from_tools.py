@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -403,6 +403,7 @@ def test_names_are_found_by_their_end_only_where_one_has_it():
 NAMES = st.lists(st.sampled_from("abx"), min_size=1, max_size=3).map("/".join)
 
 
+@settings(deadline=None)
 @given(st.lists(NAMES, max_size=6), st.lists(NAMES, max_size=6))
 def test_no_picture_is_found_for_two_names(names, pictures):
     found = found_by_end(names, pictures)

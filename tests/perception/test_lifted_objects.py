@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chorus.errors import BadInput
-from chorus.perception.lifted_objects import SMPLH, read_lifted
+from chorus.perception.lifted_objects import read_lifted
+from chorus.perception.lifted_of_cari4d import SMPLH
 from chorus.perception.mesh_files import read_mesh, with_inside
 
 HIGH = np.array([0.2, 0.5, 0.3])
@@ -108,6 +109,7 @@ def test_sam_3d_objects_by_hand(tmp_path):
 UNIT = st.floats(-1, 1).filter(lambda x: abs(x) > 1e-3)
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.tuples(UNIT, UNIT, UNIT, UNIT))
 def test_poses_of_sam_3d_objects_are_as_its_code_has_them(tmp_path_factory, q):
     """PyTorch3D's quaternion_to_matrix and row vectors, in other words."""
@@ -183,6 +185,7 @@ def test_frames_that_cannot_be_used_are_told(tmp_path):
         ({"K": [[0, 0, 1]] * 3}, "K is .*in pixels"),
         ({"pose": [0.0] * 72}, "lacks translation"),
         ({"pose": [0.0] * 72, "translation": [0, 0, -2]}, "behind its camera"),
+        (PERSON | {"body": "star"}, "body is 'star'; expected smpl, smplx or free"),
         ({"pose": [0.0] * 70, "translation": [0, 0, 2]}, "pose has the shape"),
         ({"vertices": [[0, 0, 1]], "faces": [[0, 1, 2]]}, "numbers of vertices"),
     ],

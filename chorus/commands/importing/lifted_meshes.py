@@ -29,7 +29,7 @@ from chorus.records.results_tree import ResultsTree
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
-    from chorus.perception.lifted_objects import LiftedObject
+    from chorus.perception.lifted_records import LiftedObject
     from chorus.perception.recorded_poses import RecordedPose
 
 NO_OBJECT = "no lifted object of it"
