@@ -2,7 +2,8 @@
 
 What `images`, `segment`, `keypoints` and `humans` would make is taken from files instead, so that
 `filter`, `refine`, `calibrate` and `aggregate` go on from there. With --as test_set NAME they
-become test images instead, for `evaluate --test_set NAME`. Formats: docs/bring-your-own.md.
+become test images instead, for `evaluate --test_set NAME`. With --lifted, objects' meshes become
+evidence beside their masks. Formats: docs/bring-your-own.md.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from chorus.commands.importing.dry_run import outcome_table, scratch_copy
 from chorus.commands.importing.lifted_images import Doubts, lifted_shards, lifted_stage
+from chorus.commands.importing.lifted_meshes import import_lifted_objects
 from chorus.commands.importing.options import Options
 from chorus.commands.importing.photo_folder import digest_of_masks, photographs, scaled_down
 from chorus.commands.importing.reports import (
@@ -65,6 +67,7 @@ from chorus.engine.progress import Progress
 from chorus.models.registry import IMPORTED
 from chorus.pipeline import step
 from chorus.records.keys import ShardKey
+from chorus.records.lifted_objects import TABLE
 from chorus.records.tables import read_table
 
 if TYPE_CHECKING:
@@ -84,6 +87,8 @@ class Work:
     """By table and category, whether it has a row that is done."""
     names: dict[ShardKey, Sequence[str]] = field(default_factory=dict)
     """What the images of a shard are called, by sample index."""
+    annotations_digest: str = ""
+    """Fingerprint of the files of annotations."""
 
     def run(self, stage: Stage, shard: ShardKey) -> None:
         """Bring one table up to date."""
@@ -128,7 +133,9 @@ def _import(work: Work) -> CommandResult:
     options, report = work.options, CommandResult("")
     annotations = None
     if options.annotations is not None:
-        annotations = read_annotations(options.annotations, options.take_crowds)
+        source = read_annotations(options.annotations, options.images, options.take_crowds)
+        annotations, work.annotations_digest = source.annotations, source.digest
+        report.problems += source.notes
     if options.open3dhoi is not None:
         _import_lifted(work, report)
     elif options.test_set:
@@ -139,6 +146,11 @@ def _import(work: Work) -> CommandResult:
         _import_photographs(work, report)
     if options.poses is not None and not options.test_set:
         _import_poses(work, report, annotations)
+    if options.lifted is not None:
+        shards, problems = import_lifted_objects(options, work.run)
+        report.problems += problems
+        for shard, names in shards.items():
+            work.names.setdefault(shard, names)
     for name, summary in work.summaries.items():
         report.problems += summary.errors
         report.ok = report.ok and not summary.errors and not summary.nothing_made
@@ -162,7 +174,7 @@ def _is_reported_elsewhere(reason: str) -> bool:
 
 
 def _counted(name: str, summary: loop.Summary) -> str:
-    skipped = "left out" if name == "test_set" else "without a pose"
+    skipped = {"test_set": "left out", TABLE: "without an object"}.get(name, "without a pose")
     parts = [f"{name} {summary.done} done"]
     parts += [f"{summary.already} already there"] if summary.already else []
     parts += [f"{summary.skipped} {skipped}"] if summary.skipped else []
@@ -188,7 +200,7 @@ def _import_test_set(work: Work, report: CommandResult, annotations: Annotations
         PoseIndex(poses, {image.name for shard in shards for image in shard.images}),
         body,
         {
-            "annotations": digest_of(options.annotations),
+            "annotations": work.annotations_digest,
             "poses": digest,
             "body": options.body_name,
         },
@@ -206,7 +218,7 @@ def _import_annotations(work: Work, report: CommandResult, annotations: Annotati
     model = options.models.model_key
     shards = plan(annotations, model, options.categories, options.prompts, options.prompt)
     threshold = least_score(options, annotations)
-    source = {"annotations": digest_of(options.annotations), "threshold": threshold}
+    source = {"annotations": work.annotations_digest, "threshold": threshold}
     if options.take_crowds:
         source["crowds"] = "taken"
     writes = not options.dry_run

@@ -160,7 +160,7 @@ class _Scorer:
                 found[variant] = estimate(rigid, self._rigid.space())
         scores = {name: asdict(truth_scores(volume, truth)) for name, volume in found.items()}
         self.reliability.append(reliability(learned.probability, truth.probability))
-        return {"samples": len(samples), "scenes": truth.scenes, "variants": scores}
+        return {"samples": samples.observed, "scenes": truth.scenes, "variants": scores}
 
 
 def known_scenes(tree: ResultsTree, shards: Sequence[ShardKey]) -> Iterator[KnownScene]:

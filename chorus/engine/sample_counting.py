@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from chorus.engine.progress import Advance, Progress, progress_bar
 from chorus.engine.ray_cluster import map_reduce
 from chorus.engine.torch_threads import one_torch_thread
+from chorus.errors import BadInput
 from chorus.occupancy.presets import AggregationSettings
 from chorus.records.aggregations import WHOLE
 from chorus.records.gathering import Retained
+from chorus.records.lifted_objects import LiftedSample
 from chorus.settings import BodyOptions, DeviceOptions, EngineOptions, resolve_device
 
 if TYPE_CHECKING:
@@ -53,9 +55,11 @@ class SampleCounter:
             range(start, min(start + BATCH, len(samples)))
             for start in range(0, len(samples), BATCH)
         ]
-        count = self._count_on_ray if self._where.engine == "ray" else self._count_here
-        with progress_bar(self._progress, len(samples), label, "sample") as advance:
+        on_ray = self._where.engine == "ray" and batches
+        count = self._count_on_ray if on_ray else self._count_here
+        with progress_bar(self._progress, samples.observed, label, "sample") as advance:
             counts, refused = count(samples, batches, advance)
+            self._count_lifted(samples.lifted, counts, advance)
         self.notes += [f"{label}: {n} samples refused, {why}" for why, n in refused.items()]
         return counts
 
@@ -74,6 +78,21 @@ class SampleCounter:
             refused.update(filter(None, into.refused))
             advance(len(batch))
         return Counted(counts, refused)
+
+    def _count_lifted(
+        self, samples: Sequence[LiftedSample], counts: dict[str, BinCounts], advance: Advance
+    ) -> None:
+        """Add the meshes of samples; here, also with Ray. BadInput for those of another body."""
+        from chorus.occupancy.posed_meshes import count_meshes
+
+        for sample in samples:
+            if sample.body not in ("", self.space().body.fingerprint):
+                raise BadInput(
+                    f"the lifted objects of {sample.key.shard} were imported for another body than "
+                    f"{self.space().body.name}; import them again with the same --body."
+                )
+            count_meshes(self.space(), [sample.posed()], counts)
+            advance(1)
 
     def _count_on_ray(
         self, samples: Retained, batches: Sequence[range], advance: Advance

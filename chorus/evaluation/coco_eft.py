@@ -20,7 +20,8 @@ from chorus.evaluation import eft
 from chorus.evaluation.labelled_images import done_row, skipped_row
 from chorus.geometry.boxes import intersection_over_smaller
 from chorus.geometry.coco_annotations import box_of, mask_of
-from chorus.perception.coco_instances import AnnotatedImage, Annotations, annotations_of
+from chorus.perception.coco_images import AnnotatedImage
+from chorus.perception.coco_instances import Annotations, annotations_of
 from chorus.vocabulary import PERSON, QUANTITATIVE_CATEGORIES
 
 _PERSONS_AT_ONCE = 256

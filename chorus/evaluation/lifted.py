@@ -25,7 +25,8 @@ from chorus.evaluation.recorded_views import View
 from chorus.evaluation.truth_scores import KnownScene
 from chorus.files import check_npz
 from chorus.geometry.surfaces import evenly_spread
-from chorus.perception.open3dhoi import LiftedImage, Mesh
+from chorus.perception.mesh_files import Mesh
+from chorus.perception.open3dhoi import LiftedImage
 from chorus.rendering.inside import inside
 from chorus.rendering.raycast import cast
 

@@ -18,6 +18,7 @@ from chorus.body.model import BodyModel
 from chorus.errors import BadInput
 from chorus.occupancy.canonical import CanonicalSpace
 from chorus.occupancy.grid import VoxelGrid
+from chorus.occupancy.posed_meshes import placed_voxels, probe_offsets
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +82,7 @@ def true_occupancy(
     Each voxel is probed at subdivisions^3 points, so that boards thinner than a voxel count with
     their share of it. BadInput without any scene or for a scene that is not finite.
     """
-    steps = ((np.arange(subdivisions) + 0.5) / subdivisions - 0.5) * space.grid.size
-    offsets = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
+    offsets = probe_offsets(space.grid.size, subdivisions)
     total = np.zeros(space.grid.count)
     count = 0
     for scene in scenes:
@@ -127,16 +127,8 @@ def _occupied_share(
     if not (np.isfinite(object_to_body).all() and torch.isfinite(pose).all()):
         raise BadInput("a known scene has a pose or an object transform that is not finite.")
     to_object = np.linalg.inv(object_to_body) @ _to_own_size(space.body, scene.betas)
-    joints = to_object @ space.transforms(pose[None])[0].numpy()
-    blend = (space.weights @ joints[:, :3].reshape(-1, 12).astype(np.float32)).reshape(-1, 3, 4)
-    local = blend[..., :3]
-    places = np.einsum("vij,vj->vi", local, space.centres) + blend[..., 3]
-    # How far a voxel's probes stray from its centre along the object's axes.
-    margin = np.abs(local) @ np.abs(offsets).max(axis=0).astype(np.float32)
-    near = (places >= scene.bounds[0] - margin) & (places <= scene.bounds[1] + margin)
-    voxels = np.flatnonzero(near[:, 0] & near[:, 1] & near[:, 2])
-    probes = places[voxels, None] + offsets @ local[voxels].transpose(0, 2, 1)
-    inside = scene.contains(probes.reshape(-1, 3)).reshape(len(voxels), len(offsets))
+    voxels, probes = placed_voxels(space, scene.pose, to_object, scene.bounds, offsets)
+    inside = scene.contains(probes.reshape(-1, 3)).reshape(probes.shape[:2])
     return voxels, inside.mean(axis=1)
 
 

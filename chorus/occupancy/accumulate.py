@@ -47,8 +47,9 @@ class Accumulation(NamedTuple):
 
 def empty_counts(space: CanonicalSpace) -> dict[str, BinCounts]:
     """Counts of no sample for every part of the space."""
-    hidden, levels = space.settings.hidden, space.settings.selection_levels > 1
-    return {part.name: BinCounts.empty(space.grid, hidden, levels) for part in space.parts}
+    settings = space.settings
+    kinds = settings.hidden, settings.selection_levels > 1, settings.observed != "masks"
+    return {part.name: BinCounts.empty(space.grid, *kinds) for part in space.parts}
 
 
 def accumulate(

@@ -18,6 +18,9 @@ from chorus.occupancy.presets import Weighting
 
 BINS = 12
 """Azimuth bins of 30 degrees."""
+PROBES = 8
+"""Points of each voxel that a posed mesh is asked at: two along each axis."""
+_FIRST_BIN = np.eye(BINS)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,15 +43,30 @@ class BinCounts:
     once: Int[np.ndarray, "2 12"] | None = None
     """`samples` and `members` with every sample counted once, whatever its level; None where there
     are no levels, or where it is not known."""
+    filled: UInt32[np.ndarray, "N N N"] | None = None
+    """How many of the voxel's `PROBES` lie inside the object, over all posed meshes of the cluster
+    together; None where meshes are not counted."""
+    meshes: Int[np.ndarray, 2] | None = None
+    """Posed meshes of the whole aggregation, and those that joined this cluster; None likewise."""
 
     @classmethod
-    def empty(cls, grid: VoxelGrid, hidden: bool = False, levels: bool = False) -> BinCounts:
-        """Counts of no sample, with or without those of hidden voxels; levels: whether samples will
-        have some, so that they are also counted once."""
+    def empty(
+        cls, grid: VoxelGrid, hidden: bool = False, levels: bool = False, meshes: bool = False
+    ) -> BinCounts:
+        """Counts of no sample, with or without those of hidden voxels and of posed meshes; levels:
+        whether samples will have some, so that they are also counted once."""
         image, mask, behind = (np.zeros((BINS, *grid.shape), np.uint32) for _ in range(3))
         samples, members = np.zeros((2, BINS), np.int64)
         once = np.zeros((2, BINS), np.int64) if levels else None
-        return cls(grid, image, mask, samples, members, behind if hidden else None, once)
+        lifted = (np.zeros(grid.shape, np.uint32), np.zeros(2, np.int64)) if meshes else ()
+        behind = behind if hidden else None
+        return cls(grid, image, mask, samples, members, behind, once, *lifted)
+
+    @property
+    def count(self) -> int:
+        """How many samples of the whole aggregation were counted, each once: masks and meshes."""
+        masks = self.samples if self.once is None else self.once[0]
+        return int(masks.sum()) + (0 if self.meshes is None else int(self.meshes[0]))
 
     def __add__(self, other: BinCounts) -> BinCounts:
         """Both together; BadInput if they lie on different grids or one lacks hidden voxels."""
@@ -68,7 +86,7 @@ class BinCounts:
 
     def _shared(self, other: BinCounts) -> tuple[str, ...]:
         """The arrays that are in both."""
-        names = ("image", "mask", "samples", "members", "hidden", "once")
+        names = ("image", "mask", "samples", "members", "hidden", "once", "filled", "meshes")
         return tuple(
             name
             for name in names
@@ -83,17 +101,40 @@ class BinCounts:
         Weights (method.md 8): `total-uniform`, all samples alike; `azimuth-uniform-fine`, a sample
         counts 1 / (samples in its bin of 30 degrees); `azimuth-uniform`, 1 / (samples in its
         pair of opposite 60 degree sectors, of which the first begin at 0 and 180 degrees).
-        Bins without samples weigh nothing.
+        Bins without samples weigh nothing. Posed meshes count as views of all bins (`observed`).
         """
-        weights = bin_weights(self.samples, weighting)
+        mask, image = self.observed()
+        samples = self.samples if self.samples.any() or self.meshes is None else _FIRST_BIN
+        weights = bin_weights(samples, weighting)
         # einsum converts in passing, without a float64 copy of all the counts.
-        image = np.einsum("b,bxyz->xyz", weights, self.image)
-        mask = np.einsum("b,bxyz->xyz", weights, self.mask)
+        image = np.einsum("b,bxyz->xyz", weights, image)
+        mask = np.einsum("b,bxyz->xyz", weights, mask)
         return np.divide(mask, image, out=np.zeros_like(image), where=image > 0).astype(np.float32)
 
+    def observed(
+        self,
+    ) -> tuple[Float[np.ndarray, "12 N N N"], Float[np.ndarray, "12 N N N"]]:
+        """Hits and visits of both kinds of evidence together, per bin; those of the masks as they
+        are where there are no meshes.
+
+        A posed mesh visits every voxel, and hits it with the share that lies inside. It looks from
+        nowhere, so it counts as one more sample that is spread over the bins as the samples of
+        masks are; without any of these it is in the first bin.
+        """
+        if self.meshes is None or not self.meshes[1]:
+            return self.mask, self.image
+        total = self.samples.sum()
+        spread = self.samples / total if total else _FIRST_BIN
+        spread = spread.astype(np.float32)[:, None, None, None]
+        share = self.filled.astype(np.float32) / PROBES
+        visits = self.image + spread * np.float32(self.meshes[1])
+        return self.mask + spread * share, visits
+
     def seen(self) -> Float[np.ndarray, "N N N"]:
-        """(N, N, N) uint32: how many of the cluster's images have the voxel inside."""
-        return self.image.sum(axis=0, dtype=np.uint32)
+        """(N, N, N) uint32: how many of the cluster's images have the voxel inside, and how many
+        posed meshes it has, which tell of every voxel."""
+        seen = self.image.sum(axis=0, dtype=np.uint32)
+        return seen if self.meshes is None else seen + np.uint32(self.meshes[1])
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The counts as arrays for a file, in the smallest whole-number types that hold them."""
@@ -105,6 +146,8 @@ class BinCounts:
         }
         if self.hidden is not None:
             arrays["hidden_count"] = _compact(self.hidden)
+        if self.meshes is not None:
+            arrays |= {"filled_count": _compact(self.filled), "meshes": self.meshes}
         return arrays if self.once is None else arrays | {"once": self.once}
 
     @classmethod
@@ -123,6 +166,9 @@ class BinCounts:
             shapes["hidden_count"] = shapes["image_count"]
         if "once" in arrays:
             shapes["once"] = (2, BINS)
+        lifted = "filled_count" in arrays or "meshes" in arrays
+        if lifted:
+            shapes |= {"filled_count": grid.shape, "meshes": (2,)}
         for name, shape in shapes.items():
             array = arrays.get(name)
             if array is None or array.shape != shape or array.dtype.kind not in "iu":
@@ -139,6 +185,8 @@ class BinCounts:
             arrays["members"].astype(np.int64),
             arrays["hidden_count"].astype(np.uint32) if hidden else None,
             arrays["once"].astype(np.int64) if "once" in arrays else None,
+            arrays["filled_count"].astype(np.uint32) if lifted else None,
+            arrays["meshes"].astype(np.int64) if lifted else None,
         )
 
     def _check_fits(self, other: BinCounts) -> None:
@@ -151,6 +199,11 @@ class BinCounts:
             raise BadInput(
                 "counts with and without hidden voxels cannot be added; aggregate all samples with "
                 "the same setting `hidden`."
+            )
+        if (self.meshes is None) != (other.meshes is None):
+            raise BadInput(
+                "counts with and without posed meshes cannot be added; aggregate all prompts with "
+                "the same --evidence."
             )
 
 

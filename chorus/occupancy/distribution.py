@@ -97,14 +97,21 @@ class Distribution:
 
         probability: another estimate from these counts (`evidence.estimate`), if the weighted
         quotient is not wanted. metadata records the weighting, the samples of the aggregation and
-        the cluster's members, and both without levels as `once` where there are levels.
+        the cluster's members, and both without levels as `once` where there are levels; where posed
+        meshes are counted, they are samples, too, and `observed` tells both kinds.
         """
         totals: dict[str, Any] = {
             "samples": int(counts.samples.sum()),
             "members": int(counts.members.sum()),
         }
+        if counts.meshes is not None:
+            totals["observed"] = {"masks": totals["samples"], "meshes": int(counts.meshes[0])}
+            for name, lifted in zip(("samples", "members"), counts.meshes.tolist(), strict=True):
+                totals[name] += lifted
         if counts.once is not None:
-            totals["once"] = dict(zip(totals, counts.once.sum(1).tolist(), strict=True))
+            totals["once"] = dict(
+                zip(("samples", "members"), counts.once.sum(1).tolist(), strict=True)
+            )
         return cls(
             probability=counts.probability(weighting) if probability is None else probability,
             grid=counts.grid,

@@ -77,8 +77,8 @@ def _evidence(
     counts: BinCounts, settings: EvidenceSettings
 ) -> tuple[Float[np.ndarray, "12 N N N"], Float[np.ndarray, "12 N N N"]]:
     """Hits and visits per bin, float32: the samples whose mask holds a voxel, and all that could
-    have seen the object there."""
-    visits = counts.image.astype(np.float32)
+    have seen the object there; posed meshes are among both (`BinCounts.observed`)."""
+    hits, visits = (each.astype(np.float32) for each in counts.observed())
     if settings.hidden:
         if counts.hidden is None:
             raise BadInput(
@@ -86,7 +86,7 @@ def _evidence(
                 "again with the setting `hidden`, or estimate without them."
             )
         visits -= counts.hidden
-    return counts.mask.astype(np.float32), visits
+    return hits, visits
 
 
 def _pooled_rate(

@@ -16,6 +16,7 @@ Projection = Literal["exact", "release"]
 Anchor = Literal["calibrated", "refined"]
 Estimator = Literal["quotient", "evidence"]
 Selection = Literal["", "confidence", "consistency", "agreement", "reprojection", "combined"]
+Evidence = Literal["masks", "meshes", "both"]
 AUTO = "auto"
 """The body-part preset whose parts are found in the samples."""
 
@@ -146,6 +147,9 @@ class AggregationSettings:
     """Also count every sample mirrored left to right."""
     projection: Projection = "exact"
     """`release` repeats the published code: pixels round toward zero and depth is not tested."""
+    observed: Evidence = "masks"
+    """What is counted: the objects' masks, their lifted meshes (`chorus import --lifted`), or
+    both."""
     canonicalise: bool = True
     """Undo each sample's pose; without it (an ablation) space stays where the star pose has it."""
     share: float = 1.0
@@ -187,6 +191,7 @@ class AggregationSettings:
             ("anchor", self.anchor, get_args(Anchor)),
             ("estimator", self.estimator, get_args(Estimator)),
             ("selection", self.selection, get_args(Selection)),
+            ("evidence", self.observed, get_args(Evidence)),
         ):
             if value not in known:
                 raise unknown_name(kind, value, known)
@@ -204,6 +209,11 @@ class AggregationSettings:
             raise BadInput(
                 "the evidence estimator leaves out hidden visits, which hidden=False does not "
                 "count; set hidden=True, or evidence.hidden=False."
+            )
+        if self.observed == "meshes" and self.parts == AUTO:
+            raise BadInput(
+                "the body parts `auto` are found in masks, which are not counted as evidence of "
+                "meshes alone; take another preset, or --evidence both."
             )
         self._check_selection()
 
@@ -226,8 +236,8 @@ class AggregationSettings:
 
         Left out are, as in results that are older than these settings: `share` where it is 1,
         `hidden` where nothing hidden is counted, `hidden_margin` where it says nothing new,
-        `discovery` where parts are listed by hand, `anchor` and `estimator` where they are the
-        paper's, `evidence` of another estimator, and the selection's where there is none.
+        `discovery` where parts are listed by hand, `anchor`, `estimator` and `observed` where they
+        are the paper's, `evidence` of another estimator, and the selection's where there is none.
         """
         settings = asdict(self)
         if self.anchor == type(self).anchor:
@@ -240,6 +250,8 @@ class AggregationSettings:
             settings["evidence"] |= {"widths": list(self.evidence.widths), "inside": inside}
         if self.share == 1:
             del settings["share"]
+        if self.observed == type(self).observed:
+            del settings["observed"]
         if not self.hidden or self.hidden_margin == type(self).hidden_margin:
             del settings["hidden_margin"]
         if not self.hidden:
@@ -320,7 +332,20 @@ PRESETS: dict[str, AggregationSettings] = {
 
 
 def preset(name: str) -> AggregationSettings:
-    """The aggregation settings of that name; BadInput with near names for an unknown one."""
-    if name not in PRESETS:
+    """The aggregation settings of that name; BadInput with near names for an unknown one.
+
+    `<preset>+meshes` and `<preset>+both` are those of a preset, of other evidence.
+    """
+    base, plus, observed = name.partition("+")
+    if base not in PRESETS or (plus and observed not in _OTHER_EVIDENCE):
         raise unknown_name("aggregation preset", name, PRESETS)
-    return PRESETS[name]
+    return replace(PRESETS[base], observed=observed) if plus else PRESETS[base]
+
+
+def of_evidence(name: str, observed: Evidence) -> str:
+    """The name of a preset's settings with that evidence, whatever evidence the name has."""
+    base = name.partition("+")[0]
+    return base if observed == "masks" else f"{base}+{observed}"
+
+
+_OTHER_EVIDENCE = ("meshes", "both")

@@ -6,11 +6,10 @@ are kept apart. A score that is not there counts as 1.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
@@ -21,41 +20,19 @@ from chorus.geometry import masks
 from chorus.geometry.boxes import area, intersection
 from chorus.geometry.coco_annotations import box_of, has_box, mask_of, scraps_of
 from chorus.perception.box_and_mask import disagreement
+from chorus.perception.category_names import category_numbers, plain
+from chorus.perception.coco_images import AnnotatedImage, image_records, integer_of
 from chorus.records.rows import Detection
 from chorus.vocabulary import PERSON, strip_demo
 
 EXPORTED = "exported by chorus"
 """How the description begins of files that we write."""
 
+FAULT = "chorus:fault"
+"""The key, in annotations that `annotation_files` made of another form, of why one is unusable."""
+
 KEYPOINTS = 17
 _BEYOND = 0.5  # by which a heat map's confidence may pass 0 and 1
-
-
-@dataclass(frozen=True)
-class AnnotatedImage:
-    """An image of the annotations: its record, and the records of what it shows."""
-
-    number: int
-    """The image's own number."""
-    name: str
-    """File name, with the folders that the record gives, separated by /."""
-    width: int
-    height: int
-    prompt: str = ""
-    """The interaction it shows, where the record says so."""
-    augprompt: str = ""
-    """The augprompt it was made with, where the record says so."""
-    category: str = ""
-    """The category it was made for, in a file that `chorus export` wrote of tables."""
-    annotations: tuple[Mapping[str, Any], ...] = ()
-    """Those that stand for one instance each."""
-    crowds: tuple[Mapping[str, Any], ...] = ()
-    """Those of crowds."""
-
-    def everything_of(self, category: int) -> list[Mapping[str, Any]]:
-        """The annotations of a category number, crowds included."""
-        every = (*self.annotations, *self.crowds)
-        return [annotation for annotation in every if annotation["category_id"] == category]
 
 
 @dataclass(frozen=True)
@@ -94,15 +71,46 @@ class Annotations:
         made_for = [image for image in self.images if strip_demo(image.category) == label]
         if self.from_tables and made_for:
             return made_for
-        if label == PERSON or (label not in self.categories and self.only != "persons"):
+        return [i for i in self._showing(label) if self._is_judged(i, label)]
+
+    def unjudged(self, category: str) -> list[AnnotatedImage]:
+        """The images with an object of a category that `of` leaves out, since the file says that
+        not all of these objects, or not all persons, are annotated."""
+        label = strip_demo(category)
+        if self.from_tables or self.number_of(label) is None:
+            return []
+        return [i for i in self._showing(label) if not self._is_judged(i, label)]
+
+    def number_of(self, name: str) -> int | None:
+        """A category's number by its name; else by the only one that differs from it by capitals
+        and underscores; None if there is none."""
+        if name in self.categories:
+            return self.categories[name]
+        near = self._numbers_by_plain_name.get(plain(name), [])
+        return near[0] if len(near) == 1 else None
+
+    @cached_property
+    def _numbers_by_plain_name(self) -> dict[str, list[int]]:
+        numbers: dict[str, list[int]] = defaultdict(list)
+        for name, number in self.categories.items():
+            numbers[plain(name)].append(number)
+        return dict(numbers)
+
+    def _showing(self, label: str) -> list[AnnotatedImage]:
+        number = self.number_of(PERSON if self.only == "persons" else label)
+        if label == PERSON or number is None:
             known = [name for name in self.categories if name != PERSON]
             raise unknown_name("category in the annotations:", label, known)
-        number = self.categories[PERSON if self.only == "persons" else label]
         return [
             image
             for image in self.images
             if any(each["category_id"] == number for each in image.annotations)
         ]
+
+    def _is_judged(self, image: AnnotatedImage, label: str) -> bool:
+        numbers = [self.number_of(label)] if self.only != "persons" else []
+        numbers += [self.number_of(PERSON)] if self.only != "objects" else []
+        return all(image.is_judged(number) for number in numbers)
 
     @cached_property
     def only(self) -> Literal["persons", "objects"] | None:
@@ -122,7 +130,7 @@ class Annotations:
 
     def crowds_of(self, category: str) -> int:
         """How many annotations are of crowds of a category."""
-        number = self.categories.get(strip_demo(category))
+        number = self.number_of(strip_demo(category))
         return sum(each["category_id"] == number for i in self.images for each in i.crowds)
 
     @property
@@ -153,25 +161,22 @@ def annotations_of(content: Any, where: str, take_crowds: bool = False) -> Annot
     Also if two images have one name. With `take_crowds` an annotation of a crowd counts as one
     instance: annotation programs write masks of the brush so.
     """
-    if not isinstance(content, Mapping) or not all(
-        isinstance(content.get(key), list) for key in ("images", "annotations", "categories")
-    ):
-        is_object = isinstance(content, Mapping)
-        found = ", ".join(map(str, content)) if is_object else type(content).__name__
-        raise BadInput(
-            f"{where} is not COCO instances: expected an object with the lists images, annotations "
-            f"and categories, found {found or 'nothing':.200}."
-        )
-    categories = _categories(content["categories"], where)
+    _check_form(content, where)
+    used = {
+        number
+        for each in content["annotations"]
+        if isinstance(each, Mapping) and isinstance(number := each.get("category_id"), int)
+    }
+    categories = category_numbers(content["categories"], used, where)
     numbers = set(categories.values())
     from_tables = _of_tables(content)
-    records = _records(content["images"], where, from_tables)
+    records = image_records(content["images"], where, from_tables)
     instances: dict[int, list] = defaultdict(list)
     crowds: dict[int, list] = defaultdict(list)
     orphans: list[str] = []
     for at, annotation in enumerate(content["annotations"]):
-        image = _integer(annotation, "image_id", where, "annotation", at)
-        category = _integer(annotation, "category_id", where, "annotation", at)
+        image = integer_of(annotation, "image_id", where, "annotation", at)
+        category = integer_of(annotation, "category_id", where, "annotation", at)
         if image not in records or category not in numbers:
             what = "image" if image not in records else "category"
             orphans.append(
@@ -205,7 +210,7 @@ def instances_of(image: AnnotatedImage, category: str, annotations: Annotations)
     """
     names = (strip_demo(category), PERSON)
     names = annotations.categories if annotations.from_tables else names
-    labels = {annotations.categories[n]: n for n in names if n in annotations.categories}
+    labels = {annotations.number_of(name): name for name in names}
     return [
         _instance(each, labels[each["category_id"]], image, annotations)
         for each in image.annotations
@@ -218,6 +223,8 @@ def _instance(
 ) -> Instance:
     number = annotation.get("id")
     try:
+        if FAULT in annotation:
+            raise BadInput(annotation[FAULT])
         mask = mask_of(annotation, image.height, image.width)
         if not has_box(annotation):
             box = masks.box_of(masks.decode(mask, image.height, image.width))
@@ -287,20 +294,29 @@ def _are_flags(annotations: Sequence[Mapping]) -> bool:
     return True
 
 
-def _categories(records: list, where: str) -> dict[str, int]:
-    categories: dict[str, int] = {}
-    for at, record in enumerate(records):
-        number = _integer(record, "id", where, "category", at)
-        name = record.get("name")
-        if not isinstance(name, str) or not name or name in categories:
-            raise BadInput(
-                f"{where}: category {number} has the name {shown(name)}; each needs its own."
-            )
-        categories[name] = number
-    twice = [number for number, count in Counter(categories.values()).items() if count > 1]
-    if twice:
-        raise BadInput(f"{where}: two categories have the id {twice[0]}.")
-    return categories
+def _check_form(content: Any, where: str) -> None:
+    """BadInput if parsed JSON is not COCO instances, or has boxes alone."""
+    keys = ("images", "annotations", "categories")
+    if isinstance(content, list) and content and isinstance(content[0], Mapping):
+        raise BadInput(
+            f"{where} is a bare list, as of COCO's results (predictions.json), which does not name "
+            "its categories; give an object with the lists images, annotations and categories, or, "
+            "of Ultralytics, the folder of labels that save_txt=True writes."
+        )
+    if not isinstance(content, Mapping) or not all(isinstance(content.get(k), list) for k in keys):
+        is_object = isinstance(content, Mapping)
+        found = ", ".join(map(str, content)) if is_object else type(content).__name__
+        raise BadInput(
+            f"{where} is not COCO instances: expected an object with the lists images, annotations "
+            f"and categories, found {found or 'nothing':.200}."
+        )
+    records = [each for each in content["annotations"] if isinstance(each, Mapping)]
+    if records and not any(each.get("segmentation") or FAULT in each for each in records):
+        raise BadInput(
+            f"{where}: none of its {len(records)} annotations has a segmentation, only boxes (as "
+            "in Objects365 and other sets for detectors); give annotations with masks, or leave "
+            "--annotations out, and `chorus segment` finds persons and objects."
+        )
 
 
 def _is_ours(content: Mapping) -> bool:
@@ -318,55 +334,3 @@ def _of_tables(content: Mapping) -> bool:
         and bool(images)
         and all(isinstance(i, Mapping) and i.get("category") for i in images)
     )
-
-
-def _records(records: list, where: str, from_tables: bool) -> dict[int, dict[str, Any]]:
-    """What `AnnotatedImage` takes from the records of images, by the images' numbers."""
-    images: dict[int, dict[str, Any]] = {}
-    names: set[str] = set()
-    for at, record in enumerate(records):
-        number = _integer(record, "id", where, "image", at)
-        name = record.get("file_name")
-        if not isinstance(name, str) or not name.strip("/"):
-            raise BadInput(f"{where}: image {number} has no file_name.")
-        if len(name) > _LONGEST_NAME:
-            raise BadInput(
-                f"{where}: image {number} has a file_name of {len(name):,} characters; no path is "
-                f"longer than {_LONGEST_NAME:,}."
-            )
-        name = name.replace("\\", "/")
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise BadInput(
-                f"{where}: image {number} is called {shown(name)}; expected a name inside the "
-                "folder of images."
-            )
-        if name in names or number in images:
-            raise BadInput(f"{where}: two images are called {shown(name)} or have the id {number}.")
-        width, height = (_integer(record, side, where, "image", name) for side in _SIDES)
-        if width < 1 or height < 1:
-            raise BadInput(f"{where}: image {shown(name)} has {width} x {height} pixels.")
-        names.add(name)
-        keys = ("prompt", "augprompt", "category") if from_tables else ("prompt", "augprompt")
-        texts = {key: record.get(key, "") for key in keys}
-        for key, text in texts.items():
-            if not isinstance(text, str):
-                raise BadInput(
-                    f"{where}: image {shown(name)} has the {key} {shown(text)}; expected text."
-                )
-        images[number] = {"name": name, "width": width, "height": height, **texts}
-    return images
-
-
-_SIDES = ("width", "height")
-_TOO_LARGE = 10**18
-_LONGEST_NAME = 4096  # of a path, as systems have it
-
-
-def _integer(record: Any, key: str, where: str, what: str, name: object) -> int:
-    value = record.get(key) if isinstance(record, Mapping) else None
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= _TOO_LARGE:
-        raise BadInput(
-            f"{where}: {what} {name}: {key} is {shown(value)}; expected a whole number of at most "
-            "18 digits."
-        )
-    return value

@@ -18,13 +18,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from chorus.errors import BadInput
 from chorus.files import parsed_json
+from chorus.perception.mesh_files import Mesh, read_mesh
 from chorus.perception.photographs import Photograph, upright_rgb
 
 PARAMETERS, BOXES = "smplx_parameters.json", "box_annotation.json"
@@ -35,15 +36,6 @@ FILES = (IMAGE, PARAMETERS, HUMAN, OBJECT, PERSON_MASK, OBJECT_MASK, BOXES)
 _BODY_JOINTS = 21
 _EXTENT = 0.3, 4.0
 """Metres between which the longest side of a person's bounding box must lie."""
-
-
-class Mesh(NamedTuple):
-    """vertices (V, 3), metres; faces (F, 3) vertex numbers; closed: whether it has an inside, which
-    its faces then look away from."""
-
-    vertices: Float[np.ndarray, "V 3"]
-    faces: Int[np.ndarray, "F 3"]
-    closed: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,24 +126,6 @@ def read_sample(folder: Path) -> LiftedImage:
         person_box=_box(boxes, "human"),
         object_box=_box(boxes, "obj"),
     )
-
-
-def read_mesh(path: Path) -> Mesh:
-    """The mesh of an .obj file, vertices of one place joined; BadInput if it is no mesh."""
-    import trimesh
-
-    try:
-        mesh = trimesh.load(path, process=False, force="mesh", skip_materials=True)
-        mesh.merge_vertices(merge_tex=True, merge_norm=True)
-        vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
-    except Exception as error:  # a damaged file can fail in any way; none of them is ours
-        raise BadInput(f"{path.name} cannot be read as a mesh ({error})") from error
-    if not len(faces) or not np.isfinite(vertices).all():
-        raise BadInput(f"{path.name} has no triangles, or a vertex that is not finite")
-    closed = bool(mesh.is_watertight and mesh.is_winding_consistent)
-    if closed and mesh.volume < 0:  # all its faces look inwards
-        faces = faces[:, ::-1].copy()
-    return Mesh(vertices, faces, closed)
 
 
 def _record(path: Path) -> Mapping[str, Any]:

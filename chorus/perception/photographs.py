@@ -91,6 +91,16 @@ def stored_size(content: bytes) -> tuple[int, int]:
         return _opened(content)[0].size
 
 
+def upright_size(content: bytes) -> tuple[int, int]:
+    """Width and height of an image file once its EXIF rotation is applied. BadInput as
+    `upright_rgb`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image, kind = _opened(content)
+        orientation = 1 if kind == "TIFF" else _orientation(image)
+    return image.size[::-1] if orientation in _QUARTER_TURNS else image.size
+
+
 def scaled_size(size: tuple[int, int], most_pixels: int) -> tuple[int, int]:
     """The largest size of the same proportions with at most so many pixels, at least 1 each way."""
     shrink = min(1.0, math.sqrt(most_pixels / (size[0] * size[1])))

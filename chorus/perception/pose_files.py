@@ -28,7 +28,7 @@ _ZIP = b"PK"
 _MISFITS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
-def _open_torch(path: Path) -> Any:
+def open_recorded(path: Path) -> Any:
     """What torch or joblib stored: both are known to end in .pt or .pth."""
     from chorus.models.checkpoints import read_recorded
 
@@ -45,8 +45,8 @@ def _open_torch(path: Path) -> Any:
 _OPENERS: dict[str, Callable[[Path], Any]] = {
     ".npz": poses_of_npz.NpzArrays,
     ".pkl": load_joblib,
-    ".pt": _open_torch,
-    ".pth": _open_torch,
+    ".pt": open_recorded,
+    ".pth": open_recorded,
     ".npy": load_npy,
 }
 _ARRAYS: tuple[PoseFormat, ...] = (

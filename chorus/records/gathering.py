@@ -13,6 +13,7 @@ from chorus.filtering.verdicts import RETAINED
 from chorus.occupancy.presets import Anchor
 from chorus.records.joining import check_origins, joined, read_tables
 from chorus.records.keys import SampleKey, ShardKey, sample_seed
+from chorus.records.lifted_objects import LiftedSample
 from chorus.records.results_tree import ResultsTree
 from chorus.records.rows import Camera, only_person, person_array, retained
 from chorus.records.tables import DONE
@@ -40,9 +41,16 @@ class Retained:
     """Why the other samples are not here, counted."""
     left_out: int = 0
     """How many of these other samples the rules retain."""
+    lifted: list[LiftedSample] = field(default_factory=list)
+    """The samples whose objects' meshes are counted, where these are evidence."""
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def observed(self) -> int:
+        """How many observations there are: masks and lifted samples."""
+        return len(self) + len(self.lifted)
 
     def share(self, part: float) -> Retained:
         """The given part of these samples, at least one of them, in the same order.
@@ -78,6 +86,8 @@ class Retained:
                 content.update(instance)
             if self.level[at] != 1:  # so that without levels digests are as they were before them
                 content.update(f"level {self.level[at]}".encode())
+        for sample in self.lifted:
+            content.update(sample.digest())
         return content.hexdigest()
 
 

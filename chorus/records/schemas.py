@@ -132,6 +132,17 @@ SCHEMAS: dict[str, Schema] = {
             },
         ),
         Schema(
+            "lifted",
+            1,
+            {
+                "text": "string",
+                "body": "string",
+                "pose": "float64[72]",
+                "K": "float64[9]",
+                "objects": [{"mesh": "string", "transform": "float64[16]"}],
+            },
+        ),
+        Schema(
             "test_set",
             1,
             {

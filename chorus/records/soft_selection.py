@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
@@ -13,7 +14,9 @@ from chorus.occupancy.presets import AggregationSettings
 from chorus.records.gathering import Retained, gather, gathered
 from chorus.records.joining import check_origins
 from chorus.records.keys import SampleKey, ShardKey, sample_seed
+from chorus.records.lifted_objects import Anchored, lifted_samples
 from chorus.records.results_tree import ResultsTree
+from chorus.records.rows import Camera
 from chorus.records.tables import DONE, Table, read_table
 from chorus.selection.choosing import COMBINED, CRITERIA, combined, levels, top_share
 
@@ -32,9 +35,13 @@ def chosen_samples(
     rules: Sequence[int],
     settings: AggregationSettings,
 ) -> Retained:
-    """The retained samples of a prompt that the settings choose, by share and by quality."""
-    samples = gather(tree, shards, rules, settings.anchor).share(settings.share)
-    return selected(
+    """The retained samples of a prompt that the settings choose, by share and by quality; where
+    meshes are evidence, those with lifted objects."""
+    masks = shards
+    if settings.observed != "masks":  # then some may have meshes alone
+        masks = [shard for shard in shards if tree.table("filtered", shard).is_file()]
+    samples = gather(tree, masks, rules, settings.anchor).share(settings.share)
+    chosen = selected(
         tree,
         samples,
         settings.selection,
@@ -42,6 +49,14 @@ def chosen_samples(
         settings.selection_share,
         settings.selection_levels,
     )
+    if settings.observed == "masks":
+        return chosen
+    columns = zip(chosen.keys, chosen.pose, chosen.R, chosen.t, chosen.K, chosen.level, strict=True)
+    anchors = {key: Anchored(pose, Camera(R, t, K), level) for key, pose, R, t, K, level in columns}
+    lifted, reasons = lifted_samples(tree, shards, anchors)
+    kept = chosen if settings.observed == "both" else chosen.take([])
+    dropped = chosen.dropped + reasons
+    return replace(kept, lifted=lifted, dropped=dropped, left_out=chosen.left_out)
 
 
 def selected(

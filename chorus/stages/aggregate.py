@@ -23,8 +23,9 @@ from chorus.engine.command_result import CommandResult
 from chorus.engine.found_parts import FoundPartsCounter
 from chorus.engine.progress import Progress
 from chorus.engine.sample_counting import CountingOptions
-from chorus.errors import BadInput, ChorusError, StaleResults
-from chorus.occupancy.presets import AUTO, AggregationSettings, preset
+from chorus.errors import BadInput, ChorusError, StaleResults, unknown_name
+from chorus.files import portable_name
+from chorus.occupancy.presets import AUTO, AggregationSettings, Evidence, of_evidence, preset
 from chorus.records.aggregations import (
     WHOLE,
     AggregationKind,
@@ -41,6 +42,7 @@ from chorus.records.aggregations import (
 from chorus.records.discovered_parts import told, with_parts
 from chorus.records.gathering import Retained
 from chorus.records.keys import TOTAL, ShardKey
+from chorus.records.lifted_objects import TABLE
 from chorus.records.soft_selection import chosen_samples
 from chorus.records.staleness import difference
 from chorus.settings import (
@@ -73,17 +75,28 @@ class Options(
     """Must agree with the presets' names; the part before their colon."""
     visualize: bool = False
     """Also draw a still and a turntable of every distribution."""
+    evidence: Evidence | None = None
+    """What is counted: the objects' masks (as presets do if this is left out), their lifted meshes
+    (`chorus import --lifted`), or both. The preset is then called e.g. quant:evidence+meshes."""
+
+    def chosen_kinds(self) -> list[AggregationKind]:
+        """The kinds of aggregation to be made."""
+        name = self.models.quantitative
+        kinds = self.kinds(usual=AggregationKind(name, usual_rules(name)))
+        if self.evidence is None:
+            return kinds
+        named = (kind._replace(preset=of_evidence(kind.preset, self.evidence)) for kind in kinds)
+        return list(dict.fromkeys(named))
 
 
 def run(options: Options, progress: Progress = None) -> CommandResult:
     """Aggregate what is missing or was made from other samples."""
     started = time.monotonic()
     tree, model = options.tree, options.models.model_key
-    name = options.models.quantitative
-    kinds = options.kinds(usual=AggregationKind(name, usual_rules(name)))
+    kinds = options.chosen_kinds()
     for kind in kinds:
         _check_mode(options, kind.preset)
-    shards = tree.shards("filtered", model, options.categories, options.prompts)
+    shards = _shards(options, [preset(kind.preset).observed for kind in kinds])
     categories = options.my_part(sorted({shard.category for shard in shards}))
     result = CommandResult("")
     done = skipped = 0
@@ -121,6 +134,34 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     return result
 
 
+def _shards(options: Options, observed: Collection[Evidence]) -> list[ShardKey]:
+    """The shards with samples: judged ones and, where meshes are evidence, those with lifted
+    objects. BadInput, naming the cure, without any."""
+    tree, model = options.tree, options.models.model_key
+    if set(observed) == {"masks"}:
+        return tree.shards("filtered", model, options.categories, options.prompts)
+    shards = set(tree.shards(TABLE, model, required=False))
+    if not shards:
+        raise BadInput(
+            f"no lifted objects in {tree.folder(TABLE) / portable_name(model)}, which are evidence "
+            "of meshes; run chorus import --lifted first."
+        )
+    shards |= set(tree.shards("filtered", model, required=False))
+    for asked, there in (
+        (options.categories, {shard.category for shard in shards}),
+        (options.prompts, {shard.prompt for shard in shards}),
+    ):
+        for name in asked:
+            if name not in there:
+                raise unknown_name("category or prompt with samples:", name, there)
+    return sorted(
+        shard
+        for shard in shards
+        if (not options.categories or shard.category in options.categories)
+        and (not options.prompts or shard.prompt in options.prompts)
+    )
+
+
 def _check_mode(options: Options, name: str) -> None:
     mode = name.split(":")[0]
     if options.eval_mode and mode != options.eval_mode:
@@ -156,13 +197,13 @@ class Aggregator(FoundPartsCounter):
         for shard in shards:
             by_prompt.setdefault(shard.prompt, []).append(shard)
         samples = {p: self._gather(group) for p, group in by_prompt.items()}
-        if not any(map(len, samples.values())):
+        if not any(chosen.observed for chosen in samples.values()):
             raise BadInput(_nothing_retained(category, self._kind.rules, samples.values()))
         for prompt, chosen in samples.items():
-            if not len(chosen):
+            if not chosen.observed:
                 label = f"{category} / {prompt}"
                 self.notes.append(_nothing_retained(label, self._kind.rules, [chosen]))
-        digests = {prompt: chosen.digest() for prompt, chosen in samples.items() if len(chosen)}
+        digests = {prompt: chosen.digest() for prompt, chosen in samples.items() if chosen.observed}
         if self._settings.parts == AUTO:
             found = self._discover(category, samples)
             digests = {p: with_parts(digest, found) for p, digest in digests.items()}
@@ -182,7 +223,7 @@ class Aggregator(FoundPartsCounter):
                 counts = self._counted_before(category, prompt, digest) or self.accumulate(
                     samples[prompt], f"{category} / {prompt}"
                 )
-                if not counts[WHOLE].samples.any():
+                if not counts[WHOLE].count:
                     self.notes.append(f"{category} / {prompt}: no sample is left to aggregate.")
                     continue
                 self._write(folder, category, prompt, counts, digest)
@@ -253,7 +294,7 @@ class Aggregator(FoundPartsCounter):
         from chorus.occupancy.evidence import estimate
 
         whole = counts[WHOLE]
-        samples = int((whole.samples if whole.once is None else whole.once[0]).sum())
+        samples = whole.count
         record = {**self._record(digest, samples), **self.said_of_parts()}
         space = self.space()
         distributions = {

@@ -11,8 +11,9 @@ from chorus.occupancy.presets import AggregationSettings
 from chorus.records import aggregations
 from chorus.viewing.displayed import PAPERS_RECIPE, DisplayedDistribution, without_levels
 
-_RECIPE = ("anchor", "weighting", "canonicalise", "symmetric")
+_RECIPE = ("anchor", "weighting", "canonicalise", "symmetric", "observed")
 """Settings without whose usual values the quotient is not the paper's recipe."""
+_OBSERVED = {"meshes": ", of lifted meshes", "both": ", of masks and lifted meshes"}
 
 
 def displayed(distribution: Distribution) -> DisplayedDistribution:
@@ -51,7 +52,8 @@ def _estimate(metadata: Mapping) -> str:
     settings, usual = _settings(metadata), AggregationSettings()
     if not _is_quotient(metadata):
         refined = settings.get("anchor") == "refined"
-        return "evidence" if refined else "evidence, persons not refined"
+        estimate = "evidence" if refined else "evidence, persons not refined"
+        return estimate + _OBSERVED.get(settings.get("observed"), "")
     if all(settings.get(name, getattr(usual, name)) == getattr(usual, name) for name in _RECIPE):
         return PAPERS_RECIPE
     name = str(metadata.get("name", ""))

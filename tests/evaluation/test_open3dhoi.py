@@ -30,7 +30,8 @@ from chorus.evaluation.truth_scores import KnownScene, true_occupancy, truth_sco
 from chorus.geometry.cameras import project
 from chorus.occupancy.canonical import canonical_space
 from chorus.occupancy.presets import AggregationSettings
-from chorus.perception.open3dhoi import read_mesh, read_sample, sample_folders
+from chorus.perception.mesh_files import read_mesh
+from chorus.perception.open3dhoi import read_sample, sample_folders
 from references import lifted
 
 

@@ -24,6 +24,8 @@ from chorus.models.hub_cache import damaged_safetensors, unfinished
 from chorus.occupancy.archive import HEADER, read_archive
 from chorus.perception import open3dhoi, poses_of_smplerx
 from chorus.perception.coco_instances import instances_of
+from chorus.perception.lifted_objects import read_lifted
+from chorus.perception.yolo_labels import class_names
 from chorus.records.aggregations import read_record
 from chorus.records.results_tree import ResultsTree
 from chorus.viewing import drawings
@@ -94,11 +96,13 @@ def safetensors(folder: Path, content: bytes) -> None:
 
 
 READERS: dict[str, Callable[[Path, bytes], object]] = {
-    "annotations": lambda f, c: read_annotations(written(f, "a.json", c)),
+    "annotations": lambda f, c: read_annotations(written(f, "a.json", c), f),
     "published settings": lambda f, c: published_rules(written(f, "a.json", c)),
     "scores": lambda f, c: read_scores(written(f, "a.json", c)),
     "an aggregation": lambda f, c: read_record(written(f, "aggregation.json", c).parent),
     "a base": base,
+    "lifted objects": lambda f, c: read_lifted(written(f, "a.json", c), None),
+    "YOLO's classes": lambda f, c: class_names(written(f, "data.yaml", c)),
     "an image's description": picture,
     "SMPLer-X's camera": smplerx,
     "Open3DHOI's record": lambda f, c: open3dhoi._record(written(f, "a.json", c)),
@@ -179,7 +183,7 @@ PARTS = {
 
 def annotated(folder: Path, content: dict) -> None:
     path = written(folder, "a.json", json.dumps(content).encode())
-    annotations = read_annotations(path)
+    annotations = read_annotations(path, path.parent).annotations
     for category in annotations.objects():
         for image in annotations.of(category):
             instances_of(image, category, annotations)

@@ -153,7 +153,7 @@ def with_change(part: str, at: int, **values) -> dict:
         ({"images": []}, "is not COCO instances"),
         (with_change("images", 1, file_name="b.jpg"), "two images are called 'b.jpg'"),
         (with_change("images", 1, id=7), "or have the id 7"),
-        (with_change("images", 0, file_name="../b.jpg"), "inside the folder"),
+        (with_change("images", 0, file_name="../.."), "has no file_name"),
         (with_change("images", 0, file_name=None), "has no file_name"),
         (with_change("images", 0, width=0), "0 x 30 pixels"),
         (with_change("images", 0, height="30"), "height is '30'"),

@@ -20,7 +20,7 @@ from chorus.records.tables import DONE, read_table
 from chorus.viewing.text_table import format_table
 from chorus.vocabulary import PERSON
 
-_TABLES = ("images", "annotations", "segmentations", "human_kps", "humans")
+_TABLES = ("images", "annotations", "segmentations", "human_kps", "humans", "lifted")
 _MOST_ROWS = 200
 
 
@@ -52,6 +52,8 @@ def outcome_table(tree: ResultsTree, names: Mapping[ShardKey, Sequence[str]]) ->
     dropped = [line for line in lines if line[-1]]
     shown = lines if len(lines) <= _MOST_ROWS else dropped[:_MOST_ROWS]
     header = ["image", "category", "persons", "objects", "keypoints", "poses", "dropped because"]
+    if any(len(line) > len(header) for line in lines):
+        header.insert(-1, "meshes")
     text = format_table(header, shown) if shown else ""
     if len(shown) < len(lines):
         text += f"\n({len(lines) - len(shown)} more images, {len(dropped)} in all dropped)"
@@ -78,4 +80,6 @@ def _lines(tree: ResultsTree, shard: ShardKey, names: Sequence[str]) -> Iterator
         counts = [
             "-" if count is None else str(count) for count in (persons, objects, known, posed)
         ]
+        if tables["lifted"]:
+            counts.append(str(len(done["lifted"]["objects"])) if "lifted" in done else "-")
         yield [name, shard.category, *counts, why[0] if why else ""]

@@ -23,7 +23,8 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
     images: Path | None = None
     """Folder of the images."""
     annotations: Path | None = None
-    """COCO instances (.json) of these images; persons may have keypoints."""
+    """Instances of these images: COCO's .json (persons may have keypoints), the folder of labelme's
+    files, or YOLO's labels: their folder, or the data.yaml that names their classes."""
     masks: Path | None = None
     """Folder of PNG masks of the objects in these images, in place of --annotations: a.png is the
     mask of a.jpg."""
@@ -37,6 +38,11 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
     correspondence: Path | None = None
     """Where the body's vertices lie on SAM 3D Body's meshes (.npz: faces, weights): the body is
     then fitted to these, not to their keypoints."""
+    lifted: Path | None = None
+    """Objects lifted to 3D, evidence for `aggregate --evidence meshes`: our own .json or .npz, or
+    what SAM 3D Objects or CARI4D wrote; a file, or a folder of these (docs/bring-your-own.md)."""
+    lifted_mesh: Path | None = None
+    """The object's mesh, for lifted objects whose files hold none (CARI4D)."""
     prompt: str | None = None
     """The interaction the images show; 'imported' if left out and not in the annotations."""
     threshold: float | None = None
@@ -66,10 +72,12 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
             self._check_test_set()
         if self.open3dhoi is not None and not self.as_:
             raise BadInput("--open3dhoi makes test images; give them a name, --as test_set NAME.")
-        if self.images is None and self.poses is None and self.open3dhoi is None:
-            raise BadInput("give --images or --poses, or both.")
+        given = (self.images, self.poses, self.open3dhoi, self.lifted)
+        if all(path is None for path in given):
+            raise BadInput("give --images or --poses, or both, or --lifted.")
         for category in self.categories:
             resolve_category(category, "open")
+        self._check_lifted()
         self._check_masks()
         if self.images is not None and not self.images.is_dir():
             raise BadInput(f"--images {self.images} is not a folder; give the folder of images.")
@@ -105,6 +113,16 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
         if not self.max_megapixels > 0:
             raise BadInput(f"--max_megapixels must be above 0, found {self.max_megapixels}.")
 
+    def _check_lifted(self) -> None:
+        """BadInput for lifted objects that are not told what they are of."""
+        if self.lifted_mesh is not None and self.lifted is None:
+            raise BadInput("--lifted_mesh belongs to --lifted; give the lifted objects.")
+        if self.lifted is not None and len(self.categories) != 1:
+            raise BadInput(
+                "--lifted does not say what its objects are; name their one category: --categories "
+                f"bicycle; found {' '.join(self.categories) or 'none'}."
+            )
+
     def _check_test_set(self) -> None:
         """BadInput for a name or inputs of which no test set can be made."""
         if not self.test_set.strip() or self.test_set in MADE_BY:
@@ -113,6 +131,8 @@ class Options(BodyOptions, RedoOptions, ImageTreeOptions, SampleOptions):
                 f"--as test_set {self.test_set!r}: a test set of your own needs a name of its "
                 f"own{made}."
             )
+        if self.lifted is not None:
+            raise BadInput("--lifted objects are evidence, no test images; leave out --as.")
         if self.open3dhoi is not None:
             if self.images is not None or self.poses is not None or self.prompts:
                 raise BadInput(

@@ -69,6 +69,10 @@ def report_images(
     if known - used:
         left = len(known - used)
         report.problems.append(f"annotated images without {objects}, or of other prompts: {left}")
+    half = {i.name for shard in shards for i in annotations.unjudged(shard.key.category)}
+    report.problems += named(
+        half, f"images in which not all of {objects} or the persons are annotated (LVIS), left out"
+    )
     report.problems += _unsure(annotations, shards, least_score(options, annotations))
     if annotations.crowds:
         report.problems.append(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from chorus.errors import BadInput
-from chorus.files import parsed_json
 from chorus.models.registry import IMPORTED
 from chorus.perception.photographs import SUFFIXES
 from chorus.records.keys import ShardKey
@@ -19,7 +18,8 @@ from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import DONE, read_settings, read_table
 
 if TYPE_CHECKING:
-    from chorus.perception.coco_instances import AnnotatedImage, Annotations
+    from chorus.perception.coco_images import AnnotatedImage
+    from chorus.perception.coco_instances import Annotations
     from chorus.perception.recorded_poses import RecordedPose
 
 DEFAULT_PROMPT, DEFAULT_AUGPROMPT = "imported", "original"
@@ -53,17 +53,46 @@ class Shard:
         return content.hexdigest()[:16]
 
 
-def read_annotations(path: Path, take_crowds: bool = False) -> Annotations:
-    """The annotations of a JSON file; BadInput if it is missing, damaged, or no COCO instances."""
+@dataclass(frozen=True)
+class AnnotationSource:
+    """Annotations; the fingerprint of their files; lines about what was left out."""
+
+    annotations: Annotations
+    digest: str
+    notes: tuple[str, ...]
+
+
+def read_annotations(path: Path, folder: Path, take_crowds: bool = False) -> AnnotationSource:
+    """The annotations of a file, or of a folder's files, with their images called as in a folder.
+
+    BadInput if they are missing, damaged, or of no known form.
+    """
+    from chorus.perception.annotation_files import read_annotation_files
     from chorus.perception.coco_instances import annotations_of
 
-    try:
-        content = parsed_json(path.read_bytes())
-    except OSError as error:
-        raise BadInput(f"--annotations {path} cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise BadInput(f"{path} is not whole JSON ({error}); write it again.") from error
-    return annotations_of(content, str(path), take_crowds)
+    pictures = pictures_of(folder)
+    read = read_annotation_files(path, folder, pictures)
+    annotations = annotations_of(read.content, str(path), take_crowds)
+    found = found_by_end([image.name for image in annotations.images], pictures)
+    images = (replace(i, name=found.get(i.name, i.name)) for i in annotations.images)
+    images = tuple(sorted(images, key=lambda image: image.name))
+    return AnnotationSource(replace(annotations, images=images), digest_of(*read.files), read.notes)
+
+
+def found_by_end(names: Iterable[str], pictures: Sequence[str]) -> dict[str, str]:
+    """The pictures of names that no picture has, where one has the name without some of its first
+    folders: programs write the path from a folder of their own. Such a picture is of one name
+    only."""
+    names, there = set(names), set(pictures)
+    free = there - names
+    found: dict[str, str] = {}
+    for name in names - there:
+        parts = name.split("/")
+        ends = ("/".join(parts[at:]) for at in range(1, len(parts)))
+        if end := next((end for end in ends if end in free), None):
+            found[name] = end
+    counts = Counter(found.values())
+    return {name: end for name, end in found.items() if counts[end] == 1}
 
 
 def plan(
@@ -93,10 +122,8 @@ def plan(
     for category in chosen:
         images = annotations.of(category)
         if not images:
-            crowds = _cure(annotations.crowds_of(category))
-            raise BadInput(
-                f"no image of the annotations has an annotation of {category!r}.{crowds}"
-            )
+            why = _cure(annotations.crowds_of(category)) + _half(annotations.unjudged(category))
+            raise BadInput(f"no image of the annotations has an annotation of {category!r}.{why}")
         for image in images:
             key = ShardKey(
                 model,
@@ -118,6 +145,17 @@ def _cure(crowds: int) -> str:
     return (
         f" {crowds} {'is' if crowds == 1 else 'are'} marked as a crowd (iscrowd 1), as CVAT marks "
         "every mask of its brush: --take_crowds takes each as one instance."
+    )
+
+
+def _half(images: Sequence[AnnotatedImage]) -> str:
+    """The sentence about images of which the file says that not all is annotated; none for none."""
+    if not images:
+        return ""
+    return (
+        f" {len(images)} have one, but the file says (neg_category_ids, not_exhaustive_category_ids"
+        ") that not all of these, or not all persons, are annotated there: leave the persons out "
+        "of the file, and `chorus segment` finds them."
     )
 
 

@@ -32,7 +32,8 @@ from chorus.vocabulary import PERSON, strip_demo
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
-    from chorus.perception.coco_instances import AnnotatedImage, Annotations
+    from chorus.perception.coco_images import AnnotatedImage
+    from chorus.perception.coco_instances import Annotations
     from chorus.perception.recorded_poses import RecordedPose
     from chorus.records.rows import Detection
 

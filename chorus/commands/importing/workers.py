@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from chorus.body.model import BodyModel
-    from chorus.perception.coco_instances import AnnotatedImage, Annotations, Instance
+    from chorus.perception.coco_images import AnnotatedImage
+    from chorus.perception.coco_instances import Annotations, Instance
     from chorus.perception.photographs import Photograph
     from chorus.perception.recorded_poses import RecordedPose
 
