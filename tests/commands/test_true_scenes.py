@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from chorus.body.loading import load_body
-from chorus.commands.reconstructing.true_scenes import true_scenes
 from chorus.commands import testset
+from chorus.commands.reconstructing.true_scenes import true_scenes
 from chorus.engine.loop import Sample
 from chorus.errors import BadInput, StaleResults
 from chorus.evaluation.labelled_sets import SYNTHETIC, shard_of
