@@ -32,12 +32,12 @@ from chorus.records.rows import Camera
 if TYPE_CHECKING:
     import trimesh
 
-REGION = 0.5
+REGION = 0.7
 """Share of the object that the region of the likeliest voxels holds; chosen on seed 7."""
-_ACROSS, _ALONG = 0.5, 0.8
-"""Standard deviation of the centroid as parts of the mass's own spread, across the camera's view
-and along it; chosen on seed 7, so that errors are as large as they are said to be."""
-_EXTENT_FACTOR = 1.5
+_DOUBT = 0.5
+"""Standard deviation of the centroid as a part of the mass's own spread; chosen on seed 7, so that
+errors are as large as they are said to be."""
+_EXTENT_FACTOR = 2.0
 """One standard deviation of the extents, as a factor; measured on seed 7."""
 _FARTHEST = 0.75
 """A mask whose cone stays farther from the body than this, metres, where the distribution has
@@ -118,7 +118,7 @@ def described(
     covariance = found.covariance(person.centres)
     R = np.asarray(camera.R, np.float64)
     spread = np.sqrt(np.diag(R @ covariance @ R.T))
-    deviation = spread * (_ACROSS, _ACROSS, _ALONG)
+    deviation = _DOUBT * spread
     # a point's spread is the object's extent and the doubt about its place together
     shape = covariance - R.T @ np.diag(deviation**2) @ R
     variances, vectors = np.linalg.eigh(shape)
