@@ -142,9 +142,7 @@ def _scored(
         reconstruction_scores,
     )
 
-    methods: dict[str, Method] = baselines(body)
-    for name, of in fields.items():
-        methods |= of_distributions(of, body, name)
+    methods: dict[str, Method] = {**baselines(body), **of_distributions(fields, body)}
     grid = next(iter(fields.values()))[0].grid
     scores: dict[str, list[ReconstructionScores]] = {name: [] for name in methods}
     scenes: list[TrueScene] = []

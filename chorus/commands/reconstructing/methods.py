@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 
-import numpy as np
 import torch
 
 from chorus.body.model import BodyModel
 from chorus.commands.reconstructing.true_scenes import TrueScene
 from chorus.evaluation.reconstruction_scores import Estimate
 from chorus.occupancy.distribution import Distribution
+from chorus.occupancy.grid import VoxelGrid
 from chorus.reconstruction.baselines import mask_at_depth, nearest_depth, pelvis_depth
-from chorus.reconstruction.posterior import Posterior, PosteriorSettings, posterior
+from chorus.reconstruction.posterior import PosteriorSettings
 from chorus.reconstruction.reconstruct import (
     PersonInSpace,
     Reconstruction,
     described,
+    person_and_mask,
     posed_body,
 )
 from chorus.records.rows import Camera
@@ -42,33 +43,38 @@ def baselines(body: BodyModel) -> dict[str, Method]:
 
 
 def of_distributions(
-    fields: Sequence[Distribution], body: BodyModel, name: str
+    fields: Mapping[str, Sequence[Distribution]], body: BodyModel
 ) -> dict[str, Method]:
     """The prior alone, and prior and mask, by the distributions of a category's interactions.
 
-    name: of their preset, for the rows.
+    fields: by the name of their preset, which the rows have.
     """
-    settings = PosteriorSettings()
 
-    @lru_cache(maxsize=1)  # the two methods look at a scene one after the other
-    def person_in(scene: TrueScene) -> PersonInSpace:
-        return PersonInSpace.of(fields, body, torch.from_numpy(scene.image.pose), settings)
+    @lru_cache(maxsize=1)  # one scene after the other goes through all methods
+    def person_in(scene: TrueScene, grid: VoxelGrid) -> PersonInSpace:
+        return PersonInSpace.of(body, torch.from_numpy(scene.image.pose), grid)
 
-    def prior(scene: TrueScene) -> Estimate:
-        person = person_in(scene)
-        mass = sum(each / each.sum() for each in person.occupancies) / len(person.occupancies)
-        weights = np.full(len(person.occupancies), 1 / len(person.occupancies))
-        cone = person.cone(camera_of(scene), scene.image.mask)
-        return _filled(described(person, cone, Posterior(mass, weights, 0.0), camera_of(scene)))
+    methods: dict[str, Method] = {}
+    for name, of in fields.items():
+        methods[f"prior alone, {name}"] = partial(_prior, person_in, of)
+        methods[f"prior and mask, {name}"] = partial(_both, person_in, of)
+    return methods
 
-    def both(scene: TrueScene) -> Estimate:
-        person = person_in(scene)
-        camera = camera_of(scene)
-        cone = person.cone(camera, scene.image.mask)
-        found = posterior(person.occupancies, cone, person.centres, settings)
-        return _filled(described(person, cone, found, camera))
 
-    return {f"prior alone, {name}": prior, f"prior and mask, {name}": both}
+PersonIn = Callable[[TrueScene, VoxelGrid], PersonInSpace]
+
+
+def _prior(person_in: PersonIn, fields: Sequence[Distribution], scene: TrueScene) -> Estimate:
+    person = person_in(scene, fields[0].grid)
+    occupancies = person.occupancies(fields, PosteriorSettings())
+    mass = sum(each / each.sum() for each in occupancies) / len(occupancies)
+    return _filled(described(person, mass, camera_of(scene), {}, 0.0))
+
+
+def _both(person_in: PersonIn, fields: Sequence[Distribution], scene: TrueScene) -> Estimate:
+    person, settings = person_in(scene, fields[0].grid), PosteriorSettings()
+    found = person_and_mask(person, fields, camera_of(scene), scene.image.mask, settings)
+    return _filled(found)
 
 
 def camera_of(scene: TrueScene) -> Camera:
