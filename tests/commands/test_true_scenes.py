@@ -16,6 +16,7 @@ from chorus.commands.reconstructing.true_scenes import true_scenes
 from chorus.engine.loop import Sample
 from chorus.errors import BadInput, StaleResults
 from chorus.evaluation.labelled_sets import SYNTHETIC, shard_of
+from chorus.evaluation.true_objects import TrueObject
 from chorus.geometry.cameras import project
 from chorus.occupancy.distribution import Distribution
 from chorus.occupancy.grid import VoxelGrid
@@ -23,6 +24,7 @@ from chorus.records import aggregations
 from chorus.records.keys import SampleKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import DONE, Table, read_table, write_table
+from chorus.synthetic.world.objects import build, contains
 from chorus.synthetic.world.scene_settings import SceneSettings
 
 SIZE = 96
@@ -106,3 +108,17 @@ def test_evaluate_compares_methods_on_them_and_keeps_what_it_scored(tree, capsys
     assert main(command) == 0 and path.stat().st_mtime_ns == before
     assert main([*command, "--test_set", "coco-eft-val"]) == 2
     assert "only the synthetic test set knows" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["tie", "skis", "frisbee", "cell phone"])
+def test_thin_objects_have_the_centroid_of_their_volume(kind):
+    mesh = build(kind)
+    thing = TrueObject(
+        kind,
+        np.asarray(mesh.vertices),
+        np.asarray(mesh.faces),
+        np.eye(4),
+        lambda points: contains(mesh, points),
+    )
+    # the mesh's own counts where parts overlap twice, which is little
+    assert np.linalg.norm(thing.centroid - mesh.center_mass) < 0.03 * thing.size
