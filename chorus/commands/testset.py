@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,9 +24,10 @@ from chorus.errors import BadInput
 from chorus.evaluation.labelled_sets import shard_of
 from chorus.files import atomic_write
 from chorus.pipeline import Step
-from chorus.records.keys import SampleKey, sample_seed
+from chorus.records.keys import SampleKey
 from chorus.settings import BodyOptions, CategoryOptions, SeedOptions, TableOptions, WorldOptions
 from chorus.synthetic.world.scene_settings import WORLDS
+from chorus.synthetic.world.test_images import DRAWS, VIEWS, candidate_scenes, faultless
 from chorus.vocabulary import strip_demo
 
 if TYPE_CHECKING:
@@ -35,12 +36,6 @@ if TYPE_CHECKING:
 
 MIN_OVERLAP = 0.5
 """Least intersection of person and object box, over the smaller box (method.md 11)."""
-VIEWS = ("original", ", realistic photo", ", seen from various views", ", full body photo")
-"""Augprompts whose cameras take the test images: the ones that ask for no single side or limb and
-keep the person large."""
-_DRAWS = 150
-"""Most draws for one test image. Of "rides on skis" about one draw in twelve is one, of other
-interactions more."""
 _COARSEST = 32
 
 
@@ -75,7 +70,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
             "body": options.body_name,
             "views": list(VIEWS),
             "min_overlap": MIN_OVERLAP,
-            "draws": _DRAWS,
+            "draws": DRAWS,
             **WORLDS[options.world].recorded(),
         },
         make_worker=functools.partial(TestImageWorker, options),
@@ -95,10 +90,7 @@ class TestImageWorker:
         self._tree = options.tree
         self._seed = options.seed
         self._body = load_body(options.body, options.imports_dir)
-        faultless = dict.fromkeys(
-            ("no_person", "no_object", "second_person", "second_object", "wrong_interaction"), 0.0
-        )
-        self._settings = replace(WORLDS[options.world], **faultless)
+        self._settings = faultless(WORLDS[options.world])
 
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
         """One test image for each sample."""
@@ -107,23 +99,16 @@ class TestImageWorker:
     def _draw(self, key: SampleKey) -> Outcome:
         """The first of some draws that shows enough; interactions and views take turns."""
         from chorus.synthetic.look.rendering import render
-        from chorus.synthetic.world.interactions import interactions
-        from chorus.synthetic.world.scenes import sample_scene
 
-        known = interactions(key.category)
-        prompt = known[key.index % len(known)].plain.prompts[0]
         reason = ""
-        for draw in range(_DRAWS):
-            seed = sample_seed(key, f"test {draw}", self._seed)
-            view = VIEWS[seed % len(VIEWS)]
-            scene = sample_scene(key.category, prompt, view, seed, self._body, self._settings)
+        for scene in candidate_scenes(key, self._seed, self._body, self._settings):
             rendering = render(scene, self._body)
             row_or_reason = self._described(scene, rendering)
             if isinstance(row_or_reason, dict):
                 name = self._write(key, rendering.image)
                 return Outcome({**row_or_reason, "image": name, "image_id": key.index})
             reason = row_or_reason
-        return Outcome(skipped=f"no draw of {_DRAWS} is a test image, the last: {reason}")
+        return Outcome(skipped=f"no draw of {DRAWS} is a test image, the last: {reason}")
 
     def _described(self, scene: Scene, rendering: Rendering) -> dict | str:
         """The row's values, or why the scene is no test image."""

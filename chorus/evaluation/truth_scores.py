@@ -107,7 +107,7 @@ def body_scale(body: BodyModel, betas: Float[np.ndarray, " S"]) -> float:
     return float((bones * shaped_bones).sum() / (bones * bones).sum())
 
 
-def _to_own_size(body: BodyModel, betas: Float[np.ndarray, " S"]) -> Float[np.ndarray, "4 4"]:
+def to_own_size(body: BodyModel, betas: Float[np.ndarray, " S"]) -> Float[np.ndarray, "4 4"]:
     """From the zero-shape body's frame to the person's: scaled about the pelvis, put at its own."""
     shaped = body.rest(torch.as_tensor(np.asarray(betas, np.float32)))[1][0].double().numpy()
     scale = body_scale(body, betas)
@@ -126,7 +126,7 @@ def _occupied_share(
     pose = torch.as_tensor(np.asarray(scene.pose, np.float32))
     if not (np.isfinite(object_to_body).all() and torch.isfinite(pose).all()):
         raise BadInput("a known scene has a pose or an object transform that is not finite.")
-    to_object = np.linalg.inv(object_to_body) @ _to_own_size(space.body, scene.betas)
+    to_object = np.linalg.inv(object_to_body) @ to_own_size(space.body, scene.betas)
     voxels, probes = placed_voxels(space, scene.pose, to_object, scene.bounds, offsets)
     inside = scene.contains(probes.reshape(-1, 3)).reshape(probes.shape[:2])
     return voxels, inside.mean(axis=1)

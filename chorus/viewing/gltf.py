@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -202,3 +202,16 @@ def _turns(poses: Float[torch.Tensor, "P 24 3"]) -> Float[np.ndarray, "P 24 4"]:
     for before, after in pairwise(turns):
         after[(before * after).sum(axis=-1) < 0] *= -1
     return turns
+
+
+def surfaces_glb(
+    parts: Mapping[str, tuple[np.ndarray, np.ndarray, tuple[float, float, float]]],
+    metadata: Mapping[str, Any],
+) -> bytes:
+    """A GLB with a node for each name: vertices (V, 3) in the body frame, metres, faces (F, 3) and
+    an sRGB colour. metadata: what the file says of itself (extras)."""
+    file = Glb(metadata)
+    for name, (vertices, faces, colour) in parts.items():
+        made = file.mesh(name, vertices, faces, file.material(name, _rgba(colour)))
+        file.node(name, mesh=made)
+    return file.content()
