@@ -3,7 +3,7 @@ points."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -38,7 +38,9 @@ class ObjectMesh:
     """Spread evenly through its volume; over its surface if it encloses none."""
     surface: Float[np.ndarray, "S 3"]
     """Spread evenly over its surface."""
-    notes: tuple[str, ...] = field(default=())
+    closed: bool
+    """Whether every edge has a face on either side."""
+    notes: tuple[str, ...] = ()
     """What was found and done about it, a sentence each."""
 
     @property
@@ -103,7 +105,7 @@ def object_mesh(
         notes.append(f"{name} {why}: its surface is placed, as if the object were a thin shell.")
     elif not closed:
         notes.append(f"{name} is open: what lies inside is decided by most of three directions.")
-    return ObjectMesh(vertices, faces, filling, surface, tuple(notes))
+    return ObjectMesh(vertices, faces, filling, surface, closed, tuple(notes))
 
 
 def _check(vertices: np.ndarray, faces: np.ndarray, name: str) -> None:

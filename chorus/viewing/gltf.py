@@ -13,6 +13,8 @@ from chorus.viewing.scene import BODY_COLOUR, ColourScale, outermost_level
 from chorus.viewing.surfaces import refine
 
 if TYPE_CHECKING:
+    import trimesh
+
     from chorus.body.model import BodyModel
     from chorus.occupancy.distribution import Distribution
 
@@ -50,11 +52,16 @@ def distribution_glb(
         ("body", shown.vertices, shown.faces, (*BODY_COLOUR, 1.0)),
         ("distribution", surface.vertices, surface.faces, (*colour, _OPACITY)),
     ):
-        scene.add_geometry(_mesh(name, vertices, faces, rgba), node_name=name, geom_name=name)
+        scene.add_geometry(
+            coloured_mesh(name, vertices, faces, rgba), node_name=name, geom_name=name
+        )
     return scene.export(file_type="glb")
 
 
-def _mesh(name: str, vertices: np.ndarray, faces: np.ndarray, rgba: tuple[float, ...]):
+def coloured_mesh(
+    name: str, vertices: np.ndarray, faces: np.ndarray, rgba: tuple[float, ...]
+) -> trimesh.Trimesh:
+    """A mesh (V, 3), (F, 3) of one material, its colour and opacity from 0 to 1."""
     import trimesh
     from trimesh.visual.material import PBRMaterial
 
