@@ -62,20 +62,17 @@ class PlacementSettings:
     number of voxels: neighbouring ones say the same."""
     mask_concentration: float = 20.0
     """The same with a mask."""
-    same: float = 0.05
-    """Placements are one mode if their points lie, on average, within this share of the object's
-    size of each other."""
     rotations: int = 576
     """Rotations that are tried, about 25 degrees apart."""
     starts: int = 48
     """Placements that are refined."""
     steps: int = 40
     """Steps of refinement."""
-    modes: int = 5
+    modes: int = 4
     """Most modes that are returned."""
 
     def __post_init__(self) -> None:
-        for name in ("sharpness", "concentration", "mask_concentration", "same"):
+        for name in ("sharpness", "concentration", "mask_concentration"):
             if not getattr(self, name) > 0:
                 raise BadInput(f"{name} must be above 0, found {getattr(self, name)}.")
         for name in ("penetration", "silhouette"):
@@ -257,17 +254,15 @@ class _Shape:
         few = self.part(_FEW)
         scores = few.score(every)
         best = every.take(scores.topk(min(_COMPARED, len(scores))).indices)
-        apart = self.settings.same * self.metres * self.thing.size
-        kept = distinct(few.score(best), best(few.inside), apart, self.settings.starts)
+        size = self.metres * self.thing.size
+        kept = distinct(few.score(best), best(few.inside), size, self.settings.starts)
         return best.take(torch.tensor(kept))
 
     def modes(self, placed: Similarities) -> tuple[Placement, ...]:
         """Refined placements as distinct modes with their probabilities."""
         settings, size = self.settings, self.metres * self.thing.size
         few = self.part(_SOME)
-        kept = distinct(
-            self.score(placed), placed(few.inside), settings.same * size, settings.modes
-        )
+        kept = distinct(self.score(placed), placed(few.inside), size, settings.modes)
         placed = placed.take(torch.tensor(kept))
         terms = self.terms(placed)
         sure = settings.concentration

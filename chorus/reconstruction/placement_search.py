@@ -21,6 +21,8 @@ _PER_ROTATION = 3
 """The best translations that are kept of each rotation."""
 _STEP, _LAST_STEP = 0.03, 0.002
 """Adam's step at the beginning and end: metres, and parts of a unit quaternion."""
+_SAME_POINTS, _SAME_VOLUME = 0.15, 0.05
+"""Shares of an object's size within which two placements are one (`distinct`)."""
 
 
 class Similarities(NamedTuple):
@@ -138,14 +140,14 @@ def refined(
 def distinct(
     scores: Float[Tensor, " B"],
     placed: Float[Tensor, "B P 3"],
-    apart: float,
+    size: float,
     most: int,
 ) -> list[int]:
     """Numbers of the best placements (B, P, 3) that differ, the best first, at most `most`.
 
-    Two are the same where the points of each lie, on average, within `apart` metres of the nearest
-    point of the other: an object turned by a symmetry of its own is where it was. BadInput if no
-    score is a number.
+    Two are the same if their points lie, on average, within 15 % of the object's size (metres) of
+    each other, or within 5 % of the nearest point of the other: an object turned by a symmetry of
+    its own is where it was. BadInput if no score is a number.
     """
     order = [int(at) for at in scores.argsort(descending=True) if torch.isfinite(scores[at])]
     if not order:
@@ -154,7 +156,9 @@ def distinct(
     for at in order:
         if len(kept) == most:
             break
-        if not kept or float(volume_distance(placed[at], placed[kept]).min()) > apart:
+        moved = (placed[kept] - placed[at]).norm(dim=-1).mean(dim=-1)
+        apart = volume_distance(placed[at], placed[kept])
+        if not ((moved < _SAME_POINTS * size) | (apart < _SAME_VOLUME * size)).any():
             kept.append(at)
     return kept
 

@@ -18,7 +18,7 @@ from chorus.viewing.lettering import FAINT_INK, write
 from chorus.viewing.scene import BODY_COLOUR, Composition, View, compose_body, frame
 
 OBJECT_COLOUR = (0.16, 0.47, 0.70)
-_PANEL = (640, 720)
+_PANEL = (640, 600)
 _FOOT = 110
 _AZIMUTHS = (90, 60, 120, 30, 150, 0, 180, 300, 240, 270)
 """Directions that are looked from, those from the front first: they win where none is better."""
@@ -52,14 +52,16 @@ def placement_figure(
     """Picture (H, W, 3) uint8: the posed body with the object in each of its places, side by side,
     each seen from where most of both is seen, with its probability."""
     width, height = _PANEL
-    pictured = [(composition := _with_object(body, each), _view(composition, body, each))
-                for each in objects]  # fmt: skip
-    views = [frame(composition, [view], width / height)[0] for composition, view in pictured]
+    compositions = [_with_object(body, each) for each in objects]
+    views = [
+        frame(composition, [_view(composition, body, each)], width / height)[0]
+        for composition, each in zip(compositions, objects, strict=True)
+    ]
     distance = max(view.distance for view in views)
     page = Image.new("RGB", (2 * SIDE + len(objects) * width, HEAD + height + _FOOT), "white")
     draw = ImageDraw.Draw(page)
-    for column, (each, (composition, _), view) in enumerate(
-        zip(objects, pictured, views, strict=True)
+    for column, (each, composition, view) in enumerate(
+        zip(objects, compositions, views, strict=True)
     ):
         left = SIDE + column * width
         with renderer(composition, width, height, kind) as picture:
@@ -86,13 +88,13 @@ def _with_object(body: DisplayedBody, placed: PlacedObject) -> Composition:
     colours = np.concatenate(
         [np.tile(BODY_COLOUR, (len(body.vertices), 1)), np.tile(OBJECT_COLOUR, (len(vertices), 1))]
     )
-    return compose_body(
-        DisplayedBody(
-            np.concatenate([body.vertices, vertices]),
-            np.concatenate([body.faces, faces + len(body.vertices)]),
-            colours,
-        )
+    both = DisplayedBody(
+        np.concatenate([body.vertices, vertices]),
+        np.concatenate([body.faces, faces + len(body.vertices)]),
+        colours,
     )
+    middle = (both.vertices.min(axis=0) + both.vertices.max(axis=0)) / 2
+    return replace(compose_body(both), centre=middle.astype(float))
 
 
 def _view(composition: Composition, body: DisplayedBody, placed: PlacedObject) -> View:
