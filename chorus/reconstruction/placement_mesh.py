@@ -174,7 +174,7 @@ def _filling_points(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray | Non
         within = inside((vertices - low) / extent.max(), faces, (points - low) / extent.max())
         found = points[within]
         if len(found) >= POINTS:
-            return found[np.sort(rng.permutation(len(found))[:POINTS])]
+            return found[((np.arange(POINTS) + 0.5) * len(found) / POINTS).astype(int)]
         if wanted > 1e6 or len(found) < _THIN * len(points):
             break
         wanted *= min(1.5 * POINTS / max(len(found), 1), 8)

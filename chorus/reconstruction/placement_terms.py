@@ -15,9 +15,10 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from chorus.errors import BadInput
 from chorus.geometry.cameras import project
 from chorus.occupancy.grid import VoxelGrid
+from chorus.reconstruction.cone import check_seen
+from chorus.records.rows import Camera
 from chorus.rendering.inside import inside
 from chorus.rendering.raycast import cast
 
@@ -32,33 +33,15 @@ _NEAREST = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class ObjectView:
-    """An image of the person and the object: where the object is seen, and by which camera."""
+    """Where an object is seen. BadInput for an empty mask, or a camera that is none."""
 
     mask: Bool[np.ndarray, "H W"]
     """The object's visible pixels."""
-    R: Float[np.ndarray, "3 3"]
-    """Body frame to camera (docs/conventions.md)."""
-    t: Float[np.ndarray, " 3"]
-    """The same, metres."""
-    K: Float[np.ndarray, "3 3"]
-    """Intrinsics of the mask's image, pixels."""
+    camera: Camera
+    """From the body frame to the mask's image, metres and pixels."""
 
     def __post_init__(self) -> None:
-        shapes = {"R": (3, 3), "t": (3,), "K": (3, 3)}
-        for name, shape in shapes.items():
-            value = np.asarray(getattr(self, name), float)
-            if value.shape != shape or not np.isfinite(value).all():
-                raise BadInput(f"{name} must be finite numbers {shape}; found {value.shape}.")
-            object.__setattr__(self, name, value)
-        mask = np.asarray(self.mask)
-        if mask.ndim != 2:
-            raise BadInput(f"a mask must be an image (H, W); found {mask.shape}.")
-        object.__setattr__(self, "mask", mask.astype(bool))
-        if not self.mask.any():
-            raise BadInput(
-                "the object's mask is empty, so nothing is known of where it is seen; give a mask "
-                "with pixels of the object, or leave it out."
-            )
+        check_seen(self.mask, self.camera)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,17 +70,18 @@ class Silhouette:
         mask = padded.reshape(height, step, width, step).mean(axis=(1, 3)) >= 0.5
         if not mask.any():  # a mask thinner than the coarse pixels
             mask = padded.reshape(height, step, width, step).any(axis=(1, 3))
-        K = np.diag([1 / step, 1 / step, 1.0]) @ view.K
+        R, t, K = (np.asarray(a, float) for a in (view.camera.R, view.camera.t, view.camera.K))
+        K = np.diag([1 / step, 1 / step, 1.0]) @ K
         rows, columns = np.nonzero(mask)
         diagonal = float(np.hypot(np.ptp(rows) + 1, np.ptp(columns) + 1))
-        hits = cast([body], view.R, view.t, K, width, height)
+        hits = cast([body], R, t, K, width, height)
         chosen = np.linspace(0, len(rows) - 1, min(_MASK_POINTS, len(rows))).astype(int)
         pixels = np.stack([columns[chosen], rows[chosen]], axis=1) + 0.5
         distance = np.minimum(distance_transform_edt(~mask) / diagonal, 1)
         return cls(
             *(torch.from_numpy(a).float() for a in (distance, hits.depth, pixels)),
             diagonal,
-            *(torch.from_numpy(a).float() for a in (view.R, view.t, K)),
+            *(torch.from_numpy(a).float() for a in (R, t, K)),
         )
 
     def outside(self, points: Float[Tensor, "*batch P 3"]) -> Float[Tensor, "*batch P"]:

@@ -6,11 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-
 from chorus.commands.placing.persons import Person
 from chorus.files import atomic_write, portable_name
+from chorus.reconstruction.reconstruct import posed_body
 from chorus.viewing.displayed import DisplayedBody, DisplayedDistribution
 from chorus.viewing.figures import save_png
 from chorus.viewing.placement_figure import PlacedObject, placement_figure, placement_glb
@@ -30,9 +28,8 @@ def write_files(
     person: Person,
 ) -> Path:
     """Write <out>/<name>.png, .glb and .json; returns the picture's path."""
-    pose = torch.as_tensor(np.asarray(person.pose, np.float32)).clone()
-    pose[0] = 0
-    shown = DisplayedBody(body.pose(pose).vertices.cpu().numpy(), body.faces.cpu().numpy())
+    vertices = posed_body(body, person.pose).vertices.cpu().numpy()
+    shown = DisplayedBody(vertices, body.faces.cpu().numpy())
     thing = found.mesh
     objects = [
         PlacedObject(

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from chorus.errors import BadInput
 from chorus.geometry import masks
+from chorus.records.rows import Camera
 from chorus.settings import OptionGroup
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _of_sample(samples: Retained, at: int) -> Person:
     seen = np.zeros((height, width), bool)
     for instance in counts:
         seen |= masks.decode(instance, height, width).astype(bool)
-    view = ObjectView(seen, samples.R[at], samples.t[at], samples.K[at])
+    view = ObjectView(seen, Camera(samples.R[at], samples.t[at], samples.K[at]))
     return Person(np.asarray(samples.pose[at]).reshape(24, 3), str(samples.keys[at]), view)
 
 
@@ -125,7 +126,7 @@ def _view(recorded: RecordedPose, mask: Path, body: BodyModel, path: Path) -> Ob
         )
     R, t = body_to_camera(recorded, body)
     K = pinhole_matrix(camera, (seen.shape[1], seen.shape[0]))
-    return ObjectView(seen, R, t, K)
+    return ObjectView(seen, Camera(R, t, K))
 
 
 def body_to_camera(
