@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -34,7 +34,13 @@ from chorus.evaluation.labelled_images import (
     labelled_image,
     warn_of_unknown_body,
 )
-from chorus.evaluation.labelled_sets import check_known, image_folder, table_of, usual_set
+from chorus.evaluation.labelled_sets import (
+    SYNTHETIC,
+    check_known,
+    image_folder,
+    table_of,
+    usual_set,
+)
 from chorus.evaluation.pap_settings import THRESHOLDS, VARIANTS, PapSettings
 from chorus.evaluation.result_files import RESULTS, VERSION, digest, file_name, read_scores
 from chorus.files import atomic_write, display_name, portable_name
@@ -60,6 +66,7 @@ if TYPE_CHECKING:
     from chorus.occupancy.grid import VoxelGrid
 
 _FULL_BODY = "fullbody"
+Task = Literal["pap", "reconstruction"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,9 @@ class Options(
 ):
     """Score total distributions on test images (PAP)."""
 
+    task: Task = "pap"
+    """pap: how well distributions foretell masks. reconstruction: where `chorus reconstruct` puts
+    the synthetic test set's objects, against where they are."""
     metric: str = "pap/v2"
     """Version of the metric: pap/v1 is the paper's, pap/v2 closes its curve, pap/v2-relative
     divides every field by its highest value."""
@@ -97,6 +107,8 @@ class Job(NamedTuple):
 
 def run(options: Options, progress: Progress = None) -> CommandResult:
     """Score what is missing or was made of other distributions or test images."""
+    if options.task == "reconstruction":
+        return _reconstruction(options, progress)
     started = time.monotonic()
     settings = PapSettings(options.metric, options.downscale_length, options.thresholds)
     check_known(options.tree, options.tested_on)
@@ -128,6 +140,18 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     )
     report.line += f"{_means(found, settings)}; all figures: chorus report"
     return report
+
+
+def _reconstruction(options: Options, progress: Progress) -> CommandResult:
+    """The other task; BadInput for a test set whose objects nobody knows."""
+    from chorus.commands.reconstructing import evaluation
+
+    if options.tested_on != SYNTHETIC:
+        raise BadInput(
+            f"only the synthetic test set knows where its objects are; {options.tested_on!r} does "
+            "not. Leave out --test_set, with --profile synthetic."
+        )
+    return evaluation.run(options.carried_to(evaluation.Options), progress)
 
 
 def _means(found: Mapping[str, Mapping[str, np.ndarray]], settings: PapSettings) -> str:

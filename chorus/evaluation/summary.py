@@ -112,7 +112,7 @@ def summarise(
             )
         # A generator of its own keeps a category's interval apart from the others' presence.
         generator = np.random.default_rng([settings.seed, zlib.crc32(category.encode())])
-        means = _resampled_means(values, settings.draws, generator)
+        means = resampled_means(values, settings.draws, generator)
         evaluated = len(values) >= settings.min_images
         counted = np.count_nonzero(~np.isnan(values), axis=0)
         figures = _figures(_mean(values), means, settings.confidence, counted > 1)
@@ -138,10 +138,11 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
 
 
-def _resampled_means(
-    values: Float[np.ndarray, "n 4"], draws: int, generator: np.random.Generator
-) -> Float[np.ndarray, "draws 4"]:
-    """Means of `draws` resamples of the images, with replacement."""
+def resampled_means(
+    values: Float[np.ndarray, "n F"], draws: int, generator: np.random.Generator
+) -> Float[np.ndarray, "draws F"]:
+    """Means (draws, F) of resamples of the images with figures (n, F), with replacement, NaN left
+    out."""
     images = len(values)
     if not images:
         return np.full((draws, values.shape[1]), np.nan)

@@ -66,10 +66,11 @@ def sharpened(
 
 
 def distance_from(
-    vertices: Float[np.ndarray, "V 3"], centres: Float[np.ndarray, "n 3"]
+    vertices: Float[np.ndarray, "V 3"], centres: Float[np.ndarray, "n 3"], farthest: float
 ) -> Float[np.ndarray, " n"]:
-    """(n,) distance of voxel centres from the nearest vertex of the body, metres."""
-    return cKDTree(vertices).query(centres)[0]
+    """(n,) distance of voxel centres from the nearest vertex of the body, metres; infinite beyond
+    the farthest that matters, which makes the search quick."""
+    return cKDTree(vertices).query(centres, distance_upper_bound=farthest)[0]
 
 
 def shown(occupancy: Float[np.ndarray, " N3"], cone: Cone) -> Float[np.ndarray, " C"]:
@@ -128,15 +129,6 @@ class Posterior:
     """(D,) probability of each interaction, by how well it foretold the mask."""
     log_evidence: float
     """Log likelihood of the mask over all interactions, as `log_likelihood`."""
-
-    def centroid(self, centres: Float[np.ndarray, "N3 3"]) -> Float[np.ndarray, " 3"]:
-        """(3,) in the unit of the voxel centres."""
-        return self.mass @ centres
-
-    def covariance(self, centres: Float[np.ndarray, "N3 3"]) -> Float[np.ndarray, "3 3"]:
-        """(3, 3) of a point of the object: its extent and the doubt about its place together."""
-        away = centres - self.centroid(centres)
-        return (self.mass[:, None] * away).T @ away
 
 
 def posterior(

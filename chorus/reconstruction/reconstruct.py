@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from chorus.body.model import BodyModel, PosedBody, check_pose
@@ -21,7 +21,6 @@ from chorus.occupancy.posing import canonical_points
 from chorus.occupancy.surface import isosurface
 from chorus.reconstruction.cone import Cone, check_seen, cone_of
 from chorus.reconstruction.posterior import (
-    Posterior,
     PosteriorSettings,
     distance_from,
     posterior,
@@ -32,16 +31,18 @@ from chorus.records.rows import Camera
 if TYPE_CHECKING:
     import trimesh
 
-REGION = 0.5
+REGION = 0.7
 """Share of the object that the region of the likeliest voxels holds; chosen on seed 7."""
-_ACROSS, _ALONG = 0.5, 0.8
-"""Standard deviation of the centroid as parts of the mass's own spread, across the camera's view
-and along it; chosen on seed 7, so that errors are as large as they are said to be."""
-_EXTENT_FACTOR = 1.5
+_DOUBT = 0.5
+"""Standard deviation of the centroid as a part of the mass's own spread; chosen on seed 7, so that
+errors are as large as they are said to be."""
+_EXTENT_FACTOR = 2.0
 """One standard deviation of the extents, as a factor; measured on seed 7."""
 _FARTHEST = 0.75
 """A mask whose cone stays farther from the body than this, metres, where the distribution has
 nothing either, shows the object of somebody else."""
+_UNLIKELY = 1e-3
+"""Sharpened occupancies below this are nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,96 +106,117 @@ def reconstruct(
     """
     settings = settings or PosteriorSettings()
     check_seen(mask, camera)
-    person = PersonInSpace.of(fields, body, pose, settings)
-    cone = person.cone(camera, mask)
-    found = posterior(person.occupancies, cone, person.centres, settings)
-    return described(person, cone, found, camera)
+    fields = [fields] if isinstance(fields, Distribution) else list(fields)
+    person = PersonInSpace.of(body, pose, common_grid(fields, body))
+    return person_and_mask(person, fields, camera, mask, settings)
+
+
+def person_and_mask(
+    person: PersonInSpace,
+    fields: Sequence[Distribution],
+    camera: Camera,
+    mask: Bool[np.ndarray, "H W"],
+    settings: PosteriorSettings,
+) -> Reconstruction:
+    """`reconstruct` for a person whose surroundings are known already, as for several masks."""
+    occupancies = person.occupancies(fields, settings)
+    cone = person.cone(camera, mask, occupancies)
+    found = posterior(occupancies, cone, person.centres, settings)
+    names = [field.prompt or field.category or "object" for field in fields]
+    evidence = found.log_evidence / float(cone.coverage.sum())
+    interactions = dict(zip(names, found.weights.tolist(), strict=True))
+    return described(person, found.mass, camera, interactions, evidence)
 
 
 def described(
-    person: PersonInSpace, cone: Cone, found: Posterior, camera: Camera
+    person: PersonInSpace,
+    mass: Float[np.ndarray, " N3"],
+    camera: Camera,
+    interactions: dict[str, float],
+    log_evidence: float,
 ) -> Reconstruction:
-    """What a posterior says of the object: place, extent, and how sure both are."""
-    covariance = found.covariance(person.centres)
+    """What a distribution of mass (N^3,) says of the object: place, extent, how sure both are."""
+    centroid = mass @ person.centres
+    away = person.centres - centroid
+    covariance = (mass[:, None] * away).T @ away
     R = np.asarray(camera.R, np.float64)
-    spread = np.sqrt(np.diag(R @ covariance @ R.T))
-    deviation = spread * (_ACROSS, _ACROSS, _ALONG)
+    deviation = _DOUBT * np.sqrt(np.diag(R @ covariance @ R.T))
     # a point's spread is the object's extent and the doubt about its place together
-    shape = covariance - R.T @ np.diag(deviation**2) @ R
-    variances, vectors = np.linalg.eigh(shape)
+    variances, vectors = np.linalg.eigh(covariance - R.T @ np.diag(deviation**2) @ R)
     extent = np.sqrt(12 * np.maximum(variances, (person.grid.size / 4) ** 2))
     return Reconstruction(
-        mass=found.mass.reshape(person.grid.shape),
+        mass=mass.reshape(person.grid.shape),
         grid=person.grid,
-        centroid=found.centroid(person.centres),
+        centroid=centroid,
         deviation=deviation,
         axes=vectors.T[::-1],
         extent=extent[::-1],
         extent_factor=_EXTENT_FACTOR,
-        interactions=dict(zip(person.names, found.weights.tolist(), strict=True)),
-        log_evidence=found.log_evidence / float(cone.coverage.sum()),
+        interactions=interactions,
+        log_evidence=log_evidence,
     )
 
 
 @dataclass(frozen=True, eq=False)
 class PersonInSpace:
-    """A posed body and where objects may be around it: the same for every mask of an image."""
+    """A posed body and the voxels around it: the same for every mask and distribution."""
 
-    names: tuple[str, ...]
-    """The interactions."""
-    occupancies: tuple[Float[np.ndarray, " N3"], ...]
-    """Of each interaction, sharpened."""
     grid: VoxelGrid
     vertices: Float[np.ndarray, "V 3"]
     """The body's, body frame, metres."""
-    faces: np.ndarray
+    faces: Int[np.ndarray, "F 3"]
+    index: Int[np.ndarray, " N3"]
+    """Where in canonical space each voxel comes from, flat numbers, -1 for nowhere."""
     distance: Float[np.ndarray, " N3"]
-    """Of the voxels from the body, metres."""
+    """Of the voxels from the body, metres; infinite where it is more than matters."""
 
     @classmethod
-    def of(
-        cls,
-        fields: Distribution | Sequence[Distribution],
-        body: BodyModel,
-        pose: Float[Tensor, "24 3"],
-        settings: PosteriorSettings,
-    ) -> PersonInSpace:
-        """The body in a pose with the fields around it; BadInput as `reconstruct`."""
-        fields = [fields] if isinstance(fields, Distribution) else list(fields)
+    def of(cls, body: BodyModel, pose: Float[Tensor, "24 3"], grid: VoxelGrid) -> PersonInSpace:
+        """The zero-shape body in a pose (24, 3), axis-angle; BadInput for a bad one."""
         check_pose(pose)
-        grid = _common_grid(fields, body)
-        posed = posed_body(body, pose)
-        vertices = posed.vertices.double().cpu().numpy()
-        distance = distance_from(vertices, grid.centres())
-        index = grid.index_of(canonical_points(body, pose, grid))
-        stays = np.arange(grid.count)
-        occupancies = []
-        for field in fields:
-            at = index if field.canonical else stays
-            posed_field = np.where(at >= 0, field.probability.reshape(-1)[at], 0)
-            occupancies.append(sharpened(posed_field, distance, settings))
-        names = tuple(field.prompt or field.category or "object" for field in fields)
-        faces = body.faces.cpu().numpy()
-        return cls(names, tuple(occupancies), grid, vertices, faces, distance)
+        vertices = posed_body(body, pose).vertices.double().cpu().numpy()
+        return cls(
+            grid,
+            vertices,
+            body.faces.cpu().numpy(),
+            grid.index_of(canonical_points(body, pose, grid)),
+            distance_from(vertices, grid.centres(), _FARTHEST),
+        )
 
     @cached_property
     def centres(self) -> Float[np.ndarray, "N3 3"]:
         """Of the voxels, metres."""
         return self.grid.centres().astype(np.float64)
 
-    def cone(self, camera: Camera, mask: Bool[np.ndarray, "H W"]) -> Cone:
-        """What an image sees of the voxels; BadInput for a mask far from the person."""
+    def occupancies(
+        self, fields: Sequence[Distribution], settings: PosteriorSettings
+    ) -> list[Float[np.ndarray, " N3"]]:
+        """Each field around the person, sharpened."""
+        stays = np.arange(self.grid.count)
+        found = []
+        for field in fields:
+            at = self.index if field.canonical else stays
+            posed = np.where(at >= 0, field.probability.reshape(-1)[at], 0)
+            found.append(sharpened(posed, self.distance, settings))
+        return found
+
+    def cone(
+        self,
+        camera: Camera,
+        mask: Bool[np.ndarray, "H W"],
+        occupancies: Sequence[Float[np.ndarray, " N3"]],
+    ) -> Cone:
+        """What an image sees of the voxels; BadInput for a mask far from the person and from where
+        objects may be."""
         cone = cone_of(mask, camera, (self.vertices, self.faces), self.grid)
         met = cone.covered > 0
-        nearest = float(self.distance[met].min(initial=np.inf))
-        if nearest > _FARTHEST and not any((each[met] > 1e-3).any() for each in self.occupancies):
-            far = (
-                f"{nearest:.1f} m" if np.isfinite(nearest) else f"{self.grid.side / 2:g} m or more"
-            )
+        if np.isinf(self.distance[met]).all() and not any(
+            (each[met] > _UNLIKELY).any() for each in occupancies
+        ):
             raise BadInput(
-                f"the object's mask is far from the person: what it shows is {far} from the body, "
-                "where this object is never met. Check that mask, person and image belong "
-                "together, or give the person who uses it."
+                f"the object's mask is far from the person: what it shows is more than {_FARTHEST} "
+                "m from the body, where this object is never met. Check that mask, person and "
+                "image belong together, or give the person who uses it."
             )
         return cone
 
@@ -206,8 +228,8 @@ def posed_body(body: BodyModel, pose: Float[Tensor, "24 3"]) -> PosedBody:
     return body.pose(pose)
 
 
-def _common_grid(fields: Sequence[Distribution], body: BodyModel) -> VoxelGrid:
-    """The grid that the fields share; BadInput if they cannot be used together with this body."""
+def common_grid(fields: Sequence[Distribution], body: BodyModel) -> VoxelGrid:
+    """The grid that fields share; BadInput if they cannot be used together with this body."""
     if not fields:
         raise BadInput("reconstruct needs the distribution of at least one interaction.")
     for field in fields:
