@@ -58,7 +58,7 @@ class PlacementSettings:
     volume: what was never ruled out is faint and everywhere, and would smear the placement."""
     penetration: float = 25.0
     """Weight of the mean depth of the object's points inside of the body, per metre."""
-    silhouette: float = 2.0
+    silhouette: float = 6.0
     """Weight of the disagreement with the mask, where there is one."""
     concentration: float = 20.0
     """Probabilities of modes are in proportion to exp(concentration * score). Much less than the

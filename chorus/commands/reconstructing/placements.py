@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from chorus.body.model import BodyModel
+from chorus.commands.reconstructing.methods import camera_of
 from chorus.commands.reconstructing.true_scenes import TrueScene
 from chorus.evaluation.reconstruction_scores import Estimate
 from chorus.occupancy.distribution import Distribution
@@ -15,7 +16,6 @@ from chorus.reconstruction.placement import place
 from chorus.reconstruction.placement_mesh import object_mesh
 from chorus.reconstruction.placement_terms import ObjectView
 from chorus.records.keys import TOTAL
-from chorus.records.rows import Camera
 
 
 def of_placements(
@@ -42,7 +42,7 @@ def _placing(
 ) -> Callable[[TrueScene], Estimate]:
     def placed(scene: TrueScene) -> Estimate:
         image = scene.image
-        view = ObjectView(image.mask, Camera(image.R, image.t, image.K)) if masked else None
+        view = ObjectView(image.mask, camera_of(scene)) if masked else None
         thing = object_mesh(scene.thing.vertices, scene.thing.faces)
         field = fields[prompt or scene.prompt]
         found = place(thing, field, body, torch.as_tensor(image.pose), view, unit="m").modes[0]
