@@ -60,11 +60,9 @@ class PlacementSettings:
     """Weight of the mean depth of the object's points inside of the body, per metre."""
     silhouette: float = 6.0
     """Weight of the disagreement with the mask, where there is one."""
-    concentration: float = 20.0
+    concentration: float = 60.0
     """Probabilities of modes are in proportion to exp(concentration * score). Much less than the
-    number of voxels: neighbouring ones say the same."""
-    mask_concentration: float = 20.0
-    """The same with a mask."""
+    number of voxels, since neighbouring ones say the same."""
     rotations: int = 576
     """Rotations that are tried, about 25 degrees apart."""
     starts: int = 48
@@ -75,7 +73,7 @@ class PlacementSettings:
     """Most modes that are returned."""
 
     def __post_init__(self) -> None:
-        for name in ("sharpness", "concentration", "mask_concentration"):
+        for name in ("sharpness", "concentration"):
             if not getattr(self, name) > 0:
                 raise BadInput(f"{name} must be above 0, found {getattr(self, name)}.")
         for name in ("penetration", "silhouette"):
@@ -273,10 +271,7 @@ class _Shape:
         kept = distinct(self.score(placed), placed(few.inside), size, settings.modes)
         placed = placed.take(torch.tensor(kept))
         terms = self.terms(placed)
-        sure = settings.concentration
-        if self.scene.silhouette is not None:
-            sure = settings.mask_concentration
-        shares = torch.softmax(sure * terms["score"], dim=0)
+        shares = torch.softmax(settings.concentration * terms["score"], dim=0)
         scales = self.metres * placed.log_scale.exp()
         found = []
         for at in range(len(kept)):

@@ -79,7 +79,7 @@ def test_two_places_are_two_modes_and_probabilities_sum_to_one():
     for matrix in places:
         assert np.linalg.norm(two - matrix[:3, 3], axis=1).min() < 0.1
     assert sum(mode.probability for mode in found.modes) == pytest.approx(1)
-    assert abs(found.modes[0].probability - found.modes[1].probability) < 0.2
+    assert all(mode.probability > 0.1 for mode in found.modes[:2])
 
 
 def test_a_mask_decides_between_two_places():
