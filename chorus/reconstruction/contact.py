@@ -93,7 +93,7 @@ def contact_map(distribution: Distribution, body: BodyModel) -> ContactMap:
 
     BadInput if the distribution is of another body, or not in canonical space.
     """
-    _check(distribution, body)
+    check_canonical(distribution, body)
     vertices = star_body(body).vertices.double().cpu().numpy()
     faces, part = body.faces.cpu().numpy(), body.part_of_vertex.cpu().numpy()
     x = reachable_occupancy(distribution, vertices)
@@ -123,7 +123,8 @@ def contact_map(distribution: Distribution, body: BodyModel) -> ContactMap:
     return ContactMap(probability.astype(np.float32), touched, tuple(parts))
 
 
-def _check(distribution: Distribution, body: BodyModel) -> None:
+def check_canonical(distribution: Distribution, body: BodyModel) -> None:
+    """BadInput if the distribution is of another body, or not in canonical space."""
     if distribution.body and distribution.body != body.fingerprint:
         raise BadInput(
             f"the distribution of {distribution.category or 'this object'!r} was made on another "
@@ -133,7 +134,7 @@ def _check(distribution: Distribution, body: BodyModel) -> None:
         )
     if not distribution.canonical or "pose" in distribution.metadata:
         raise BadInput(
-            "contacts are read off a distribution in canonical space; this one is "
+            "a distribution in canonical space is wanted here; this one is "
             f"{'posed' if distribution.canonical else 'not canonicalised'}. Give the canonical one."
         )
 

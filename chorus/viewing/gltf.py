@@ -205,13 +205,15 @@ def _turns(poses: Float[torch.Tensor, "P 24 3"]) -> Float[np.ndarray, "P 24 4"]:
 
 
 def surfaces_glb(
-    parts: Mapping[str, tuple[np.ndarray, np.ndarray, tuple[float, float, float]]],
+    parts: Mapping[str, tuple[np.ndarray, np.ndarray, Sequence[float]]],
     metadata: Mapping[str, Any],
 ) -> bytes:
     """A GLB with a node for each name: vertices (V, 3) in the body frame, metres, faces (F, 3) and
-    an sRGB colour. metadata: what the file says of itself (extras)."""
+    an sRGB colour, with an opacity where it has four numbers. metadata: what the file says of
+    itself (extras)."""
     file = Glb(metadata)
     for name, (vertices, faces, colour) in parts.items():
-        made = file.mesh(name, vertices, faces, file.material(name, _rgba(colour)))
+        material = file.material(name, _rgba(colour[:3], *colour[3:]))
+        made = file.mesh(name, vertices, faces, material)
         file.node(name, mesh=made)
     return file.content()

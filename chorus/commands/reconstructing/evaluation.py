@@ -84,17 +84,19 @@ def _category(
     options: Options, category: str, kinds: Mapping, body: BodyModel, progress: Progress
 ) -> dict[str, Any]:
     """A category's record, from its file if that is still true."""
-    from chorus.commands.reconstructing.fields import fields_of
+    from chorus.commands.reconstructing.fields import fields_of, total_of
 
     fields = {name: fields_of(found, category) for name, found in kinds.items()}
-    made_from = _made_from(options, category, fields, body)
+    total = total_of(list(kinds.values())[-1], category)
+    made_from = _made_from(options, category, fields, total, body)
     parts = (portable_name(options.models.model_key), f"{portable_name(category)}.json")
     path = options.tree.folder(FOLDER).joinpath(*parts)
     stored = None if options.fresh else _stored(path)
     if stored is not None and stored["made_from"] == made_from:
         return stored
     record = {"version": VERSION, "category": category, "made_from": made_from}
-    record |= _scored(options, category, fields, body, path.with_suffix(".png"), progress)
+    picture = path.with_suffix(".png")
+    record |= _scored(options, category, fields, total, body, picture, progress)
     text = json.dumps(record, indent=1, allow_nan=False) + "\n"
     with options.tree.lock(path):
         atomic_write(path, text.encode())
@@ -102,14 +104,21 @@ def _category(
 
 
 def _made_from(
-    options: Options, category: str, fields: Mapping[str, Sequence[Distribution]], body: BodyModel
+    options: Options,
+    category: str,
+    fields: Mapping[str, Sequence[Distribution]],
+    total: Sequence[Distribution],
+    body: BodyModel,
 ) -> dict[str, Any]:
+    from chorus.reconstruction.placement import PlacementSettings
     from chorus.reconstruction.posterior import PosteriorSettings
 
     return {
         "test_set": digest(table_of(options.tree, SYNTHETIC, category).read_bytes()),
         "body": body.fingerprint,
         "settings": asdict(PosteriorSettings()),
+        "placement": asdict(PlacementSettings()),
+        "total": [digest(field.probability.tobytes()) for field in total],
         "distributions": {
             name: {field.prompt: digest(field.probability.tobytes()) for field in of}
             for name, of in fields.items()
@@ -130,19 +139,26 @@ def _scored(
     options: Options,
     category: str,
     fields: Mapping[str, Sequence[Distribution]],
+    total: Sequence[Distribution],
     body: BodyModel,
     picture: Path,
     progress: Progress,
 ) -> dict[str, Any]:
     """Every method on every image, and the picture."""
     from chorus.commands.reconstructing.methods import baselines, of_distributions
+    from chorus.commands.reconstructing.placements import of_placements
     from chorus.commands.reconstructing.true_scenes import true_scenes
     from chorus.evaluation.reconstruction_scores import (
         ReconstructionScores,
         reconstruction_scores,
     )
 
-    methods: dict[str, Method] = {**baselines(body), **of_distributions(fields, body)}
+    preset, last = list(fields.items())[-1]
+    methods: dict[str, Method] = {
+        **baselines(body),
+        **of_placements([*last, *total], body, preset),
+        **of_distributions(fields, body),
+    }
     grid = next(iter(fields.values()))[0].grid
     scores: dict[str, list[ReconstructionScores]] = {name: [] for name in methods}
     scenes: list[TrueScene] = []
@@ -152,7 +168,6 @@ def _scored(
             for name, method in methods.items():
                 scores[name].append(reconstruction_scores(method(scene), scene.thing, grid))
         step(1)
-    last = list(fields.values())[-1]
     _draw(options, scenes, [each.centroid for each in scores[name]], last, body, picture)
     return {
         "images": [scene.row["image"] for scene in scenes],

@@ -26,3 +26,10 @@ def fields_of(
             "is; aggregate samples that were retained."
         )
     return filled
+
+
+def total_of(found: list[Aggregated], category: str) -> list[Distribution]:
+    """The distribution of all of a category's prompts together, none if there is none or it is
+    empty."""
+    own = [each.load(WHOLE) for each in found if (each.category, each.prompt) == (category, TOTAL)]
+    return [field for field in own if field.probability.any()]

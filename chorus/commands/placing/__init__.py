@@ -1,0 +1,1 @@
+"""What `chorus place` is made of."""
