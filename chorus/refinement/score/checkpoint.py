@@ -90,6 +90,26 @@ def _schedule(path: Path, stored: Mapping[str, Tensor]) -> Schedule:
     )
 
 
+def save_published(
+    path: Path, network: Denoiser, averaged: Denoiser, schedule: Schedule, step: int
+) -> None:
+    """Write a checkpoint in the published layout, without the optimiser's state."""
+    buffers = {
+        name: torch.as_tensor(value, dtype=torch.float32)
+        for name, value in schedule.buffers().items()
+    }
+
+    def whole(of: Denoiser) -> dict[str, Tensor]:
+        return {**buffers, **{_NETWORK + name: v for name, v in of.state_dict().items()}}
+
+    counters = {"initted": torch.tensor(True), "step": torch.tensor(step)}
+    online = {f"online_model.{name}": value for name, value in whole(network).items()}
+    mean = {_AVERAGED + name: value for name, value in whole(averaged).items()}
+    content = {"step": step, "model": whole(network), "ema": {**counters, **online, **mean}}
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
+
+
 def save_network(
     path: Path, network: torch.nn.Module, buffers: Mapping[str, Tensor], about: Mapping[str, str]
 ) -> None:

@@ -61,13 +61,9 @@ def sampled(prior: Prior, x: Float[Tensor, "B D"], settings: GuidanceSettings) -
     return x
 
 
-def drawn(
-    prior: Prior, x: Float[Tensor, "B D"], steps: int, generator: torch.Generator
-) -> Float[Tensor, "B D"]:
-    """Samples of the prior, in the shape of x, from pure noise in so many deterministic steps."""
+def drawn(prior: Prior, x: Float[Tensor, "B D"], steps: int) -> Float[Tensor, "B D"]:
+    """Samples of the prior from pure noise x, standard normal, in so many deterministic steps."""
     schedule = prior.schedule
-    noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=generator.device)
-    x = noise.to(x.device)
     levels = torch.linspace(schedule.levels - 1, 0, steps + 1).round().long().tolist()
     for t, below in pairwise(levels):
         eps = prior.noise(x, t)
