@@ -2,8 +2,8 @@
 
 It is about x, the difference of the true pose's 144 numbers from the fit's in units of what that
 usually is, so all noise levels matter. The condition is encoded once a person; what is called at
-every step is small. It says v = sqrt(abar_t) eps - sqrt(1 - abar_t) x0 (Salimans and Ho 2022), which
-is of unit size at every level, and at once the mean of all x.
+every step is small. It says v = sqrt(abar_t) eps - sqrt(1 - abar_t) x0 (Salimans and Ho 2022),
+which is of unit size at every level, and at once the mean of all x.
 """
 
 from __future__ import annotations
