@@ -56,7 +56,7 @@ class Options(WorkerOptions, BodyOptions):
     data sets (body_pose, betas, ...)."""
     held_out: tuple[str, ...] = ()
     """Categories of the synthetic world that are kept out of the training, for later tests."""
-    arrangements: int = 8000
+    arrangements: int = 5000
     """Persons with their objects that are drawn (or poses that are taken)."""
     cameras: int = 6
     """Cameras that look at each."""

@@ -75,21 +75,22 @@ several views, and video."""
 class ScoreSettings:
     """How `refine --refinement score` uses its prior."""
 
-    start: Literal["map", "regressor"] = "map"
-    """What is refined: the most probable body of the Gaussian prior, or the regressor's."""
+    start: Literal["regressor", "map"] = "regressor"
+    """Whose keypoints' error must not be exceeded, or the person keeps it: the regressor's body,
+    placed where the keypoints are, or the fit of `map`."""
     samples: int = 1
     """Bodies drawn for each person, whose mean is taken; 1 is the prior's own mean."""
     steps: int = 20
     """Steps of drawing one of several samples from noise."""
-    joint_sd: float = 2.0
+    joint_sd: float = 3.0
     """Standard deviation of the prior's joint rotations in the last fit of body and camera to the
     keypoints, degrees about each axis."""
-    rotation_sd: float = 2.0
+    rotation_sd: float = 3.0
     """Likewise of its global rotation."""
 
     def __post_init__(self) -> None:
         valid = {
-            "start": self.start in ("map", "regressor"),
+            "start": self.start in ("regressor", "map"),
             "samples": self.samples >= 1,
             "steps": 1 <= self.steps <= 1000,
             "joint_sd": 0 < self.joint_sd < float("inf"),

@@ -12,7 +12,7 @@ from chorus.errors import BadInput
 class TrainingSettings:
     """Optimiser, averaging and length of a training. The defaults are our own prior's."""
 
-    steps: int = 9000
+    steps: int = 4000
     """Steps of the optimiser."""
     batch: int = 256
     """Examples a step."""
