@@ -15,8 +15,15 @@ from chorus.refinement.score.denoiser import (
     SHAPE_FEATURES,
     Denoiser,
     Widths,
+    axis_angle_numbers,
 )
+from chorus.refinement.score.guidance import Guidance
+from chorus.refinement.score.losses import BodyPoints, Observed
+from chorus.refinement.score.priors import PublishedPrior, standardised
 from chorus.refinement.score.schedule import Schedule
+from chorus.refinement.score.settings import GuidanceSettings
+from references.persons_seen import persons_seen
+from references.stick_body import stick_body
 
 PARE = Widths()
 WITH_SHAPE = Widths(PARE_FEATURES, 1024, True, SHAPE_FEATURES)
@@ -126,3 +133,22 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
         load_published(path)
     with pytest.raises(BadInput, match="cannot read"):
         load_published(tmp_path / "none.pt")
+
+
+def test_a_published_checkpoint_guides_poses(tmp_path):
+    written(tmp_path / "m.pt")
+    network, schedule = load_published(tmp_path / "m.pt")
+    features = standardised(torch.ones(2, PARE_FEATURES), torch.tensor(0.5), torch.tensor(2.0))
+    prior = PublishedPrior(network, features, schedule)
+    evidence = persons_seen(stick_body(), 2)
+    seen = Observed(
+        keypoints=evidence.keypoints[..., :2],
+        confidence=evidence.keypoints[..., 2],
+        focal=torch.full((2,), 600.0),
+        centre=evidence.image_size / 2,
+        image_size=evidence.image_size,
+    )
+    start, at = axis_angle_numbers(evidence.pose), torch.tensor([[0.0, 0.0, 3.0]] * 2)
+    settings = GuidanceSettings(level=4, rounds=1)
+    found = Guidance(prior, BodyPoints(stick_body()), seen, settings)(start, at)
+    assert found.numbers.shape == (2, 144) and (found.loss < found.loss_before).all()
