@@ -37,7 +37,7 @@ def test_a_prior_is_trained_and_goes_on(tmp_path):
     first = run(own(tmp_path, training=QUICK))
     assert "validation PA-MPJPE" in first.line and "4 steps" in first.line
     trained = load_learned(tmp_path / "prior.safetensors").state_dict()
-    examples = tmp_path / "examples" / "00000.npz"
+    (examples,) = (tmp_path / "examples").glob("*/00000.npz")
     before = examples.stat().st_mtime_ns
     run(own(tmp_path))
     assert examples.stat().st_mtime_ns == before
@@ -45,6 +45,9 @@ def test_a_prior_is_trained_and_goes_on(tmp_path):
     assert all(torch.equal(trained[name], again[name]) for name in trained)
     with pytest.raises(StaleResults, match="other settings"):
         run(own(tmp_path, steps=6))
+    with pytest.raises(StaleResults, match="other data"):
+        run(own(tmp_path, held_out=("tie",)))
+    assert len(list((tmp_path / "examples").iterdir())) == 2
 
 
 def test_a_prior_is_trained_on_pose_sets(tmp_path):

@@ -7,6 +7,7 @@ training that was killed goes on with the same ones.
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,15 +64,20 @@ class Source:
         of = ", ".join(path.name for path in self.poses) or ", ".join(self.categories)
         return (
             f"{of}; {self.arrangements} arrangements, {self.cameras} cameras, "
-            f"{self.perceptions} perceptions, error model {self.error_model}, seed {self.seed}"
+            f"{self.perceptions} perceptions, error model {self.error_model}, seed {self.seed}, "
+            f"body {self.body.name if self.body else 'free'}"
         )
 
 
 def examples(source: Source, folder: Path, workers: int, progress: Progress) -> list[Examples]:
-    """All parts' examples, made where they are missing, in order."""
+    """All parts' examples, made where they are missing, in order.
+
+    They lie in a folder of their own source below `folder`, so that those of several never mix.
+    """
     from chorus.refinement.score.training import Examples
 
-    files = [folder / f"{number:05d}.npz" for number in range(source.parts)]
+    own = folder / hashlib.sha256(source.told().encode()).hexdigest()[:12]
+    files = [own / f"{number:05d}.npz" for number in range(source.parts)]
     missing = [number for number, path in enumerate(files) if not path.exists()]
     with progress_bar(progress, len(missing), "examples", "part") as advance:
         calls = [functools.partial(_write_part, source, at, files[at]) for at in missing]
