@@ -6,6 +6,7 @@ import functools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,9 +18,10 @@ from chorus.engine.retained_persons import detected_person, outcomes, why_not_se
 from chorus.engine.table_stage import run_table_stage
 from chorus.engine.torch_threads import one_torch_thread
 from chorus.errors import BadInput
+from chorus.files import content_digest
 from chorus.geometry import masks
 from chorus.pipeline import step
-from chorus.records.keys import ShardKey
+from chorus.records.keys import ShardKey, sample_seed
 from chorus.records.results_tree import ResultsTree
 from chorus.records.rows import (
     boxes_of,
@@ -28,6 +30,7 @@ from chorus.records.rows import (
     person_array,
 )
 from chorus.records.tables import DONE, read_table
+from chorus.refinement.score.settings import ScoreSettings
 from chorus.refinement.settings import RefinementSettings
 from chorus.settings import (
     BodyOptions,
@@ -39,7 +42,9 @@ from chorus.settings import (
 )
 
 if TYPE_CHECKING:
+    from chorus.body.model import BodyModel
     from chorus.refinement.map_fit import Refinement
+    from chorus.refinement.score.score_fit import ScoreRefiner
 
 _NUMBERS = ("pose", "R", "t", "K")
 _AT_ONCE = 32  # persons whose surface points are in memory together
@@ -56,11 +61,31 @@ class Options(DeviceOptions, BodyOptions, TableOptions, ImageTreeOptions, Sample
     the paper's presets do not use them.
     """
 
-    refinement: Literal["map", "none"] = "map"
+    refinement: Literal["map", "score", "none"] = "map"
     """`map`: the most probable pose and camera, given the regressor's body and the keypoints;
-    `none`: the regressor's pose, placed where the keypoints are."""
+    `score`: what a prior learned from poses expects then, see `chorus train`; `none`: the
+    regressor's pose, placed where the keypoints are."""
 
     fit: RefinementSettings = field(default_factory=RefinementSettings)
+
+    score: ScoreSettings = field(default_factory=ScoreSettings)
+
+    prior: Path | None = None
+    """The learned prior of `score`, a prior.safetensors of `chorus train score`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.refinement != "score":
+            return
+        if self.prior is None:
+            raise BadInput(
+                "--refinement score needs a learned prior; give --prior FILE, made by "
+                "`chorus train score`, or take --refinement map."
+            )
+        if not self.prior.is_file():
+            raise BadInput(
+                f"--prior {self.prior} is not a file; make one with `chorus train score`."
+            )
 
 
 class RefinementWorker:
@@ -79,6 +104,7 @@ class RefinementWorker:
         self._joints = JointSources(options.tree, body, options.imports_dir, self._device)
         self._body = body.to(self._device)
         self._refiner = Refiner(self._body, options.fit)
+        self._scorer = _scorer(options, self._body, self._device)
         self._surface = body_surface(self._body)
 
     def process(self, samples: Sequence[Sample]) -> list[Outcome]:
@@ -110,7 +136,12 @@ class RefinementWorker:
                 extent=tensor((boxes[:, 2:] - boxes[:, :2]).max(1)),
                 image_size=tensor([[image["width"], image["height"]] for image in images]),
             )
-            fitted = self._refiner(evidence, self._steps)
+            if self._scorer is None:
+                fitted = self._refiner(evidence, self._steps)
+            else:
+                betas = tensor([person_array(person, "betas") for person in persons])
+                seeds = [sample_seed(sample.key, "score") for sample in samples]
+                fitted = self._scorer(evidence, betas, seeds).fitted
             agreements = self._agreements(samples, fitted)
         return [
             Outcome(skipped=f"refinement: {failure}")
@@ -151,6 +182,17 @@ class RefinementWorker:
         return found
 
 
+def _scorer(options: Options, body: BodyModel, device: str) -> ScoreRefiner | None:
+    """What refines by the learned prior, if it is asked for."""
+    if options.refinement != "score":
+        return None
+    from chorus.refinement.score.learned import load_learned
+    from chorus.refinement.score.score_fit import ScoreRefiner
+
+    network = load_learned(options.prior).to(device)
+    return ScoreRefiner(body, network, options.fit, options.score)
+
+
 def _masks(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     """Masks (H, W) bool of the verdict's person and of its objects."""
     verdict, image = sample.inputs["filtered"], sample.inputs["segmentations"]
@@ -172,11 +214,15 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
             "body": options.body_name,
             "refinement": options.refinement,
             **options.fit.recorded(),
+            **score_settings(options),
         },
         make_worker=functools.partial(RefinementWorker, options),
         columns={
             "filtered": ("verdicts", "person", "objects"),
-            "humans": ("persons.box", "persons.pose", "persons.joints"),
+            "humans": (
+                *("persons.box", "persons.pose", "persons.joints"),
+                *(("persons.betas",) if options.refinement == "score" else ()),
+            ),
             "human_kps": ("persons.box", "persons.keypoints"),
             "segmentations": ("width", "height", "detections.mask"),
             "images": ("width", "height"),
@@ -187,6 +233,13 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     result = run_table_stage(stage, options, shards, progress)
     result.line += _doubts(options.tree, options.my_shards(shards))
     return result
+
+
+def score_settings(options: Options) -> dict[str, Any]:
+    """What tables record of the learned prior; nothing where it is not used."""
+    if options.refinement != "score":
+        return {}
+    return {**options.score.recorded(), "prior": content_digest(options.prior)}
 
 
 def _doubts(tree: ResultsTree, shards: Sequence[ShardKey]) -> str:

@@ -21,8 +21,10 @@ from chorus.records.keys import SampleKey, ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.tables import DONE, Table, read_table, write_table
 from chorus.refinement.agreement import DISAGREE, NOT_EXPLAINED
+from chorus.refinement.score.learned import LearnedDenoiser, save_learned
+from chorus.refinement.score.settings import ScoreSettings
 from chorus.rendering.raycast import cast
-from chorus.stages.refine import Options, RefinementWorker
+from chorus.stages.refine import Options, RefinementWorker, score_settings
 from references.stick_body import arrays, stick_body
 
 SHARD = ShardKey("synthetic-v1", "bench", "A person sits on a bench", "original")
@@ -214,3 +216,49 @@ def _whole(name: str, rows: dict[int, dict]) -> dict[int, dict]:
         if name == "images":
             row |= {"file": "000000.jpg", "seed": 0, "text": ""}
     return {at: {**empty, **row} for at, row in rows.items()}
+
+
+@pytest.fixture(scope="module")
+def prior(tmp_path_factory):
+    path = tmp_path_factory.mktemp("prior") / "prior.safetensors"
+    torch.manual_seed(0)
+    network = LearnedDenoiser()
+    torch.nn.init.normal_(network.mean_head[1].weight, std=0.02)
+    network.unit.fill_(0.05)
+    save_learned(path, network, {})
+    return path
+
+
+def test_a_learned_prior_refines_too(options, prior, worker):
+    def move(keypoints):
+        keypoints[:, :2] += np.random.default_rng(0).normal(0, 4, (17, 2))
+
+    rows = keypoints_set(inputs(), move)
+    rows["humans"]["persons"][0]["betas"] = [0.1] * 10
+    options = replace(options, score=ScoreSettings(start="regressor"))
+    learned = RefinementWorker(replace(options, refinement="score", prior=prior))
+    values = refined(learned, rows)[0].values
+    usual = refined(worker, rows)[0].values
+    assert set(values) == set(usual) and values["pose"] != usual["pose"]
+    assert values["residual"] <= values["residual_before"]
+    of = ScoreSettings(start="regressor", samples=3)
+    several = replace(options, refinement="score", prior=prior, score=of)
+    drawn = [refined(RefinementWorker(several), rows)[0].values for _ in range(2)]
+    assert drawn[0] == drawn[1] and drawn[0]["pose"] != values["pose"]
+
+
+def test_what_a_learned_prior_needs_is_told(options, prior, tmp_path):
+    with pytest.raises(BadInput, match="needs a learned prior; give --prior FILE"):
+        replace(options, refinement="score")
+    with pytest.raises(BadInput, match="is not a file; make one with `chorus train score`"):
+        replace(options, refinement="score", prior=tmp_path / "none")
+    prior = tmp_path / "p.safetensors"
+    prior.write_bytes(b"no")
+    with pytest.raises(BadInput, match="damaged"):
+        RefinementWorker(replace(options, refinement="score", prior=prior))
+
+
+def test_tables_record_the_learned_prior_only_where_it_is_used(options, prior):
+    found = score_settings(replace(options, refinement="score", prior=prior))
+    assert found["score_samples"] == 1 and len(found["prior"]) == 16
+    assert score_settings(options) == {}

@@ -189,6 +189,12 @@ def _stage_options(
     elif table == "refined":
         own.pop("body")
         more["refinement"] = own.pop("refinement")
+        if more["refinement"] == "score":
+            raise StaleResults(
+                f"refined of {options.tree.base.root} were made by a learned prior, whose file is "
+                "not recorded, so an ablation cannot make them again; run `chorus refine "
+                "--refinement map --overwrite` before it."
+            )
         more["fit"] = RefinementSettings(**own)
     else:
         more["noise"] = NoiseSettings(**own["noise"])

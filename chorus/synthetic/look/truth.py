@@ -31,10 +31,10 @@ _DEPTH = {
     "neck": 0.12, "head": 0.14, "shoulder": 0.12, "elbow": 0.08, "wrist": 0.07, "hand": 0.07,
     "knee": 0.11, "ankle": 0.09, "foot": 0.08,
 }  # fmt: skip
-_JOINT_DEPTH = np.array([_DEPTH[name.split("_")[-1]] for name in JOINT_NAMES])
+JOINT_DEPTH = np.array([_DEPTH[name.split("_")[-1]] for name in JOINT_NAMES])
 # Points on the face are tested a little under the skin, or the tip of the nose would never be seen
 # in profile.
-_UNDER_SKIN, _SKIN_DEPTH = 0.012, 0.035
+UNDER_SKIN, SKIN_DEPTH = 0.012, 0.035
 _NEAREST, _FAR_PIXEL = 1e-3, 1e5
 
 
@@ -110,10 +110,10 @@ def _person(person: ScenePerson, scene: Scene, mask: np.ndarray, body: BodyModel
     keypoints = keypoints_3d(person, body)
     points = np.concatenate([person.joints, keypoints])
     pixels, depth = project_points(scene.camera, points)
-    allowed = np.concatenate([_JOINT_DEPTH, np.full(5, _SKIN_DEPTH), _JOINT_DEPTH[BODY_KEYPOINTS]])
+    allowed = np.concatenate([JOINT_DEPTH, np.full(5, SKIN_DEPTH), JOINT_DEPTH[BODY_KEYPOINTS]])
     probes = points.copy()
     inward = person.joints[JOINT_NAMES.index("head")] - points[24:29]
-    probes[24:29] += _UNDER_SKIN * inward / np.linalg.norm(inward, axis=1, keepdims=True)
+    probes[24:29] += UNDER_SKIN * inward / np.linalg.norm(inward, axis=1, keepdims=True)
     visible = on_mask(project_points(scene.camera, probes)[0], mask) & (depth > 0)
     if visible.any():
         skin = RayScene([(person.vertices, scene.body_faces)])

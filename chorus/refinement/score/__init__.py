@@ -1,0 +1,1 @@
+"""A diffusion prior of poses guided by evidence (method.md 5d)."""
