@@ -1,7 +1,8 @@
 """CHORUS: learning where objects are relative to people from images of an image generator.
 
-The public calls are `load_body`, `Distribution`, `score` and `place`; they are imported on first
-use, so that `import chorus` costs nothing and needs neither torch nor any other heavy package.
+The public calls are `load_body`, `Distribution`, `score`, `reconstruct` and `place`; they are
+imported on first use, so that `import chorus` costs nothing and needs neither torch nor any other
+heavy package.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ if TYPE_CHECKING:
     from chorus.evaluation.scoring import score
     from chorus.occupancy.distribution import Distribution
     from chorus.reconstruction.placement import place
+    from chorus.reconstruction.reconstruct import reconstruct
 
 __version__ = "0.1.0"
 
-__all__ = ["Distribution", "__version__", "load_body", "place", "score"]
+__all__ = ["Distribution", "__version__", "load_body", "place", "reconstruct", "score"]
 
 _HOME = {
     "load_body": "chorus.body.loading",
     "score": "chorus.evaluation.scoring",
     "place": "chorus.reconstruction.placement",
+    "reconstruct": "chorus.reconstruction.reconstruct",
     "Distribution": "chorus.occupancy.distribution",
 }
 

@@ -32,6 +32,7 @@ _OTHERS = {
     "truth": ("truth", "compare distributions with the synthetic world's known 3D truth"),
     "touch": ("touch", "say where objects touch the body, from their distributions"),
     "ask": ("ask", "answer a sentence with the nearest prompt's contacts"),
+    "reconstruct": ("reconstruct", "say where the object of an image is, around its person"),
     "place": ("place", "put an object's mesh where it most likely is around a person"),
     "ablate": ("ablate", "measure what each part of the method is worth"),
     "testset": ("testset", "make the synthetic test set"),

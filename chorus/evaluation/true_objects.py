@@ -15,6 +15,8 @@ from chorus.geometry.surfaces import evenly_spread
 _SPACING, _STEPS, _FEWEST = 0.03, 24, 7
 """Points are probed inside of an object every 3 cm, at least 24 along its largest extent, so that
 small ones have some, and at least 7 along any, so that boards have some."""
+_ENOUGH = 500
+"""With fewer points inside, as of a bent sheet, the lattice is made finer, at most 8 times."""
 _SURFACE = 4000
 
 
@@ -61,15 +63,11 @@ class TrueObject:
     @cached_property
     def volume(self) -> Float[np.ndarray, "P 3"]:
         """Points of an even lattice inside of it, body frame; of its surface if none is inside."""
-        low, high = self.vertices.min(axis=0), self.vertices.max(axis=0)
-        spacing = min(_SPACING, float((high - low).max()) / _STEPS)
-        counts = np.maximum(np.ceil((high - low) / spacing).astype(int), _FEWEST)
-        axes = [
-            a + (b - a) * (np.arange(n) + 0.5) / n
-            for a, b, n in zip(low, high, counts, strict=True)
-        ]
-        lattice = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-        within = lattice[self.contains(lattice)]
+        for finer in (1, 2, 4, 8):
+            lattice = _lattice(self.vertices, finer)
+            within = lattice[self.contains(lattice)]
+            if len(within) >= _ENOUGH:
+                break
         return self.placed(within) if len(within) else self.surface
 
     @cached_property
@@ -81,6 +79,15 @@ class TrueObject:
     def symmetry(self) -> Symmetry:
         """Which turns of it leave it as it is."""
         return symmetry_of(surface_points(self.vertices, self.faces, _SURFACE))
+
+
+def _lattice(vertices: Float[np.ndarray, "V 3"], finer: int) -> Float[np.ndarray, "P 3"]:
+    """Points of an even lattice in the box around vertices."""
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    spacing = min(_SPACING, float((high - low).max()) / _STEPS) / finer
+    counts = np.maximum(np.ceil((high - low) / spacing).astype(int), _FEWEST)
+    shares = [(np.arange(count) + 0.5) / count for count in counts]
+    return low + (high - low) * np.stack(np.meshgrid(*shares, indexing="ij"), -1).reshape(-1, 3)
 
 
 def surface_points(

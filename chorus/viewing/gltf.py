@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,3 +76,18 @@ def coloured_mesh(
     return trimesh.Trimesh(
         vertices, faces, process=False, visual=trimesh.visual.TextureVisuals(material=material)
     )
+
+
+def surfaces_glb(
+    parts: Mapping[str, tuple[np.ndarray, np.ndarray, tuple[float, float, float]]],
+    metadata: dict,
+) -> bytes:
+    """A GLB with a node for each name: vertices (V, 3) in the body frame, metres, faces (F, 3) and
+    a colour. metadata: what the file says of itself (extras)."""
+    import trimesh
+
+    scene = trimesh.Scene(metadata=metadata)
+    for name, (vertices, faces, colour) in parts.items():
+        mesh = coloured_mesh(name, vertices, faces, (*colour, 1.0))
+        scene.add_geometry(mesh, node_name=name, geom_name=name)
+    return scene.export(file_type="glb")

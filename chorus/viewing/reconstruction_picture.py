@@ -67,18 +67,18 @@ def _row(shown: PicturedReconstruction) -> np.ndarray:
     K = shown.K * np.array([[size[0] / width], [size[1] / height], [1.0]])
     surfaces = [shown.body, shown.thing, *([shown.truth] if shown.truth is not None else [])]
     in_camera = [(vertices @ shown.R.T + shown.t, faces) for vertices, faces in surfaces]
-    blank = np.full((PANEL_HEIGHT, PANEL_HEIGHT, 3), 255, np.uint8)
     legend = "the object (orange)" if shown.truth is None else "found (orange), true (green)"
     panels = [
         ("photograph and mask", masked),
-        (legend, drawn_over(np.asarray(photograph), in_camera, K)),
-        (
-            "from the side (camera at the left)",
-            drawn_over(blank, *turned_to(in_camera, FROM_THE_SIDE, PANEL_HEIGHT)),
-        ),
-        (
-            "from above (camera below)",
-            drawn_over(blank, *turned_to(in_camera, FROM_ABOVE, PANEL_HEIGHT)),
-        ),
+        (legend, drawn_over(np.asarray(photograph), in_camera[:2], K, *in_camera[2:])),
+        ("from the side (camera at the left)", _turned(in_camera, FROM_THE_SIDE)),
+        ("from above (camera below)", _turned(in_camera, FROM_ABOVE)),
     ]
     return page_of(panels, shown.title, shown.subtitle)
+
+
+def _turned(surfaces: Sequence[Surface], turn: np.ndarray) -> np.ndarray:
+    """Person, object and the true object if it is there, from another side, on white."""
+    blank = np.full((PANEL_HEIGHT, PANEL_HEIGHT, 3), 255, np.uint8)
+    turned, K = turned_to(surfaces, turn, PANEL_HEIGHT)
+    return drawn_over(blank, turned[:2], K, *turned[2:])

@@ -15,7 +15,7 @@ PANEL_HEIGHT = 480
 _HEAD, _LABEL, _GAP = 64, 34, 12
 OBJECT_COLOUR = (0.98, 0.66, 0.28)
 TRUE_COLOUR = (0.35, 0.72, 0.42)
-_COLOURS = (OVERLAY_COLOUR, OBJECT_COLOUR, TRUE_COLOUR)
+_COLOURS = (OVERLAY_COLOUR, OBJECT_COLOUR)
 _FILLED = 0.86
 """Part of the panel's sides that a turned view fills."""
 
@@ -28,17 +28,22 @@ FROM_ABOVE = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 """A quarter turn (3, 3) about the horizontal: what was far is at the top."""
 
 
-def drawn_over(image: np.ndarray, surfaces: Sequence[Surface], K: np.ndarray) -> np.ndarray:
-    """The image (H, W, 3) uint8 with a person, an object and, as a third, the true object over it,
-    each hiding the others where it is nearer."""
+def drawn_over(
+    image: np.ndarray, surfaces: Sequence[Surface], K: np.ndarray, truth: Surface | None = None
+) -> np.ndarray:
+    """The image (H, W, 3) uint8 with a person and an object over it, each hiding the other where it
+    is nearer, and the true object over both, as the one that was found may hide it."""
     vertices = np.concatenate([vertices for vertices, _ in surfaces])
     starts = np.cumsum([0, *(len(vertices) for vertices, _ in surfaces[:-1])])
     faces = np.concatenate([of + start for (_, of), start in zip(surfaces, starts, strict=True)])
-    colours = _COLOURS[: len(surfaces)]
     base = np.concatenate(
-        [np.tile(c, (len(of), 1)) for c, (of, _) in zip(colours, surfaces, strict=True)]
+        [np.tile(c, (len(of), 1)) for c, (of, _) in zip(_COLOURS, surfaces, strict=True)]
     )
-    return body_overlay(image, vertices, faces, np.eye(3), np.zeros(3), K, base=base)
+    still = np.eye(3), np.zeros(3), K
+    drawn = body_overlay(image, vertices, faces, *still, base=base)
+    if truth is None:
+        return drawn
+    return body_overlay(drawn, *truth, *still, base=np.tile(TRUE_COLOUR, (len(truth[0]), 1)))
 
 
 def turned_to(
