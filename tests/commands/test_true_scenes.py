@@ -100,7 +100,7 @@ def test_evaluate_compares_methods_on_them_and_keeps_what_it_scored(tree, capsys
     path = tree.root / "reconstruction" / "synthetic-v1" / "surfboard.json"
     record = json.loads(path.read_text())
     assert path.with_suffix(".png").is_file() and len(record["images"]) == 2
-    assert len(record["methods"]) == 4 and all(method in printed for method in record["methods"])
+    assert len(record["methods"]) == 6 and all(method in printed for method in record["methods"])
     assert all(
         0 <= value < 3 for value in record["methods"]["prior and mask, quant:full"]["centroid"]
     )

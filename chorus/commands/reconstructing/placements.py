@@ -23,8 +23,9 @@ def of_placements(
 ) -> dict[str, Callable[[TrueScene], Estimate]]:
     """The object's own mesh, in metres, placed without its mask and with it.
 
-    fields: of the interactions, of which the scene's is taken (what the person does is known), and
-    of the category in total, for two rows more; name: of their preset.
+    fields: of the interactions, of which the scene's is taken (what the person does is known; where
+    it has none, the total's or the first), and of the category in total, for two rows more; name:
+    of their preset.
     """
     known = {field.prompt: field for field in fields}
     methods = {}
@@ -44,7 +45,9 @@ def _placing(
         image = scene.image
         view = ObjectView(image.mask, camera_of(scene)) if masked else None
         thing = object_mesh(scene.thing.vertices, scene.thing.faces)
-        field = fields[prompt or scene.prompt]
+        # an interaction of which nothing was retained has no distribution of its own
+        likely = (prompt or scene.prompt, TOTAL, *fields)
+        field = fields[next(name for name in likely if name in fields)]
         found = place(thing, field, body, torch.as_tensor(image.pose), view, unit="m").modes[0]
         moved = found.matrix @ np.linalg.inv(scene.thing.object_to_body)
         points = np.concatenate([scene.thing.surface, scene.thing.volume])
