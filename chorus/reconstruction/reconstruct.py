@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 REGION = 0.7
 """Share of the object that the region of the likeliest voxels holds; chosen on seed 7."""
 _DOUBT = 0.5
-"""Standard deviation of the centroid as a part of the mass's own spread; chosen on seed 7, so that
-errors are as large as they are said to be."""
+"""Standard deviation of the centroid as a part of the mass's own spread; rounded up from what
+errors were on seed 7 (docs/reconstruction.md)."""
 _EXTENT_FACTOR = 2.0
 """One standard deviation of the extents, as a factor; measured on seed 7."""
 _FARTHEST = 0.75
