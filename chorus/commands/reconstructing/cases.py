@@ -14,6 +14,7 @@ from chorus.body.model import BodyModel
 from chorus.commands.importing.photo_folder import mask_files
 from chorus.errors import BadInput
 from chorus.evaluation.known_camera import body_camera
+from chorus.generation.augprompts import full_text
 from chorus.geometry import masks as masks_of_runs
 from chorus.occupancy.presets import preset
 from chorus.perception.mask_files import mask_of_png
@@ -41,6 +42,8 @@ class Case:
 
     name: str
     """How its files are called."""
+    title: str
+    """How people call it."""
     persons: Sequence[SeenPerson]
     objects: Sequence[np.ndarray]
     """Masks (H, W) bool of what is visible of each object."""
@@ -71,8 +74,10 @@ def tree_cases(
         camera = Camera(samples.R[at], samples.t[at], samples.K[at])
         mask = masks_of_runs.union(*samples.mask[at])
         name = f"{key.prompt} - {key.augprompt} {key.index:06d}"
+        title = f"{full_text(key.prompt, key.augprompt)}, image {key.index}"
         yield Case(
             name,
+            title,
             [SeenPerson(samples.pose[at], camera)],
             [mask],
             lambda key=key: _sample_pixels(tree, key),
@@ -108,7 +113,7 @@ def _photograph(
     pixels = _pixels(path)
     persons = _persons(seen / f"{path.name}.npz", body)
     objects = [_mask(file, pixels.shape[:2]) for file in files]
-    return Case(path.name, persons, objects, lambda: pixels)
+    return Case(path.name, path.name, persons, objects, lambda: pixels)
 
 
 def _mask(file: Path, shape: tuple[int, int]) -> np.ndarray:

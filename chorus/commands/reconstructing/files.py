@@ -91,7 +91,7 @@ def _drawn(
         body,
         _pose(seen),
         where,
-        f"{category}: {case.name}",
+        f"{category}: {case.title}",
         subtitle,
     )
 
