@@ -11,6 +11,7 @@ from scipy import sparse
 
 from chorus.hands.hand_model import HandModel
 from chorus.hands.joints import JOINT_COUNT, PARENTS, TIP_FINGERS
+from chorus.hands.network import HandNetwork
 from references.chumpy_pickles import as_python_2, fake_chumpy
 
 VERTICES, FACES = 778, 1538
@@ -116,3 +117,37 @@ def small_hand(seed: int = 3) -> HandModel:
         tip_faces=torch.tensor([411, 674, 1141, 910, 1277]),
         tip_weights=torch.eye(3, dtype=torch.float64)[[1, 2, 1, 2, 0]],
     )
+
+
+def save_checkpoint(
+    path: Path, backbone: str = "resnet18", hand: HandModel | None = None, seed: int = 0
+) -> Path:
+    """A small random network in the layout of TempCLR's checkpoints, with what lies beside it."""
+    torch.manual_seed(seed)
+    network = HandNetwork(backbone, width=4, hidden=16).eval()
+    # so that crops differ in what is predicted
+    torch.nn.init.normal_(network.regressor.module.output_layer.weight, std=0.3)
+    state = network.state_dict()
+    sizes = {"wrist_pose": 6, "hand_pose": 90, "betas": 10, "camera": 3}
+    start = 0
+    for name, size in sizes.items():
+        state[f"{name}_idxs"] = torch.arange(start, start + size)
+        state[f"{name}_mean"] = state["regressor.mean_param"][0, start : start + size]
+        start += size
+    state["param_mean"] = state["regressor.mean_param"].clone()
+    for name in ("wrist_pose", "hand_pose"):
+        state[f"{name}_decoder.mean"] = state[f"{name}_mean"]
+    if hand is not None:
+        state |= {
+            "model.v_template": hand.v_template,
+            "model.shapedirs": hand.shapedirs,
+            "model.J_regressor": hand.joint_regressor,
+            "model.posedirs": hand.posedirs,
+            "model.lbs_weights": hand.weights,
+            "model.parents": torch.tensor(PARENTS),
+            "model.faces_tensor": hand.faces,
+            "model.extra_joint_selector.bcs": hand.tip_weights,
+            "model.extra_joint_selector.face_ids": hand.tip_faces,
+        }
+    torch.save({"model": state, "iteration": 7, "epoch_number": 1, "optimizer": {}}, path)
+    return path
