@@ -7,7 +7,7 @@ shapes of the weights are those of its published checkpoints.
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -16,10 +16,10 @@ from torch.nn.functional import softplus
 
 from chorus.errors import unknown_name
 from chorus.geometry.rotations import six_d_to_matrix
+from chorus.hands.backbone_names import BACKBONES
 from chorus.hands.joints import JOINT_COUNT
 from chorus.perception.resnet import BasicBlock, Bottleneck, ResidualNetwork
 
-Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101"]
 CROP_SIDE = 256
 """Pixels of a crop's side."""
 OWN_PREFIXES = ("backbone.", "regressor.")
@@ -62,7 +62,7 @@ class HandNetwork(nn.Module):
     def __init__(self, backbone: str = "resnet50", width: int = 64, hidden: int = HIDDEN):
         super().__init__()
         if backbone not in _BLOCKS:
-            raise unknown_name("backbone", backbone, get_args(Backbone))
+            raise unknown_name("backbone", backbone, BACKBONES)
         self.backbone = ResidualNetwork(*_BLOCKS[backbone], width)
         self.regressor = _IterativeRegressor(self.backbone.features, hidden)
 
