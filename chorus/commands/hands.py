@@ -1,7 +1,11 @@
-"""`chorus hands`: hands of FreiHAND's and HO-3D's evaluation sets by TempCLR's network.
+"""`chorus hands`: hands of photographs, and of FreiHAND's and HO-3D's evaluation sets.
 
-As the release's users know it, with an experiment file, which names folders by the variables
-INFERENCE, DATASETS and MODELS:
+Of photographs, by MediaPipe's small networks on a CPU (`commands.hand_runs.photographs`):
+
+    chorus hands photo.jpg folder --out seen
+
+Of an evaluation set, by TempCLR's network, as the release's users know it, with an experiment file,
+which names folders by the variables INFERENCE, DATASETS and MODELS:
 
     chorus hands --exp_cfg evaluation_freihand.yaml
 
@@ -10,8 +14,8 @@ or with everything named here:
     chorus hands --dataset ho3d --folder HO3D_v2 --checkpoint HO3D_model/checkpoints \
         --backbone resnet18 --out results/hands
 
-Written are <out>/pred.json as the servers take it, <out>/parameters.npz with poses, shapes, cameras
-and crops, and, if asked for, pictures. docs/hands.md says more.
+Written are then <out>/pred.json as the servers take it, <out>/parameters.npz with poses, shapes,
+cameras and crops, and, if asked for, pictures. docs/hands.md says more.
 """
 
 from __future__ import annotations
@@ -20,20 +24,25 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tyro.conf import Positional
+
 from chorus.commands.hand_runs.evaluation_set import Run, predict_set
+from chorus.commands.hand_runs.photographs import perceive_hands
 from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Progress
 from chorus.errors import BadInput
 from chorus.hands.backbone_names import Backbone
 from chorus.hands.datasets import DatasetName, read_images
 from chorus.hands.experiment import read_experiment
-from chorus.settings import DeviceOptions, resolve_device
+from chorus.settings import DeviceOptions, ImportsOptions, resolve_device
 
 
 @dataclass(frozen=True)
-class Options(DeviceOptions):
-    """Reconstruct the hands of an evaluation set by TempCLR's network."""
+class Options(DeviceOptions, ImportsOptions):
+    """Reconstruct the hands of photographs, or of an evaluation set by TempCLR's network."""
 
+    photographs: Positional[tuple[Path, ...]] = ()
+    """Image files, or folders of them: their hands by MediaPipe's networks."""
     exp_cfg: tuple[Path, ...] = ()
     """Experiment files of TempCLR's form (evaluation_freihand.yaml); later ones count first."""
     exp_opts: tuple[str, ...] = ()
@@ -47,7 +56,8 @@ class Options(DeviceOptions):
     backbone: Backbone = "resnet50"
     """Its backbone: resnet50 of the release's FreiHAND model, resnet18 of that for HO-3D."""
     hand: Path | None = None
-    """MANO_RIGHT.pkl, for a checkpoint that holds no hand."""
+    """MANO_RIGHT.pkl: for a checkpoint that holds no hand, and to fit to photographs; the free hand
+    is fitted if it is left out."""
     batch_size: int = 16
     """Crops that the network sees at once."""
     out: Path = Path("results/hands")
@@ -60,12 +70,15 @@ class Options(DeviceOptions):
         single = {"--dataset": self.dataset, "--folder": self.folder,
                   "--checkpoint": self.checkpoint}  # fmt: skip
         given = [name for name, value in single.items() if value is not None]
+        sets = [*given, *(["--exp_cfg"] if self.exp_cfg else [])]
+        if self.photographs and sets:
+            raise BadInput(f"{', '.join(sets)} is for evaluation sets; give them or photographs.")
         if self.exp_cfg and given:
             raise BadInput(f"--exp_cfg says all that {', '.join(given)} would; give one or other.")
-        if not self.exp_cfg and len(given) < len(single):
+        if not self.photographs and not self.exp_cfg and len(given) < len(single):
             raise BadInput(
-                "give an experiment file (chorus hands --exp_cfg evaluation_freihand.yaml), or "
-                "--dataset, --folder and --checkpoint."
+                "give photographs (chorus hands photo.jpg), an experiment file (chorus hands "
+                "--exp_cfg evaluation_freihand.yaml), or --dataset, --folder and --checkpoint."
             )
         if self.exp_opts and not self.exp_cfg:
             raise BadInput("--exp_opts changes an experiment file; give one with --exp_cfg.")
@@ -74,7 +87,11 @@ class Options(DeviceOptions):
 
 
 def run(options: Options, progress: Progress = None) -> CommandResult:
-    """Predict every data set that is asked for."""
+    """Find the hands of photographs, or predict every data set that is asked for."""
+    if options.photographs:
+        return perceive_hands(
+            options.photographs, options.out, options.imports_dir, options.hand, progress
+        )
     started = time.monotonic()
     problems: list[str] = []
     count = 0

@@ -30,9 +30,11 @@ def draw_hand_skeleton(
     import cv2
 
     drawn = image.copy()
-    size = max(1, image.shape[0] // 128)
     limit = 8.0 * max(image.shape)  # OpenCV takes no larger numbers than an int holds
     usable = np.isfinite(keypoints).all(1) & (np.abs(np.nan_to_num(keypoints)) < limit).all(1)
+    known = keypoints[usable]
+    extent = float(np.ptp(known, axis=0).max()) if len(known) else 0.0
+    size = max(1, round(extent / 100))
     places = [tuple(int(v) for v in point) if good else None
               for point, good in zip(np.nan_to_num(keypoints).clip(-limit, limit), usable,
                                      strict=True)]  # fmt: skip
@@ -42,7 +44,7 @@ def draw_hand_skeleton(
                 cv2.line(drawn, places[a], places[b], colour, size, cv2.LINE_AA)
         for at in chain:
             if places[at]:
-                cv2.circle(drawn, places[at], size + 1, colour, -1, cv2.LINE_AA)
+                cv2.circle(drawn, places[at], size + size // 2, colour, -1, cv2.LINE_AA)
     return drawn
 
 

@@ -128,8 +128,8 @@ def test_a_missing_checkpoint_is_an_error(release, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "give an experiment file"),
-        (["--dataset", "ho3d"], "give an experiment file"),
+        ([], "give photographs"),
+        (["--dataset", "ho3d"], "give photographs"),
         (["--exp_cfg", "a.yaml", "--dataset", "ho3d"], "--exp_cfg says all"),
         (["--exp_opts", "a=1", "--dataset", "ho3d", "--folder", "f", "--checkpoint", "c"],
          "--exp_opts changes an experiment file"),
