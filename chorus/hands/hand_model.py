@@ -116,6 +116,12 @@ class HandModel:
         order = gather("tempclr", "ho3d")
         return PosedHand(surface, posed, all_joints[..., order, :], transforms)
 
+    def skinning_transforms(
+        self, pose: Float[Tensor, "*batch 16 3"] | Float[Tensor, "*batch 16 3 3"]
+    ) -> Float[Tensor, "*batch 16 4 4"]:
+        """A (..., 16, 4, 4): per joint the map from the flat hand of zero shape to the pose."""
+        return forward_kinematics(self._rotations(pose), self._template_joints, PARENTS)[0]
+
     def tips(self, vertices: Float[Tensor, "*batch vertices 3"]) -> Float[Tensor, "*batch 5 3"]:
         """The fingertips (..., 5, 3) of posed vertices: index, middle, pinky, ring, thumb."""
         corners = vertices[..., self.faces[self.tip_faces], :]
