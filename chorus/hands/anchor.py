@@ -21,6 +21,7 @@ from torch import Tensor
 
 from chorus.errors import BadInput
 from chorus.hands.hand_model import HandModel
+from chorus.occupancy.body_proxy import BodyProxy, body_proxy
 from chorus.occupancy.canonical import CanonicalSpace
 from chorus.occupancy.grid import VoxelGrid
 from chorus.occupancy.mask_bits import MaskBits
@@ -36,11 +37,14 @@ HAND_SETTINGS = AggregationSettings(
     side=0.6,
     # a fifth of the body's lengths, as the grid is
     field=FieldSettings(reach=0.16),
-    evidence=EvidenceSettings(
-        hidden=False, widths=(0.012, 0.0), own_width=0.006, inside=float("inf")
-    ),
+    estimator="evidence",
+    evidence=EvidenceSettings(widths=(0.012, 0.0), own_width=0.006),
+    hidden=True,
+    hidden_margin=0.006,
 )
-"""As the recipe's, a fifth as large."""
+"""As those of bodies, a fifth as large."""
+
+_CLUSTER = 0.01  # metres: edge of the cubes whose vertices become one
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +52,11 @@ class HandSpace(CanonicalSpace):
     """The canonical space of a hand; J is 16, the canonical pose is the flat hand."""
 
     body: HandModel
+
+    @cached_property
+    def proxy(self) -> BodyProxy:
+        """The hand's coarse surface, which hides voxels."""
+        return body_proxy(self.body, _CLUSTER)
 
     @cached_property
     def depth_inside(self) -> Float[np.ndarray, "N N N"]:
@@ -67,12 +76,14 @@ def hand_space(
 ) -> HandSpace:
     """The canonical space of a hand, its grid centred on the wrist of the free hand's frame.
 
-    BadInput for settings that only bodies have: what the body hides, or samples mirrored into the
-    same space, where they would be the other hand's.
+    BadInput for samples mirrored into the same space (`symmetric`), where they would be the other
+    hand's.
     """
-    if settings.hidden or settings.symmetric:
-        wrong = "hidden" if settings.hidden else "symmetric"
-        raise BadInput(f"a hand's space does not know the setting {wrong}; leave it out.")
+    if settings.symmetric:
+        raise BadInput(
+            "samples cannot be mirrored in a hand's space (symmetric): mirrored, they are the "
+            "other hand's; count them in its space."
+        )
     grid = VoxelGrid(settings.resolution, settings.side)
     hand = hand.to("cpu")
     field = skinning_field(

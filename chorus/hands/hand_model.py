@@ -162,6 +162,11 @@ class HandModel:
         )
 
     @cached_property
+    def part_of_vertex(self) -> Int[Tensor, " vertices"]:
+        """(V,) int64: the joint with the largest weight."""
+        return self.weights.argmax(dim=1)
+
+    @cached_property
     def joint_shapedirs(self) -> Float[Tensor, "16 3 shapes"]:
         """(16, 3, S): metres that the joints move per unit of each beta."""
         return torch.einsum("jv,vcs->jcs", self.joint_regressor, self.shapedirs)
