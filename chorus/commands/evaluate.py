@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from chorus.occupancy.grid import VoxelGrid
 
 _FULL_BODY = "fullbody"
+Task = Literal["pap", "hands"]
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,11 @@ class Options(
 ):
     """Score total distributions on test images (PAP), or what another task makes."""
 
+    task: Task = "pap"
+    """pap: how well distributions foretell masks. hands: a pred.json of FreiHAND or HO-3D against
+    the ground truth."""
     paths: Positional[tuple[Path, ...]] = ()
     """Of task hands: pred.json and the folder of its ground truth."""
-    task: Literal["pap", "hands"] = "pap"
-    """What is scored: pap, distributions; hands, a pred.json of FreiHAND or HO-3D."""
     hand_preset: Preset = "corrected"
     """Of task hands: official, as the servers' scripts, which let a mirrored hand score 0; or
     corrected, without reflections and with errors relative to the wrist."""

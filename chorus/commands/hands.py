@@ -97,7 +97,7 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     count = 0
     for dataset, folder, how in _runs(options):
         hands = read_images(dataset, folder)
-        problems += [*hands.remarks, *predict_set(hands, how, progress)]
+        problems += [*hands.remarks, *predict_set(hands, folder, how, progress)]
         count += len(hands.images)
     line = f"hands: {count} images in {time.monotonic() - started:.1f} s → {how.out}/pred.json"
     return CommandResult(line, problems)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +15,12 @@ from hand_sets import freihand, ho3d
 from PIL import Image
 
 from chorus.cli import main
+from chorus.errors import BadInput
 from chorus.hands.checkpoint import load_checkpoint
+from chorus.hands.datasets import read_images
 from chorus.hands.joints import gather
 from chorus.hands.prediction_file import read_predictions
+from chorus.hands.true_keypoints import true_keypoints
 from chorus.perception.person_crops import normalised, whole_pixel_crop
 from references.hands import mano_arrays, save_checkpoint, small_hand, write_mano
 
@@ -138,3 +143,39 @@ def test_a_missing_checkpoint_is_an_error(release, capsys):
 def test_options_that_do_not_fit(words, said, capsys):
     assert main(["hands", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_true_keypoints_are_drawn_where_there_is_ground_truth(release):
+    folder = release / "datasets" / "HO3D_v2"
+    joints = np.zeros((3, 21, 3))
+    joints[..., 2] = -0.5  # in OpenGL's axes: in front of the camera
+    joints[:, :, 0] = np.linspace(-0.03, 0.03, 21)
+    (folder / "evaluation_xyz.json").write_text(json.dumps(joints.tolist()))
+    K = np.array([[600.0, 0, 260], [0, 600, 215], [0, 0, 1]])
+    for path in folder.glob("evaluation/*/meta/*.pkl"):
+        meta = {"camMat": K, "handBoundingBox": np.array([200.0, 150, 320, 280])}
+        path.write_bytes(pickle.dumps(meta, protocol=2))
+    hands = read_images("ho3d", folder)
+    pixels = true_keypoints(hands, folder)
+    np.testing.assert_allclose(pixels[0, 0], [260 - 600 * 0.06, 215], atol=1e-6)
+    cfg = REPOSITORY / "scripts" / "hands" / "evaluation_ho3d.yaml"
+    assert main(["hands", "--exp_cfg", str(cfg), "--device", "cpu"]) == 0
+    picture = Image.open(release / "inference" / "HO3D_model" / "summary" / "batch_0.png")
+    assert picture.size == (2 * 12 * 256, 2 * 256)  # one tile more
+    (folder / "evaluation_xyz.json").write_text(json.dumps(joints[:2].tolist()))
+    with pytest.raises(BadInput, match="3 images, 2 samples of ground truth and 3 cameras"):
+        true_keypoints(hands, folder)
+
+
+def test_freihands_cameras_are_in_a_file(release):
+    folder = release / "datasets" / "freihand"
+    hands = read_images("freihand", folder)
+    assert true_keypoints(hands, folder) is None
+    joints = np.tile([0.01, -0.02, 0.5], (5, 21, 1))
+    K = np.tile([[400.0, 0, 112], [0, 400, 112], [0, 0, 1]], (5, 1, 1))
+    (folder / "evaluation_xyz.json").write_text(json.dumps(joints.tolist()))
+    (folder / "evaluation_K.json").write_text(json.dumps(K.tolist()))
+    np.testing.assert_allclose(true_keypoints(hands, folder)[4], [[120, 96]] * 21)
+    (folder / "evaluation_K.json").write_text(json.dumps(K[:, :2].tolist()))
+    with pytest.raises(BadInput, match=r"finite camera matrices \(N, 3, 3\)"):
+        true_keypoints(hands, folder)

@@ -15,6 +15,7 @@ from chorus.errors import BadInput, Unavailable
 from chorus.files import replacing
 from chorus.hands.datasets import HandImage, HandSet, read_pixels
 from chorus.hands.joints import FREIHAND_FINGERS, gather, places
+from chorus.hands.true_keypoints import true_keypoints
 
 if TYPE_CHECKING:
     from chorus.hands.backbone_names import Backbone
@@ -62,8 +63,9 @@ def load_regressor(run: Run) -> tuple[HandRegressor, HandModel, list[str]]:
     return HandRegressor(loaded.network, hand, run.device), hand, remarks
 
 
-def predict_set(hands: HandSet, run: Run, progress: Progress) -> list[str]:
-    """Predict every image and write pred.json, parameters.npz and the pictures; remarks.
+def predict_set(hands: HandSet, folder: Path, run: Run, progress: Progress) -> list[str]:
+    """Predict every image of a set's folder and write pred.json, parameters.npz and the pictures;
+    remarks.
 
     BadInput for an image that cannot be read or cropped: the server counts every sample.
     """
@@ -71,6 +73,7 @@ def predict_set(hands: HandSet, run: Run, progress: Progress) -> list[str]:
 
     regress, model, remarks = load_regressor(run)
     run.out.mkdir(parents=True, exist_ok=True)
+    truth = None if run.summaries is None else true_keypoints(hands, folder)
     parts = []
     with progress_bar(progress, len(hands.images), hands.name, "image") as advance:
         for number, (images, crops) in enumerate(_batches(hands, run.batch_size)):
@@ -78,7 +81,9 @@ def predict_set(hands: HandSet, run: Run, progress: Progress) -> list[str]:
             _check_finite(found, images)
             if run.summaries is not None:
                 path = run.summaries / f"batch_{number}.png"
-                _write_pictures(path, crops, found, model.faces.numpy())
+                first = number * run.batch_size
+                known = None if truth is None else truth[first : first + len(images)]
+                _write_pictures(path, crops, found, model.faces.numpy(), known)
             parts.append(found)
             advance(len(images))
     _write(together(parts), hands, run.out)
@@ -133,7 +138,11 @@ def _write(found: RegressedHands, hands: HandSet, out: Path) -> None:
 
 
 def _write_pictures(
-    path: Path, crops: list[Crop], found: RegressedHands, faces: np.ndarray
+    path: Path,
+    crops: list[Crop],
+    found: RegressedHands,
+    faces: np.ndarray,
+    truth: np.ndarray | None,
 ) -> None:
     from PIL import Image
 
@@ -145,10 +154,11 @@ def _write_pictures(
     ]
     rows = []
     for at, crop in enumerate(crops):
-        corner = crop.centre - crop.side / 2
-        in_crop = (found.keypoints[at] - corner) * (len(crop.pixels) / crop.side)
+        corner, scale = crop.centre - crop.side / 2, len(crop.pixels) / crop.side
+        seen = [] if truth is None else [truth[at]]
+        in_crop = [(points - corner) * scale for points in (*seen, found.keypoints[at])]
         rows.append(
-            hand_row(crop.pixels, [in_crop], chains, found.vertices[at], faces, found.camera[at])
+            hand_row(crop.pixels, in_crop, chains, found.vertices[at], faces, found.camera[at])
         )
     with replacing(path) as part:
         Image.fromarray(hand_grid(rows)).save(part)
