@@ -19,6 +19,7 @@ from chorus.hands.metrics import Points
 
 Preset = Literal["corrected", "official"]
 _CLEAR = 0.7  # an explanation must lower the error to this part of it
+_AT_ORIGIN = 0.2  # metres: a hand whose middle is nearer to the camera is not before it
 _WRIST, _MIDDLE = "wrist", "middle1"
 
 
@@ -110,9 +111,14 @@ def _procrustes(truth: HandTruth, joints: Points, vertices: Points, official: bo
 
 
 def likely_mistakes(truth: HandTruth, joints: Points) -> list[str]:
-    """What would explain large errors of joints, in sentences: another order of joints, the other
-    hand, the other axes."""
+    """What would explain large errors of joints, in sentences: hands without a place before the
+    camera, another order of joints, the other hand, the other axes."""
     found = []
+    if _distance(joints) < _AT_ORIGIN and _distance(truth.joints) > 2 * _AT_ORIGIN:
+        found.append(
+            "the hands lie about the origin, not before the camera, as TempCLR's and HaMeR's do: "
+            "unaligned errors say nothing."
+        )
     given = _aligned_error(truth.joints, joints)
     sorted_again = {
         order: joints[:, gather(order, truth.order)] for order in ORDERS if order != truth.order
@@ -138,6 +144,11 @@ def likely_mistakes(truth: HandTruth, joints: Points) -> list[str]:
         right, wrong = axes if truth.opengl else axes[::-1]
         found.append(f"the predictions are in {wrong}, the ground truth in {right}.")
     return found
+
+
+def _distance(points: Points) -> float:
+    """Median distance of hands from the origin, metres."""
+    return float(np.median(np.linalg.norm(points.mean(axis=1), axis=1)))
 
 
 def _aligned_error(truth: Points, predicted: Points) -> float:

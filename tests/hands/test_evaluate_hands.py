@@ -100,6 +100,12 @@ def test_the_other_axes_are_named(truth, noisy):
     assert "axes" in said and ("ground truth in OpenGL" in said) is truth.opengl
 
 
+def test_hands_without_a_place_are_named(truth, noisy):
+    local = noisy[0] - noisy[0][:, :1]
+    (said,) = likely_mistakes(truth, local)
+    assert "about the origin, not before the camera" in said
+
+
 def test_two_mistakes_at_once(truth, noisy):
     other = "freihand" if truth.opengl else "ho3d"
     assert len(likely_mistakes(truth, noisy[0][:, gather(truth.order, other)] * FLIP)) == 2
