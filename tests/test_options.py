@@ -22,7 +22,7 @@ ONLY = {
     },
     "device": {
         *("images", "segment", "humans", "keypoints", "refine", "quality", "calibrate"),
-        *("aggregate", "truth", "ablate", "run", "doctor"),
+        *("aggregate", "truth", "ablate", "run", "doctor", "hands"),
     },
     "engine": {
         *("images", "segment", "humans", "keypoints", "filter", "refine", "quality", "calibrate"),

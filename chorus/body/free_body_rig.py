@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from chorus.body.skeleton import JOINT_COUNT, JOINT_NAMES, MIRROR, PARENTS
@@ -151,14 +153,27 @@ def to_t_pose(
 
     weights (V, 24). palm (S, 3): from the little to the index finger of the left hand.
     """
-    turns = _t_pose_turns(joints, palm)
+    return turned(vertices, joints, weights, _t_pose_turns(joints, palm), PARENTS)
+
+
+def turned(
+    vertices: np.ndarray,
+    joints: np.ndarray,
+    weights: np.ndarray,
+    turns: np.ndarray,
+    parents: Sequence[int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (S, V, 3) and joints (S, J, 3), metres, after each joint's bone has turned.
+
+    turns (S, J, 3, 3): global, of the whole bone. weights (V, J). The root stays where it is.
+    """
     placed = joints.copy()
-    for joint, parent in enumerate(PARENTS[1:], start=1):
+    for joint, parent in enumerate(parents[1:], start=1):
         bone = joints[:, joint] - joints[:, parent]
         placed[:, joint] = placed[:, parent] + np.einsum("sab,sb->sa", turns[:, parent], bone)
     shift = placed - np.einsum("sjab,sjb->sja", turns, joints)
     posed = np.zeros_like(vertices)
-    for joint in range(JOINT_COUNT):
+    for joint in range(len(parents)):
         touched = weights[:, joint] > 0
         moved = vertices[:, touched] @ turns[:, joint].swapaxes(1, 2) + shift[:, joint, None]
         posed[:, touched] += weights[touched, joint, None] * moved

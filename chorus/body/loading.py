@@ -15,18 +15,16 @@ in them is executed, and the packages that wrote them (chumpy) are not needed.
 from __future__ import annotations
 
 import logging
-import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from chorus.body.fingerprint import fingerprint_of
 from chorus.body.free_body import free_body_file, write_free_body
-from chorus.body.restricted_pickle import array_of, load_restricted
 from chorus.body.skeleton import JOINT_COUNT, JOINT_NAMES, PARENTS
+from chorus.body.stored_arrays import Wanted, read_stored
 from chorus.errors import BadInput
-from chorus.files import check_npz
 
 if TYPE_CHECKING:
     from chorus.body.model import BodyModel
@@ -41,6 +39,7 @@ _FORMAT = (
     + ", ".join(_KEYS)
     + " and, if it has them, posedirs"
 )
+_WANTED = Wanted("body file", _FORMAT, _KEYS, ("posedirs",))
 # joints of the file -> first finger joint of the left and of the right hand
 _FIRST_FINGER = {52: (22, 37), 55: (25, 40)}
 _FINGER_JOINTS = 15
@@ -109,59 +108,9 @@ def read_arrays(path: Path, stream: BinaryIO | None = None) -> dict[str, np.ndar
     stream: the content, if it is no file of its own; `path` then only names it. BadInput as
     `load_body`.
     """
-    if stream is None:
-        if not path.is_file():
-            problem = "is a folder" if path.is_dir() else "does not exist"
-            raise BadInput(f"the body file {path} {problem}; expected {_FORMAT}.")
-        try:
-            with path.open("rb") as opened:
-                return read_arrays(path, opened)
-        except OSError as error:
-            raise BadInput(f"cannot read the body file {path}: {error.strerror}.") from error
-    start = stream.read(16)
-    stream.seek(0)
-    arrays = _read_npz(path, stream) if start[:2] == b"PK" else _read_pickle(path, stream, start)
+    arrays = read_stored(path, _WANTED, stream)
     _check_shapes(arrays, path)
     return arrays
-
-
-def _read_pickle(path: Path, stream: BinaryIO, start: bytes) -> dict[str, np.ndarray]:
-    # protocols 2 and later start with 0x80, the older text form with a dict or an object
-    if not start or (start[0] != 0x80 and start[:1] not in b"(c}]"):
-        kind = "is empty" if not start else f"starts with {start!r}"
-        raise BadInput(f"the body file {path} {kind}; expected {_FORMAT}.")
-    stored = load_restricted(path, stream)
-    if not isinstance(stored, dict):
-        raise BadInput(f"{path} holds a {type(stored).__name__}; expected {_FORMAT}.")
-    present = _required(stored, path)
-    return {key: array_of(stored[key], f"{key} of {path}") for key in present}
-
-
-def _read_npz(path: Path, stream: BinaryIO) -> dict[str, np.ndarray]:
-    try:
-        check_npz(stream)
-        with np.load(stream, allow_pickle=False) as stored:
-            return {key: stored[key] for key in _required(stored, path)}
-    except (
-        zipfile.BadZipFile,
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        NotImplementedError,
-    ) as error:
-        raise BadInput(
-            f"{path} cannot be read as .npz ({type(error).__name__}: {error}); it is damaged or "
-            f"not a model: fetch it again. Expected {_FORMAT}."
-        ) from error
-
-
-def _required(stored: Any, path: Path) -> list[str]:
-    missing = [key for key in _KEYS if key not in stored]
-    if missing:
-        keys = ", ".join(sorted(map(str, stored))[:12]) or "nothing"
-        raise BadInput(f"{path} lacks {', '.join(missing)}; found {keys}; expected {_FORMAT}.")
-    return [*_KEYS, *(["posedirs"] if "posedirs" in stored else [])]
 
 
 def _check_shapes(arrays: dict[str, np.ndarray], path: Path) -> None:

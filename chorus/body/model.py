@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from chorus.body.fingerprint import fingerprint_of
+from chorus.body.kinematics import forward_kinematics, pose_feature, shaped, skinned
 from chorus.body.skeleton import JOINT_COUNT, JOINT_NAMES, MIRROR
 from chorus.errors import BadInput
 
@@ -140,36 +141,14 @@ class BodyModel:
         transforms, joints = self._kinematics(rotations, betas, translation)
         vertices = self._rest_vertices(betas)
         if self.posedirs is not None:
-            identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-            feature = (rotations[..., 1:, :, :] - identity).flatten(-3)
-            vertices = vertices + (feature @ self.posedirs).unflatten(-1, (-1, 3))
-        blend = self.weights @ transforms[..., :3, :].flatten(-2)
-        blend = blend.unflatten(-1, (3, 4))
-        posed = (blend[..., :3] @ vertices[..., None])[..., 0] + blend[..., 3]
-        return PosedBody(posed, joints, transforms)
+            offsets = pose_feature(rotations) @ self.posedirs
+            vertices = vertices + offsets.unflatten(-1, (-1, 3))
+        return PosedBody(skinned(vertices, self.weights, transforms), joints, transforms)
 
     def _kinematics(self, rotations: Tensor, betas: Any, translation: Any) -> tuple[Tensor, Tensor]:
         """Transforms A (..., 24, 4, 4) and posed joints (..., 24, 3) of rotation matrices."""
-        joints = self._rest_joints(betas)
-        batch = torch.broadcast_shapes(rotations.shape[:-3], joints.shape[:-2])
-        rotations = rotations.expand(*batch, JOINT_COUNT, 3, 3)
-        joints = joints.expand(*batch, JOINT_COUNT, 3)
-        turns = [rotations[..., 0, :, :]]
-        places = [joints[..., 0, :]]
-        for joint, parent in enumerate(self.parents[1:], start=1):
-            bone = joints[..., joint, :] - joints[..., parent, :]
-            places.append(places[parent] + (turns[parent] @ bone[..., None])[..., 0])
-            turns.append(turns[parent] @ rotations[..., joint, :, :])
-        turn = torch.stack(turns, dim=-3)
-        posed = torch.stack(places, dim=-2)
-        if translation is not None:
-            posed = posed + self._tensor(translation)[..., None, :]
-            turn = turn.expand(*posed.shape[:-1], 3, 3)
-            joints = joints.expand(posed.shape)
-        shift = posed - (turn @ joints[..., None])[..., 0]
-        upper = torch.cat([turn, shift[..., None]], dim=-1)
-        bottom = upper.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*upper.shape[:-2], 1, 4)
-        return torch.cat([upper, bottom], dim=-2), posed
+        moved = None if translation is None else self._tensor(translation)
+        return forward_kinematics(rotations, self._rest_joints(betas), self.parents, moved)
 
     def _rest_vertices(self, betas: Any) -> Tensor:
         return self._shaped(self.v_template, self.shapedirs, betas)
@@ -178,11 +157,7 @@ class BodyModel:
         return self._shaped(self._template_joints, self.joint_shapedirs, betas)
 
     def _shaped(self, points: Tensor, directions: Tensor, betas: Any) -> Tensor:
-        """Points (P, 3) moved by betas along their directions (P, 3, S): (..., P, 3).
-
-        Added up component by component: a matrix product sums in an order that depends on how many
-        bodies and threads there are, and a body must not depend on its batch.
-        """
+        """Points (P, 3) moved by betas along their directions (P, 3, S): (..., P, 3)."""
         if betas is None:
             return points
         betas = self._tensor(betas)
@@ -192,9 +167,7 @@ class BodyModel:
                 f"shape parameters have the shape {tuple(betas.shape)}; the body {self.name!r} "
                 f"expects (..., S) with S from 1 to {directions.shape[2]}."
             )
-        for beta, direction in zip(betas.unbind(-1), directions.unbind(-1), strict=False):
-            points = points + beta[..., None, None] * direction
-        return points
+        return shaped(points, directions, betas)
 
     def _rotations(self, pose: Any) -> Tensor:
         """Rotation matrices (..., 24, 3, 3) of a pose in either form."""

@@ -5,6 +5,8 @@ Scored is, per category, the total over all prompts: of the presets `quant:…` 
 result is a file <results>/quant_results/<model>/<category>/<aggregation>/<metric>.json (of a test
 set of one's own <metric>@<name>.json) that holds every image's figures, the pooled curves, the
 settings and what it was made from. A file made of the same distribution and test set is kept.
+
+`--task hands PRED_JSON FOLDER` scores reconstructed hands instead (`commands/hand_runs/scores`).
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from tyro.conf import Positional
 
 from chorus.body.loading import body_fingerprint, load_body
+from chorus.commands.hand_runs.scores import evaluate_hands
 from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Progress, progress_bar
 from chorus.engine.torch_threads import one_torch_thread
@@ -44,6 +48,7 @@ from chorus.evaluation.labelled_sets import (
 from chorus.evaluation.pap_settings import THRESHOLDS, VARIANTS, PapSettings
 from chorus.evaluation.result_files import RESULTS, VERSION, digest, file_name, read_scores
 from chorus.files import atomic_write, display_name, portable_name
+from chorus.hands.scoring import Preset
 from chorus.occupancy.distribution import Distribution
 from chorus.records.aggregations import WHOLE, read_record
 from chorus.records.keys import TOTAL
@@ -66,18 +71,24 @@ if TYPE_CHECKING:
     from chorus.occupancy.grid import VoxelGrid
 
 _FULL_BODY = "fullbody"
-Task = Literal["pap", "reconstruction"]
+Task = Literal["pap", "reconstruction", "hands"]
 
 
 @dataclass(frozen=True)
 class Options(
     ShardOptions, WorkerOptions, BodyOptions, RedoOptions, AggregationOptions, ImageTreeOptions
 ):
-    """Score total distributions on test images (PAP)."""
+    """Score total distributions on test images (PAP), or what another task makes."""
 
     task: Task = "pap"
     """pap: how well distributions foretell masks. reconstruction: where `chorus reconstruct` puts
-    the synthetic test set's objects, against where they are."""
+    the synthetic test set's objects, against where they are. hands: a pred.json of FreiHAND or
+    HO-3D against the ground truth."""
+    paths: Positional[tuple[Path, ...]] = ()
+    """Of task hands: pred.json and the folder of its ground truth."""
+    hand_preset: Preset = "corrected"
+    """Of task hands: official, as the servers' scripts, which let a mirrored hand score 0; or
+    corrected, without reflections and with errors relative to the wrist."""
     metric: str = "pap/v2"
     """Version of the metric: pap/v1 is the paper's, pap/v2 closes its curve, pap/v2-relative
     divides every field by its highest value."""
@@ -107,6 +118,13 @@ class Job(NamedTuple):
 
 def run(options: Options, progress: Progress = None) -> CommandResult:
     """Score what is missing or was made of other distributions or test images."""
+    if options.task == "hands":
+        return evaluate_hands(options.paths, options.hand_preset)
+    if options.paths:
+        raise BadInput(
+            f"{options.paths[0]}: task {options.task} takes no files; pred.json is for --task "
+            "hands."
+        )
     if options.task == "reconstruction":
         return _reconstruction(options, progress)
     started = time.monotonic()

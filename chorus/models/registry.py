@@ -108,6 +108,39 @@ _BLAZEPOSE = {
     )
 }
 
+HAND_MODEL = "mediapipe-hands"
+"""What finds hands in photographs (`chorus hands PHOTO`)."""
+
+HAND_WEIGHTS = {
+    name: Weight(
+        about=f"MediaPipe's {about}, out of the wheel (36 MB) of mediapipe 0.10.14",
+        licence="Apache-2.0",
+        destination=f"mediapipe_hands/{folder}_full.tflite",
+        wheel="mediapipe==0.10.14",
+        member=f"mediapipe/modules/{folder}/{folder}_full.tflite",
+        size=size,
+        sha256=sha256,
+        page="https://github.com/google-ai-edge/mediapipe",
+    )
+    for name, about, folder, size, sha256 in (
+        (
+            "mediapipe-palms",
+            "detector of palms",
+            "palm_detection",
+            2_339_846,
+            "1b14e9422c6ad006cde6581a46c8b90dd573c07ab7f3934b5589e7cea3f89a54",
+        ),
+        (
+            "mediapipe-hand-landmarks",
+            "21 landmarks of a hand",
+            "hand_landmark",
+            5_478_917,
+            "11c272b891e1a99ab034208e23937a8008388cf11ed2a9d776ed3d01d0ba00e3",
+        ),
+    )
+}
+"""Of the model of hands in photographs."""
+
 BODY_WEIGHTS: dict[str, Weight] = {
     "smpl-extra-joints": Weight(
         about="J_regressor_extra of SPIN: 9 joints beside SMPL's 24",
@@ -365,6 +398,7 @@ MODELS: dict[Kind, dict[str, Model]] = {
 WEIGHTS: dict[str, Weight] = {
     **{name: weight for model in _ENTRIES for name, weight in model.weights.items()},
     **BODY_WEIGHTS,
+    **HAND_WEIGHTS,
 }
 """Every weight by name."""
 
@@ -381,6 +415,8 @@ class Profile:
     segmenter: str
     human_model: str
     keypoint_model: str
+    hand_model: str = ""
+    """What finds hands in photographs; empty: nothing."""
     quantitative: str = "quant:evidence"
     """Whole distributions, for evaluation."""
     qualitative: tuple[str, ...] = ("qual:evidence-demo", "qual:demo")
@@ -422,24 +458,27 @@ PROFILES: dict[str, Profile] = {
         segmenter="blazepose",
         human_model="blazepose",
         keypoint_model="blazepose",
+        hand_model=HAND_MODEL,
     ),
 }
 
 
 def weights_of_model(name: str) -> tuple[str, ...]:
     """Names of the weights that a model's own name stands for, of whichever kind it is."""
+    if name == HAND_MODEL:
+        return tuple(HAND_WEIGHTS)
     return tuple(weight for model in _ENTRIES if model.name == name for weight in model.weights)
 
 
 def weights_of_profile(name: str) -> tuple[str, ...]:
     """Names of the weights of a profile's models; SMPL, which one must register for, is none."""
-    models = (getattr(PROFILES[name], kind) for kind in MODELS)
+    models = (getattr(PROFILES[name], kind) for kind in (*MODELS, "hand_model"))
     return tuple(weight for model in models for weight in weights_of_model(model))
 
 
 def named_weights(names: Iterable[str]) -> list[str]:
     """Names of weights, each once, from names of weights, models and profiles."""
-    models = {model.name for model in _ENTRIES if model.weights}
+    models = {model.name for model in _ENTRIES if model.weights} | {HAND_MODEL}
     weight_names: dict[str, None] = {}
     for name in names:
         if name in WEIGHTS:

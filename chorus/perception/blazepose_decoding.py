@@ -6,6 +6,7 @@ Sizes, orders and thresholds are facts of the published networks and of the grap
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,6 @@ DETECTOR_SIDE = 224
 LANDMARK_SIDE = 256
 
 _LAYERS = ((8, 2), (16, 2), (32, 6))  # stride, anchors a cell: the last three layers are one grid
-_POINTS = 4  # middle of the hips, its circle's rim, middle of the shoulders, its rim
 _LANDMARKS = 39
 _KERNEL = 7  # cells of a heat map around a landmark
 _LEAST_HEAT = 0.5  # a heat map without such a cell does not move its landmark
@@ -26,15 +26,15 @@ _LARGEST_LOGIT = 100.0
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """N persons that the detector takes for such in a square, in places of it.
+    """N persons, or hands, that a detector takes for such in a square, in places of it.
 
-    boxes (N, 4) xyxy, of the face or upper body; points (N, 4, 2): the middle of the hips, a point
-    on the circle around the whole body, the middle of the shoulders, a point on the circle of the
-    upper body; scores (N,) in [0, 1].
+    boxes (N, 4) xyxy, of the face or upper body, or of the palm; points (N, P, 2), of persons four:
+    the middle of the hips, a point on the circle around the whole body, the middle of the
+    shoulders, a point on the circle of the upper body; scores (N,) in [0, 1].
     """
 
     boxes: Float[np.ndarray, "N 4"]
-    points: Float[np.ndarray, "N 4 2"]
+    points: Float[np.ndarray, "N P 2"]
     scores: Float[np.ndarray, " N"]
 
     def at(self, places: np.ndarray) -> Candidates:
@@ -42,11 +42,17 @@ class Candidates:
         return Candidates(self.boxes[places], self.points[places], self.scores[places])
 
 
-def anchors() -> Float[np.ndarray, "2254 2"]:
-    """Centres (2254, 2) x, y of the detector's anchors, row by row, from the finest layer."""
+def anchors(
+    side: int = DETECTOR_SIDE, layers: Sequence[tuple[int, int]] = _LAYERS
+) -> Float[np.ndarray, "A 2"]:
+    """Centres (A, 2) x, y of a detector's anchors, row by row, from the finest layer; of
+    BlazePose's 2254 if nothing is given.
+
+    side: of its input, pixels. layers: stride in pixels and anchors a cell.
+    """
     grids = []
-    for stride, count in _LAYERS:
-        cells = DETECTOR_SIDE // stride
+    for stride, count in layers:
+        cells = side // stride
         rows, columns = np.divmod(np.arange(cells * cells), cells)
         centres = (np.stack([columns, rows], axis=1) + 0.5) / cells
         grids.append(np.repeat(centres, count, axis=0))
@@ -54,17 +60,22 @@ def anchors() -> Float[np.ndarray, "2254 2"]:
 
 
 def decode_candidates(
-    boxes: Float[np.ndarray, "2254 12"], logits: Float[np.ndarray, "2254 1"], least: float
+    boxes: Float[np.ndarray, "A C"],
+    logits: Float[np.ndarray, "A 1"],
+    least: float,
+    side: int = DETECTOR_SIDE,
+    layers: Sequence[tuple[int, int]] = _LAYERS,
 ) -> Candidates:
     """The anchors whose score, the sigmoid of their logit, is at least `least`.
 
-    boxes (2254, 12): centre x, y, width, height and four points x, y in pixels of the network's
-    input, all but the sizes as offsets from the anchor.
+    boxes (A, C): centre x, y, width, height and points x, y (four of BlazePose, seven of palms) in
+    pixels of the network's input, all but the sizes as offsets from the anchor. side, layers: as of
+    `anchors`.
     """
     scores = sigmoid(logits[:, 0])
     kept = np.flatnonzero(scores >= least)
-    values = boxes[kept].astype(np.float64).reshape(-1, 2 + _POINTS, 2) / DETECTOR_SIDE
-    origin = anchors()[kept]
+    values = boxes[kept].astype(np.float64).reshape(len(kept), boxes.shape[1] // 2, 2) / side
+    origin = anchors(side, layers)[kept]
     centres, half = values[:, 0] + origin, values[:, 1] / 2
     corners = np.concatenate([centres - half, centres + half], axis=1)
     return Candidates(corners, values[:, 2:] + origin[:, None], scores[kept])
@@ -86,7 +97,9 @@ def merged(candidates: Candidates, overlap: float = 0.3) -> Candidates:
         points.append(np.average(candidates.points[group], axis=0, weights=weights))
         scores.append(candidates.scores[best])
     return Candidates(
-        np.reshape(boxes, (-1, 4)), np.reshape(points, (-1, _POINTS, 2)), np.array(scores, float)
+        np.reshape(boxes, (-1, 4)),
+        np.reshape(points, (-1, *candidates.points.shape[1:])),
+        np.array(scores, float),
     )
 
 

@@ -50,18 +50,25 @@ def spin_crop(image: UInt8[np.ndarray, "H W 3"], box: Float[np.ndarray, " 4"]) -
     """
     left, top, right, bottom = np.asarray(box, np.float64)
     side = _SPIN_MARGIN * max(right - left, bottom - top)
-    centre = np.array([left + right, top + bottom]) / 2
+    return whole_pixel_crop(image, np.array([left + right, top + bottom]) / 2, side, _SPIN_SIDE)
+
+
+def whole_pixel_crop(
+    image: UInt8[np.ndarray, "H W 3"], centre: Float[np.ndarray, " 2"], side: float, size: int
+) -> Crop | None:
+    """A square of an image about a centre, its corners cut to whole pixels (towards zero), scaled
+    bilinearly to `size`; None if it is under 20 px, outside the image or not finite."""
     if not np.isfinite([*centre, side]).all():
         return None
     corner = (centre - side / 2).astype(int)
-    size = (centre + side / 2).astype(int) - corner
-    part = _cut(image, corner, size) if (size >= MINIMAL_SIDE).all() else None
+    extent = (centre + side / 2).astype(int) - corner
+    part = _cut(image, corner, extent) if (extent >= MINIMAL_SIDE).all() else None
     if part is None:
         return None
     import cv2
 
-    pixels = cv2.resize(part, (_SPIN_SIDE, _SPIN_SIDE), interpolation=cv2.INTER_LINEAR)
-    return Crop(pixels, (corner + size[1] / 2).astype(np.float32), float(size[1]))
+    pixels = cv2.resize(part, (size, size), interpolation=cv2.INTER_LINEAR)
+    return Crop(pixels, (corner + extent[1] / 2).astype(np.float32), float(extent[1]))
 
 
 def hmr2_crop(image: UInt8[np.ndarray, "H W 3"], box: Float[np.ndarray, " 4"]) -> Crop | None:

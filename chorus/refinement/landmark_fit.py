@@ -20,10 +20,11 @@ from chorus.body.model import BodyModel
 from chorus.body.skeleton import JOINT_NAMES
 from chorus.errors import BadInput
 from chorus.geometry.cameras import focal_of_view
-from chorus.geometry.rotations import right_jacobian, turn_to_ray
+from chorus.geometry.rotations import turn_to_ray
 from chorus.geometry.weak_perspective import parallel_projection
 from chorus.refinement.articulated import NEAR, moved_by
 from chorus.refinement.least_squares import minimise
+from chorus.refinement.shaped_chain import carried, moved_by_turning
 
 
 @dataclass(frozen=True)
@@ -328,12 +329,7 @@ class LandmarkFitter:
     ) -> list[Float[Tensor, "B K n D"]]:
         """Derivatives of both kinds of errors by the unknowns."""
         turns = x[:, : 3 * len(self._parents)].unflatten(1, (-1, 3))
-        axes = view.turns @ right_jacobian(turns)
-        lever = view.points[:, :, None] - view.places[:, None]
-        lever = lever * self._moves[None, :, :, None]
-        # A turn w about a joint moves a point at lever r by w x r.
-        by_joint = torch.linalg.cross(axes.mT[:, None], lever[:, :, :, None], dim=-1)
-        by_joint = by_joint.permute(0, 1, 4, 2, 3).flatten(-2)
+        by_joint = moved_by_turning(view.turns, view.places, view.points, self._moves, turns)
         by_body = torch.cat([by_joint, view.by_shape], -1)
         metres = problem.centred(by_body)
         metres = torch.nn.functional.pad(metres, (0, 4))
@@ -365,27 +361,19 @@ class LandmarkFitter:
         count = len(self._parents)
         turned = roma.rotvec_to_rotmat(x[:, : 3 * count].unflatten(1, (-1, 3)))
         rotations = problem.rotations @ turned
-        turns, places = (
-            [rotations[:, 0]],
-            [torch.zeros_like(self._joints[0]).expand(len(x), -1, -1)],
+        chain = carried(
+            rotations, self._joints, self._offsets, self._on_body.carrier, self._parents
         )
-        for joint, parent in enumerate(self._parents[1:], start=1):
-            bone = self._joints[joint] - self._joints[parent]
-            places.append(places[parent] + turns[parent] @ bone)
-            turns.append(turns[parent] @ rotations[:, joint])
-        turn, place = torch.stack(turns, 1), torch.stack(places, 1)
-        carrier = self._on_body.carrier
-        points = place[:, carrier] + turn[:, carrier] @ self._offsets
         shaped = torch.cat([torch.ones_like(x[:, :1]), self._betas(x)], -1)[:, None, :, None]
         focal = x[:, -1].exp()
         root = _root(x)
-        flat = (points @ shaped)[..., 0]
+        flat = (chain.points @ shaped)[..., 0]
         return _View(
             rotations=rotations,
-            turns=turn,
-            places=(place @ shaped)[..., 0],
+            turns=chain.turns,
+            places=(chain.places @ shaped)[..., 0],
             points=flat,
-            by_shape=points[..., 1:],
+            by_shape=chain.points[..., 1:],
             camera=flat @ problem.turn.mT + root[:, None],
             root=root,
             focal=focal,

@@ -1,21 +1,15 @@
-"""Writers of small model files as SMPL's authors publish them, for the tests of loading.
-
-Chumpy is not needed to write its pickles: classes of that name are put in `sys.modules` while the
-pickle is made, as Python 2 and chumpy would have made it (protocol 2, Latin-1 text).
-"""
+"""Writers of small model files as SMPL's authors publish them, for the tests of loading."""
 
 from __future__ import annotations
 
 import pickle
-import sys
-from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from scipy import sparse
 
 from chorus.body.skeleton import PARENTS
+from references.chumpy_pickles import as_python_2, fake_chumpy
 
 
 def parents_of(joints: int) -> list[int]:
@@ -46,28 +40,6 @@ def arrays(joints: int = 24, vertices: int = 80, shapes: int = 10, seed: int = 3
     }
 
 
-class _Chumpy:
-    def __init__(self, **state):
-        self.__dict__.update(state)
-
-
-@contextmanager
-def fake_chumpy():
-    """Modules `chumpy.ch` (Ch) and `chumpy.reordering` (Select) for as long as a pickle is made."""
-    modules = {name: ModuleType(name) for name in ("chumpy", "chumpy.ch", "chumpy.reordering")}
-    made = []
-    for module, name in (("chumpy.ch", "Ch"), ("chumpy.reordering", "Select")):
-        kind = type(name, (_Chumpy,), {"__module__": module})
-        setattr(modules[module], name, kind)
-        made.append(kind)
-    sys.modules.update(modules)
-    try:
-        yield made
-    finally:
-        for name in modules:
-            del sys.modules[name]
-
-
 def write_chumpy_pickle(path: Path, model: dict) -> None:
     """`model` as the original SMPL pickles hold it: chumpy objects, a sparse regressor, extras."""
     with fake_chumpy() as (ch, select):
@@ -90,13 +62,3 @@ def write_chumpy_pickle(path: Path, model: dict) -> None:
             "pose_training_info": {"gender": "neutral"},
         }
         path.write_bytes(as_python_2(pickle.dumps(stored, protocol=2)))
-
-
-def as_python_2(pickled: bytes) -> bytes:
-    """Rename what Python 3 and today's scipy call otherwise, as an old file has it."""
-    for new, old in (
-        (b"cscipy.sparse._csc\n", b"cscipy.sparse.csc\n"),
-        (b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"),
-    ):
-        pickled = pickled.replace(new, old)
-    return pickled

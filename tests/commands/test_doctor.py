@@ -33,7 +33,7 @@ def doctor_says(tmp_path, monkeypatch, capsys):
 
 
 def test_every_profile_names_models_of_the_registry():
-    others = {"model_key", "prompts", "quantitative", "qualitative"}
+    others = {"model_key", "prompts", "quantitative", "qualitative", "hand_model"}
     assert set(MODELS) == {field.name for field in fields(Profile)} - others
     for profile in PROFILES.values():
         for kind, known in MODELS.items():

@@ -1,0 +1,1 @@
+"""What `chorus hands` is made of."""

@@ -1,0 +1,1 @@
+"""Hands: models, reconstruction from images, evaluation (docs/hands.md)."""
