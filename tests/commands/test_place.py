@@ -102,8 +102,8 @@ def test_a_recorded_person_is_seen_where_the_zero_shape_body_is(folder):
     pose[0], pose[16] = (0.3, 2.5, -0.4), (0, 0, 0.7)
     camera = PinholeCamera(np.array([0.2, -0.1, 4.0]), 500.0)
     recorded = RecordedPose("a", pose, np.zeros(10, np.float32), camera, FREE_BODY)
-    R, t = body_to_camera(recorded, body)
-    K = np.diag([500.0, 500, 1])
+    camera_of_body = body_to_camera(recorded, body, (640, 480))
+    R, t, K = camera_of_body.R, camera_of_body.t, camera_of_body.K
     there = body.pose(torch.from_numpy(pose)).vertices.double().numpy() + camera.translation
     pose[0] = 0
     here = body.pose(torch.from_numpy(pose)).vertices.double().numpy()

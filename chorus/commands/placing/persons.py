@@ -109,7 +109,7 @@ def _of_file(path: Path, number: int, mask: Path | None, body: BodyModel) -> Per
 
 def _view(recorded: RecordedPose, mask: Path, body: BodyModel, path: Path) -> ObjectView:
     from chorus.perception.mask_files import mask_of_png
-    from chorus.perception.recorded_poses import PinholeCamera, pinhole_matrix
+    from chorus.perception.recorded_poses import PinholeCamera
     from chorus.reconstruction.placement_terms import ObjectView
 
     try:
@@ -124,26 +124,17 @@ def _view(recorded: RecordedPose, mask: Path, body: BodyModel, path: Path) -> Ob
             f"the persons of {path} have weak-perspective cameras, in which depth has no scale; a "
             "mask needs a pinhole camera, as `chorus perceive` finds. Leave out --mask."
         )
-    R, t = body_to_camera(recorded, body)
-    K = pinhole_matrix(camera, (seen.shape[1], seen.shape[0]))
-    return ObjectView(seen, Camera(R, t, K))
+    return ObjectView(seen, body_to_camera(recorded, body, (seen.shape[1], seen.shape[0])))
 
 
-def body_to_camera(
-    recorded: RecordedPose, body: BodyModel
-) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, " 3"]]:
-    """R (3, 3), t (3,) metres: from the zero-shape body's frame to a recorded pinhole camera.
+def body_to_camera(recorded: RecordedPose, body: BodyModel, size: tuple[int, int]) -> Camera:
+    """A recorded pinhole camera of an image of (width, height), as it sees the zero-shape body in
+    the recorded pose."""
+    from chorus.evaluation.known_camera import body_camera
+    from chorus.perception.recorded_persons import betas_for, origin_of
+    from chorus.perception.recorded_poses import pinhole_matrix
 
-    A person of another size is the zero-shape body from another distance (docs/conventions.md).
-    """
-    import roma
-    import torch
-
-    from chorus.evaluation.truth_scores import body_scale
-
-    camera = recorded.camera
-    pelvis = body.rest()[1][0].double().numpy()
-    own = body.rest(torch.as_tensor(recorded.betas))[1][0].double().numpy()
-    root = camera.translation + (own if camera.pelvis is None else camera.pelvis)
-    R = roma.rotvec_to_rotmat(torch.as_tensor(np.asarray(recorded.pose, float))[0]).numpy()
-    return R, root / body_scale(body, recorded.betas) - R @ pelvis
+    K, betas = pinhole_matrix(recorded.camera, size), betas_for(recorded, body)
+    place = origin_of(recorded, body)
+    seen = body_camera(body, recorded.pose, betas, place, np.eye(3), np.zeros(3), K)
+    return Camera(seen.R, seen.t, K)
