@@ -44,6 +44,7 @@ _OTHERS = {
         "fetch and convert the results that the release published",
     ),
     "perceive": ("perceive", "find persons in photographs: keypoints, masks, bodies, a picture"),
+    "animals": ("animals", "learn four-legged animals from few labels and selected ones"),
     "export": ("export", "write COCO JSON, npz and GLB for other programs"),
     "status": ("status", "count what is done, failed and retained"),
     "verify": ("verify", "check a results tree and say what to rerun"),

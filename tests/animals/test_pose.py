@@ -220,9 +220,9 @@ def test_training_learns_and_goes_on_where_it_stopped(spotted, tmp_path):
     (images / "labels.json").write_text(json.dumps(records))
     split = Split(read_labels(images / "labels.json"), images)
     straight, broken = tmp_path / "straight", tmp_path / "broken"
-    train_keypoints(split, split, TINY, straight, "cpu", lambda _: None)
-    train_keypoints(split, split, replace(TINY, iter=2), broken, "cpu", lambda _: None)
-    train_keypoints(split, split, TINY, broken, "cpu", lambda _: None)
+    train_keypoints([split], split, TINY, straight, "cpu", lambda _: None)
+    train_keypoints([split], split, replace(TINY, iter=2), broken, "cpu", lambda _: None)
+    train_keypoints([split], split, TINY, broken, "cpu", lambda _: None)
     losses, again = (
         np.genfromtxt(folder / "losses.csv", delimiter=",", names=True)["loss"]
         for folder in (straight, broken)
@@ -230,7 +230,7 @@ def test_training_learns_and_goes_on_where_it_stopped(spotted, tmp_path):
     assert len(losses) == 4 and losses[-1] < losses[0] and np.array_equal(losses, again)
     load_keypoint_network(straight / "best_model.pth")
     with pytest.raises(StaleResults, match="lr"):
-        train_keypoints(split, split, replace(TINY, lr=1e-4), broken, "cpu", lambda _: None)
+        train_keypoints([split], split, replace(TINY, lr=1e-4), broken, "cpu", lambda _: None)
 
 
 @pytest.mark.parametrize(

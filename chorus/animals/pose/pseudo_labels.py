@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from chorus.animals.annotations import Record
 from chorus.animals.keypoints import KEYPOINTS
-from chorus.animals.pose.finding import Found
 from chorus.errors import BadInput
 from chorus.files import atomic_write
+
+if TYPE_CHECKING:
+    from chorus.animals.pose.finding import Found
 
 Confidence = Literal["published", "bounded"]
 """published: a peak's height as a share of the highest of the whole set, which may be negative and

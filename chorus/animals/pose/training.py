@@ -3,7 +3,7 @@ and the step's number, so that a run that was stopped goes on as if it had not b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,7 +86,7 @@ class Split:
 
 
 def train_keypoints(
-    training: Split,
+    training: Sequence[Split],
     validation: Split,
     settings: PoseTraining,
     folder: Path,
@@ -126,15 +126,16 @@ def train_keypoints(
 def _step(
     network: KeypointNetwork,
     optimiser: torch.optim.Optimizer,
-    training: Split,
+    training: Sequence[Split],
     settings: PoseTraining,
     step: int,
     device: str,
 ) -> float:
     network.train()
-    rows = step_samples(len(training.labels.records), settings.batch_size, step, settings.seed)
+    samples = [(split, row) for split in training for row in range(len(split.labels.records))]
+    rows = step_samples(len(samples), settings.batch_size, step, settings.seed)
     rng = np.random.default_rng([settings.seed, step, 1])
-    drawn = [_sample(training, row, settings, rng) for row in rows]
+    drawn = [_sample(*samples[row], settings, rng) for row in rows]
     images = as_input(np.stack([crop for crop, _ in drawn])).to(device)
     joints = torch.from_numpy(np.stack([joints for _, joints in drawn])).float().to(device)
     wanted, counted = targets(
@@ -148,19 +149,18 @@ def _step(
 
 
 def _sample(
-    training: Split, row: int, settings: PoseTraining, rng: np.random.Generator
+    split: Split, row: int, settings: PoseTraining, rng: np.random.Generator
 ) -> tuple[np.ndarray, Float[np.ndarray, "K 3"]]:
     """An augmented crop and the joints in it."""
-    record = training.labels.records[row]
-    image = read_image(training.images, record)
-    corner, side = square_of(training.labels.boxes[row])
+    image = read_image(split.images, split.labels.records[row])
+    corner, side = square_of(split.labels.boxes[row])
     size = settings.input_res
     turn = rng.uniform(-settings.turn, settings.turn)
     scale = 1 / rng.uniform(1 - settings.zoom, 1 + settings.zoom)
     move = after(
         about(np.array([size / 2, size / 2]), scale, turn), crop_transform(corner, side, size)
     )
-    joints = np.array(training.labels.joints[row])
+    joints = np.array(split.labels.joints[row])
     joints[:, :2] = move_points(joints[:, :2], move)
     return warp(image, move, size), joints
 
