@@ -97,6 +97,20 @@ class Template:
         )
 
 
+UPRIGHT = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+"""Turns the free quadruped's axes (y up, z ahead) into those of published templates (z up)."""
+
+
+def in_published_axes(template: Template) -> Template:
+    """A free quadruped turned so that z is up and -y ahead, as published templates stand."""
+    return replace(
+        template,
+        vertices=template.vertices @ UPRIGHT.T,
+        centres=template.centres @ UPRIGHT.T,
+        axes=template.axes @ UPRIGHT.T,
+    )
+
+
 _ARRAYS = ("vertices", "faces", "membership", "centres", "axes", "limits", "mirror_vertices",
            "keypoint_vertices")  # fmt: skip
 

@@ -21,6 +21,7 @@ import numpy as np
 from chorus.animals.annotations import Record, write_ids, write_records
 from chorus.animals.pasture.drawing import Drawn, draw_scene
 from chorus.animals.pasture.scenes import LABELLED, WEB, PastureSettings, sample_scene
+from chorus.animals.template import UPRIGHT
 from chorus.animals.tree import AnimalTree, usual_data_set
 from chorus.errors import BadInput
 from chorus.files import atomic_write, replacing
@@ -211,8 +212,9 @@ def _labelled(record: Record) -> Record:
 
 def _evaluated(record: Record) -> Record:
     mask = masks.decode(record["mask"].encode(), *record["size"])
-    camera = {key: record[key] for key in ("cam_scale", "cam_trans", "cam_rot", "valid_cam")}
-    return {"seg": mask.astype(int).tolist(), **camera}
+    camera = {key: record[key] for key in ("cam_scale", "cam_trans", "valid_cam")}
+    rotation = np.array(record["cam_rot"]) @ UPRIGHT.T  # of the template as it is published
+    return {"seg": mask.astype(int).tolist(), "cam_rot": rotation.tolist(), **camera}
 
 
 def _ids(records: Iterable[Record]) -> Iterator[str]:
