@@ -15,6 +15,12 @@ from chorus.commands.animal_tasks.keypoints import EvaluateKeypoints, TrainKeypo
 from chorus.commands.animal_tasks.pasture import Pasture
 from chorus.commands.animal_tasks.pseudo_labels import GeneratePl, GeneratePlMt
 from chorus.commands.animal_tasks.selection import Select
+from chorus.commands.animal_tasks.shapes import (
+    EvaluateShape,
+    GeneratePl3d,
+    TrainShape,
+    Visualize,
+)
 from chorus.commands.animal_tasks.templates import TemplateTask
 from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Progress
@@ -28,6 +34,10 @@ Task = (
     | Annotated[GeneratePl, tyro.conf.subcommand("generate_pl")]
     | Annotated[GeneratePlMt, tyro.conf.subcommand("generate_pl_mt")]
     | Annotated[Select, tyro.conf.subcommand("select")]
+    | Annotated[TrainShape, tyro.conf.subcommand("train_shape")]
+    | Annotated[GeneratePl3d, tyro.conf.subcommand("generate_pl_3d")]
+    | Annotated[EvaluateShape, tyro.conf.subcommand("evaluate_shape")]
+    | Annotated[Visualize, tyro.conf.subcommand("visualize")]
 )
 
 

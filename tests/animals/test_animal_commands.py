@@ -106,3 +106,24 @@ def test_boxes_of_any_detector(tmp_path, capsys):
 def test_bad_input_ends_in_a_sentence(tmp_path, capsys, task, more, says):
     assert animals(task, tmp_path, *more) == 2
     assert says in capsys.readouterr().err
+
+
+def test_shapes_from_training_to_selection(root, capsys, monkeypatch):
+    monkeypatch.setattr("chorus.animals.shape.pictures._FRAMES", 3)
+    tree, form = AnimalTree(root), ("--img_size", "64", "--nz_feat", "16", "--device", "cpu")
+    assert animals("generate_pl", root, *SMALL) == 0
+    steps = ("--num_iter", "2", "--batch_size", "2", "--warmup_deform_iter", "0")
+    web = ("--use_web_images", "--filter", "all")
+    assert animals("train_shape", root, *steps, *web, *form) == 0
+    assert animals("evaluate_shape", root, *form) == 0
+    assert "camera error, degrees" in capsys.readouterr().out
+    assert animals("generate_pl_3d", root, *form) == 0
+    assert animals("select", root, "--filter", "cf_cm_sq", "--selection_num", "2") == 0
+    chosen = ("--use_web_images", "--filter", "cf_cm_sq", "--web_images_num", "2")
+    assert animals("train_shape", root, *steps, *chosen, *form, "--name", "chosen") == 0
+    assert animals("visualize", root, *form, "--vis_num", "1") == 0
+    assert len(list((root / "demo" / "pascal_horse").iterdir())) == 3
+    assert len(read_labels(tree.labels_3d("horse")).ids) >= 3
+    missing = ("--use_web_images", "--filter", "kpconf", "--web_images_num", "77")
+    assert animals("train_shape", root, *steps, *missing, *form, "--name", "none") == 2
+    assert "horse_kpconf_77" in capsys.readouterr().err
