@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from chorus.animals.annotations import write_records
+from chorus.animals.annotations import Labels, write_records
 from chorus.animals.keypoints import MIRROR
-from chorus.animals.selecting import CRITERIA, score_labels
+from chorus.animals.selecting import CRITERIA, score_labels, selection_gain
 from chorus.animals.tree import AnimalTree
 from chorus.errors import BadInput
 from chorus.files import atomic_write
@@ -94,3 +94,20 @@ def test_what_is_missing_is_named(tree):
         path.unlink()
     with pytest.raises(BadInput, match="generate_pl_mt"):
         score_labels(tree, "horse", "horse", "cf_mt")
+
+
+def test_the_gain_of_a_selection_by_hand():
+    """Four images of one visible keypoint, two of which are right and come first."""
+    truth = np.zeros((4, 16, 3))
+    truth[:, 0, 2] = 1
+    found = truth.copy()
+    found[2:, 0, 0] = 50
+    records = tuple({"img_id": str(number)} for number in range(4))
+    boxes = np.tile([0, 0, 100.0, 100.0], (4, 1))
+    labels, true = Labels(records, boxes, found), Labels(records, boxes, truth)
+    gain = selection_gain(labels, np.arange(4), 2, true)
+    assert (gain.selected, gain.everything) == (100, 50) and gain.low <= 50 <= gain.high
+    worst = selection_gain(labels, np.arange(4)[::-1], 2, true)
+    assert worst.selected == 0 and worst.high <= 0
+    with pytest.raises(BadInput, match="visible keypoint"):
+        selection_gain(labels, np.arange(4), 2, Labels(records, boxes, 0 * truth))

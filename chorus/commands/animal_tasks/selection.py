@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from chorus.animals.selecting import Criterion, Measure
 from chorus.commands.animal_tasks.options import NamedOptions
 from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Progress
 from chorus.errors import BadInput
+from chorus.viewing.text_table import format_table
 
 if TYPE_CHECKING:
     from chorus.animals.selecting import Scored
@@ -29,6 +30,8 @@ class Select(NamedOptions):
     """How many are selected; fewer if there are not so many."""
     measure: Measure = "published"
     """published: the release's formulas. visible: alike in both directions, visible keypoints."""
+    against: Literal["truth"] | None = None
+    """truth: also compare the selected pseudo-labels of a pasture with what is true."""
     visualize: bool = False
     """Also write pictures of the best, the last selected and the worst."""
     vis_num: int = 50
@@ -58,7 +61,22 @@ class Select(NamedOptions):
         if self.visualize:
             problems += self._draw(scored)
         chosen = min(len(ids), self.selection_num)
-        return CommandResult(f"select: {chosen} of {len(ids)} by {self.filter} → {path}", problems)
+        line = f"select: {chosen} of {len(ids)} by {self.filter} → {path}"
+        return CommandResult(line, problems, text=self._gain(scored) if self.against else "")
+
+    def _gain(self, scored: Scored) -> str:
+        """A table of how much better the selected pseudo-labels are than all."""
+        from chorus.animals.annotations import read_labels
+        from chorus.animals.selecting import selection_gain
+
+        truth = read_labels(self.tree.truth(self.category))
+        gain = selection_gain(scored.labels, scored.order, self.selection_num, truth)
+        rows = [
+            ["PCK@0.1 of the selected, percent", f"{gain.selected:.1f}"],
+            ["of all, as of a random selection", f"{gain.everything:.1f}"],
+            ["95 % interval of the difference", f"{gain.low:+.1f} to {gain.high:+.1f}"],
+        ]
+        return format_table(["figure", "value"], rows)
 
     def _draw(self, scored: Scored) -> list[str]:
         """Write the pictures; what could not be drawn."""
