@@ -11,6 +11,7 @@ from typing import Annotated
 import tyro
 
 from chorus.commands.animal_tasks.boxes import SaveBoxes
+from chorus.commands.animal_tasks.distributions import DistributionTask
 from chorus.commands.animal_tasks.keypoints import EvaluateKeypoints, TrainKeypoints
 from chorus.commands.animal_tasks.pasture import Pasture
 from chorus.commands.animal_tasks.pseudo_labels import GeneratePl, GeneratePlMt
@@ -38,6 +39,7 @@ Task = (
     | Annotated[GeneratePl3d, tyro.conf.subcommand("generate_pl_3d")]
     | Annotated[EvaluateShape, tyro.conf.subcommand("evaluate_shape")]
     | Annotated[Visualize, tyro.conf.subcommand("visualize")]
+    | Annotated[DistributionTask, tyro.conf.subcommand("distribution")]
 )
 
 
