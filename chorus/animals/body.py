@@ -3,7 +3,8 @@
 `BodyModel` has SMPL's 24 joints. The parts of a quadruped take those that suit them, the others
 have no vertices and stay at rest, so that canonical space, aggregation, estimator and
 `Distribution` serve an animal as they are. Its frame is SMPL's: x left, y up, z ahead, the trunk's
-centre at the origin. In the canonical pose the hind legs are spread as a person's are.
+centre at the origin. No part takes a hip, which the canonical pose of persons turns: the canonical
+quadruped is the template at rest.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from jaxtyping import Float
 
 from chorus.animals.template import Template
 from chorus.body.model import BodyModel
-from chorus.body.skeleton import JOINT_COUNT, JOINT_NAMES, PARENTS
+from chorus.body.skeleton import JOINT_COUNT, JOINT_NAMES
 from chorus.errors import BadInput
 
 JOINTS = {
@@ -23,8 +24,8 @@ JOINTS = {
     "head": "head",
     "LF_leg": "left_shoulder",
     "RF_leg": "right_shoulder",
-    "LR_leg": "left_hip",
-    "RR_leg": "right_hip",
+    "LR_leg": "left_collar",
+    "RR_leg": "right_collar",
 }
 """The joint that each part of the free quadruped takes."""
 
@@ -43,7 +44,7 @@ def quadruped_body(template: Template) -> BodyModel:
         weights=torch.from_numpy(weights),
         joint_regressor=torch.from_numpy(_regressor(template, vertices)),
         faces=torch.tensor(template.faces),
-        parents=PARENTS,
+        parents=tuple(_parents(template)),
     )
 
 
@@ -82,14 +83,21 @@ def _joints(template: Template) -> list[int]:
     return [JOINT_NAMES.index(JOINTS[part]) for part in template.parts]
 
 
+def _parents(template: Template) -> list[int]:
+    """The parents of the 24 joints: those of the template's parts, the root for all others."""
+    joints = _joints(template)
+    parents = [-1] + [0] * (JOINT_COUNT - 1)
+    for joint, parent in zip(joints, template.parents, strict=True):
+        if parent >= 0:
+            parents[joint] = joints[parent]
+    return parents
+
+
 def _regressor(template: Template, vertices: np.ndarray) -> Float[np.ndarray, "24 V"]:
     """The least weights of vertices, summing to one, that give the joints; a joint that no part
-    takes lies at its parent."""
-    places = np.full((JOINT_COUNT, 3), np.nan)
+    takes lies at the root."""
+    places = np.zeros((JOINT_COUNT, 3))
     places[_joints(template)] = template.centres - _origin(template)
-    for joint, parent in enumerate(PARENTS):
-        if np.isnan(places[joint]).any():
-            places[joint] = places[parent]
     system = np.column_stack([vertices, np.ones(len(vertices))]).astype(float)
     wanted = np.column_stack([places, np.ones(JOINT_COUNT)])
     return (wanted @ np.linalg.pinv(system)).astype(np.float32)

@@ -14,6 +14,7 @@ from chorus.animals.carrying import agreement, learn_carried
 from chorus.animals.free_quadruped import free_quadruped
 from chorus.animals.pasture.scenes import LABELLED, sample_scene
 from chorus.animals.pasture.tack import tack, tack_inside, tack_mask, tack_views
+from chorus.body.model import star_body
 from chorus.cli import main
 from chorus.errors import BadInput
 
@@ -28,6 +29,7 @@ def test_the_body_poses_as_the_template():
     pose = torch.from_numpy(quadruped_pose(template, angles)).float()
     posed = body.pose(pose).vertices.numpy()
     assert np.allclose(posed, pose_template(template, angles) - template.centres[0], atol=1e-5)
+    assert np.allclose(star_body(body).vertices, body.v_template, atol=1e-5)
     with pytest.raises(BadInput, match="parts"):
         quadruped_body(replace(template, parts=(*template.parts[:6], "tail")))
 
