@@ -62,6 +62,8 @@ class ShapeTraining:
     """Width of the hidden layers."""
     num_hypo_cams: int = 1
     """Cameras that are tried."""
+    published_angles: bool = False
+    """Read the angles of several cameras as the release does (`ShapeForm`)."""
     warmup_deform_iter: int = 3_000
     """Steps before parts begin to turn."""
     kp_loss_wt: float = 3.0
@@ -88,7 +90,14 @@ class ShapeTraining:
 
     def form(self, parts: int, vertices: int) -> ShapeForm:
         """The form of the network that is trained."""
-        return ShapeForm(parts, vertices, self.num_hypo_cams, self.nz_feat, self.img_size)
+        return ShapeForm(
+            parts,
+            vertices,
+            self.num_hypo_cams,
+            self.nz_feat,
+            self.img_size,
+            self.published_angles,
+        )
 
 
 @dataclass(frozen=True, eq=False)

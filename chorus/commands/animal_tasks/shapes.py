@@ -41,6 +41,9 @@ class _ShapeOptions(DeviceOptions, NamedOptions):
     """Width of the network's hidden layers."""
     num_hypo_cams: int = 1
     """Cameras that are tried."""
+    published_angles: bool = False
+    """Read the angles of several cameras as the release does, whose layer for them learns
+    nothing; its weights need it."""
     order: Literal["root last", "parent last"] = "root last"
     """Order of a chain's turns; `parent last` is the release's, which its weights need."""
 
@@ -154,6 +157,7 @@ class _Trained(_ShapeOptions):
             self.num_hypo_cams,
             self.nz_feat,
             self.img_size,
+            self.published_angles,
         )
         network = load_shape_network(self.weights or self._newest(), form).to(device)
         posed = PosedTemplate.of(template, self.order, device)
