@@ -29,6 +29,8 @@ from chorus.geometry import masks
 from chorus.records.keys import GLOBAL_SEED
 
 Purpose = Literal["train", "val", "web"]
+VERSION = 1
+"""Raised when the same settings give other pictures."""
 _LEAST_PIXELS = 300
 _TRIES = 20
 
@@ -70,7 +72,7 @@ class Picture:
     @property
     def id(self) -> str:
         """Its `img_id`: 32 hexadecimal digits that follow from its name and settings."""
-        named = [str(self.seed), self.category, self.purpose, str(self.number)]
+        named = [str(VERSION), str(self.seed), self.category, self.purpose, str(self.number)]
         named.append(json.dumps(asdict(self.settings), sort_keys=True))
         return hashlib.sha256("\0".join(named).encode()).hexdigest()[:32]
 
