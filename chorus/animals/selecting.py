@@ -13,10 +13,15 @@ from chorus.animals.annotations import Labels, read_labels
 from chorus.animals.pose.pseudo_labels import read_transformed
 from chorus.animals.tree import AnimalTree
 from chorus.errors import BadInput
-from chorus.selection.criteria import visible_keypoints
+from chorus.selection.criteria import (
+    detector_agreement,
+    reprojection_agreement,
+    transform_consistency,
+    visible_keypoints,
+)
 from chorus.selection.deviation import (
     best_first,
-    deviation,
+    confirmed,
     mean_place,
     stretched_deviation,
     total_confidence,
@@ -26,9 +31,9 @@ Criterion = Literal["kpconf", "cf_mt", "cf_cm", "cf_cm_sq"]
 """kpconf: the network's confidence. cf_mt: its consistency under transforms of the image. cf_cm:
 its agreement with a second network. cf_cm_sq: its agreement with the fitted shape."""
 CRITERIA: tuple[str, ...] = get_args(Criterion)
-Measure = Literal["published", "visible"]
-"""published: the release's formulas. visible: the same in both directions of the image, and over
-visible keypoints alone."""
+Measure = Literal["published", "confirmed"]
+"""published: the release's formulas. confirmed: how many visible keypoints the comparison confirms,
+by the criteria of CHORUS' soft selection."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,21 +59,18 @@ def score_labels(
 
     An image that one of the compared files lacks is left out, for which the release stops.
     """
+    if criterion not in CRITERIA:
+        raise BadInput(f"--filter must be one of {', '.join(CRITERIA)}, found {criterion!r}.")
     labels = read_labels(tree.labels_2d(name))
     if criterion == "kpconf":
-        confidence = labels.joints[..., 2]
-        visible = visible_keypoints(labels.joints) if measure == "visible" else None
-        return Scored(labels, total_confidence(confidence, visible), True, 0)
+        return _by_confidence(labels, measure)
     if criterion == "cf_mt":
         found, _ = read_transformed(tree.transformed(name))
-        others = found.__contains__
-    elif criterion in ("cf_cm", "cf_cm_sq"):
+    else:
         path = tree.labels_2d(name, aux=True) if criterion == "cf_cm" else tree.labels_3d(name)
         second = read_labels(path)
-        others = set(second.ids).__contains__
-    else:
-        raise BadInput(f"--filter must be one of {', '.join(CRITERIA)}, found {criterion!r}.")
-    ids = [each for each in labels.ids if others(each)]
+        found = dict(zip(second.ids, second.joints, strict=True))
+    ids = [each for each in labels.ids if each in found]
     if not ids:
         raise BadInput(
             f"no image of {tree.labels_2d(name)} is in the file that {criterion} compares it "
@@ -76,20 +78,47 @@ def score_labels(
         )
     left_out = len(labels.ids) - len(ids)
     labels = labels.chosen(ids, category)
-    if criterion == "cf_mt":
-        everything = np.stack([found[each] for each in ids])
-        first, second_places = everything[:, 0, :, :2], mean_place(everything[:, 1:, :, :2])
-    else:
-        first, second_places = labels.joints[..., :2], second.chosen(ids, "").joints[..., :2]
-    return Scored(labels, _apart(first, second_places, labels, measure), False, left_out)
-
-
-def _apart(
-    first: np.ndarray, second: np.ndarray, labels: Labels, measure: Measure
-) -> Float[np.ndarray, " N"]:
+    compared = np.stack([found[each] for each in ids])
     if measure == "published":
-        return stretched_deviation(first, second, labels.boxes)
-    return deviation(first, second, labels.boxes, visible_keypoints(labels.joints))
+        score = _published(labels, compared, criterion)
+        return Scored(labels, score, high_is_good=False, left_out=left_out)
+    score = _confirmed(labels, compared, criterion)
+    return Scored(labels, score, high_is_good=True, left_out=left_out)
+
+
+def _by_confidence(labels: Labels, measure: Measure) -> Scored:
+    confidence, visible = labels.joints[..., 2], visible_keypoints(labels.joints)
+    if measure == "confirmed":
+        confidence = np.where(visible, np.clip(confidence, 0, 1), 0)
+    return Scored(labels, total_confidence(confidence), high_is_good=True, left_out=0)
+
+
+def _published(
+    labels: Labels, compared: Float[np.ndarray, "N *T K 3"], criterion: str
+) -> Float[np.ndarray, " N"]:
+    """Published distances (N,) from keypoints (N, 16, 3), or of transforms (N, T, 16, 3)."""
+    if criterion == "cf_mt":
+        first, second = compared[:, 0, :, :2], mean_place(compared[:, 1:, :, :2])
+    else:
+        first, second = labels.joints[..., :2], compared[..., :2]
+    return stretched_deviation(first, second, labels.boxes)
+
+
+def _confirmed(
+    labels: Labels, compared: Float[np.ndarray, "N *T K 3"], criterion: str
+) -> Float[np.ndarray, " N"]:
+    """Numbers (N,) of confirmed keypoints, of what `_published` takes."""
+    joints, extent = labels.joints, labels.boxes[:, 2:].max(1)
+    visible = visible_keypoints(joints)
+    if criterion == "cf_mt":
+        others = compared[:, 1:, :, :2]
+        quality = transform_consistency(compared[:, 0, :, :2], others, extent, visible)
+    elif criterion == "cf_cm":
+        quality = detector_agreement(joints, compared, extent)
+        visible = visible | visible_keypoints(compared)
+    else:
+        quality = reprojection_agreement(joints, compared[..., :2], extent)
+    return confirmed(quality, visible)
 
 
 @dataclass(frozen=True)

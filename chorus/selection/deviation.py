@@ -1,8 +1,9 @@
 """How far two answers to the same keypoints lie apart, and orders by it (docs/animals.md).
 
-The published criteria of animals3d, and beside them versions that measure alike in both directions
-and look at visible keypoints alone. Keypoints are pixels of an image, boxes [x, y, w, h]. Every
-score is one number per sample; `best_first` puts the best ones in front.
+The published criteria of animals3d, and `confirmed`, which makes an order of the criteria of soft
+selection: those measure alike in both directions and look at visible keypoints alone. Keypoints are
+pixels of an image, boxes [x, y, w, h]. Every score is one number per sample; `best_first` puts the
+best ones in front.
 """
 
 from __future__ import annotations
@@ -20,15 +21,9 @@ Boxes = Float[np.ndarray, "S 4"]
 PerSample = Float[np.ndarray, " S"]
 
 
-def total_confidence(
-    confidence: Float[np.ndarray, "S K"], visible: Bool[np.ndarray, "S K"] | None = None
-) -> PerSample:
-    """(S,): the sum of the keypoints' confidences, as published; or, with `visible`, the mean of
-    those of visible keypoints, 0 where there is none. High is good."""
-    confidence = np.asarray(confidence, float)
-    if visible is None:
-        return confidence.sum(1)
-    return _mean(confidence, visible, otherwise=0.0)
+def total_confidence(confidence: Float[np.ndarray, "S K"]) -> PerSample:
+    """(S,): the sum of the keypoints' confidences, as published. High is good."""
+    return np.asarray(confidence, float).sum(1)
 
 
 def stretched_deviation(a: Places, b: Places, boxes: Boxes) -> PerSample:
@@ -42,12 +37,20 @@ def stretched_deviation(a: Places, b: Places, boxes: Boxes) -> PerSample:
     return np.linalg.norm(stretch * (a - b), axis=-1).mean(1)
 
 
-def deviation(a: Places, b: Places, boxes: Boxes, visible: Bool[np.ndarray, "S K"]) -> PerSample:
-    """(S,): the mean distance of the two places of visible keypoints, as a share of the box's
-    longer side; infinity where none is visible. Low is good."""
-    a, b, boxes = _checked(a, b, boxes)
-    distance = np.linalg.norm(a - b, axis=-1) / boxes[:, None, 2:].max(-1)
-    return _mean(distance, visible, otherwise=np.inf)
+def confirmed(quality: PerSample, visible: Bool[np.ndarray, "S K"]) -> PerSample:
+    """(S,): about how many keypoints another answer confirms: a mean quality over the visible ones
+    (`criteria`), in [0, 1], times their number; 0 where none is visible. High is good.
+
+    A mean alone would prefer samples of which little is seen to agree on.
+    """
+    quality, visible = np.asarray(quality, float), np.asarray(visible, bool)
+    if visible.ndim != 2 or quality.shape != visible.shape[:1]:
+        raise BadInput(
+            f"one quality per sample and a visibility per keypoint were expected, found the shapes "
+            f"{quality.shape} and {visible.shape}."
+        )
+    count = visible.sum(1)
+    return np.where(count > 0, quality, 0) * count
 
 
 def mean_place(
@@ -68,19 +71,6 @@ def best_first(score: PerSample, high_is_good: bool) -> Int[np.ndarray, " S"]:
     score = np.asarray(score, float)
     score = np.where(np.isnan(score), -np.inf if high_is_good else np.inf, score)
     return np.argsort(-score if high_is_good else score, kind="stable")
-
-
-def _mean(
-    values: Float[np.ndarray, "S K"], told: Bool[np.ndarray, "S K"], otherwise: float
-) -> PerSample:
-    told = np.asarray(told, bool)
-    if told.shape != values.shape:
-        raise BadInput(
-            f"visibilities of the shape {values.shape} were expected, found {told.shape}."
-        )
-    count = told.sum(1)
-    total = np.where(told, values, 0).sum(1)
-    return np.divide(total, count, out=np.full(len(count), otherwise), where=count > 0)
 
 
 def _checked(a: Places, b: Places, boxes: Boxes) -> tuple[Places, Places, Boxes]:

@@ -60,7 +60,7 @@ def tree(tmp_path):
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
-@pytest.mark.parametrize("measure", ["published", "visible"])
+@pytest.mark.parametrize("measure", ["published", "confirmed"])
 def test_every_criterion_puts_good_labels_first(tree, criterion, measure):
     scored = score_labels(tree, "horse", "horse", criterion, measure)
     order = scored.order.tolist()

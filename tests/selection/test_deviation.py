@@ -1,4 +1,4 @@
-"""The published selection criteria, and the isotropic ones that look at visible keypoints."""
+"""The published selection criteria, and the order by confirmed keypoints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chorus.errors import BadInput
 from chorus.selection.deviation import (
     best_first,
-    deviation,
+    confirmed,
     mean_place,
     stretched_deviation,
     total_confidence,
@@ -24,18 +24,13 @@ def test_the_published_distance_by_hand():
     moved = np.array([[[3.0, 0.0], [0.0, 1.0]]])
     # 3 px along a width of 128 are 6 px, 1 px along a height of 64 is 4 px
     assert stretched_deviation(moved, ZERO, BOX).tolist() == [5]
-    # isotropic: shares of the longer side
-    both = np.ones((1, 2), bool)
-    assert deviation(moved, ZERO, BOX, both).tolist() == pytest.approx([2 / 128])
-    assert deviation(moved, ZERO, BOX, np.array([[True, False]])).tolist() == [3 / 128]
-    assert deviation(moved, ZERO, BOX, ~both).tolist() == [np.inf]
 
 
-def test_confidences_by_hand():
-    confidence = np.array([[0.5, 1.0, 0.3]])
-    assert total_confidence(confidence).tolist() == [1.8]
-    assert total_confidence(confidence, confidence > 0.4).tolist() == [0.75]
-    assert total_confidence(confidence, confidence > 2).tolist() == [0]
+def test_confidences_and_confirmed_keypoints_by_hand():
+    assert total_confidence(np.array([[0.5, 1.0, 0.3]])).tolist() == [1.8]
+    visible = np.array([[True, True, False], [False, True, False], [False] * 3])
+    # two keypoints of which half agree are worth as much as one that does
+    assert confirmed(np.array([0.5, 1.0, np.nan]), visible).tolist() == [1, 1, 0]
 
 
 def test_the_published_consistency_compares_with_the_mean():
@@ -73,5 +68,5 @@ def test_inputs_that_do_not_fit_are_refused():
         stretched_deviation(ZERO, np.zeros((1, 3, 2)), BOX)
     with pytest.raises(BadInput, match="boxes"):
         stretched_deviation(ZERO, ZERO, BOX * 0)
-    with pytest.raises(BadInput, match="visibilities"):
-        deviation(ZERO, ZERO, BOX, np.ones((1, 3), bool))
+    with pytest.raises(BadInput, match="visibility"):
+        confirmed(np.ones(2), np.ones((1, 3), bool))

@@ -29,7 +29,7 @@ class Select(NamedOptions):
     selection_num: int = 1000
     """How many are selected; fewer if there are not so many."""
     measure: Measure = "published"
-    """published: the release's formulas. visible: alike in both directions, visible keypoints."""
+    """published: the release's formulas. confirmed: how many visible keypoints are confirmed."""
     against: Literal["truth"] | None = None
     """truth: also compare the selected pseudo-labels of a pasture with what is true."""
     visualize: bool = False

@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from release_options import run
 
-PUBLISHED = ("--category", "horse")
+PUBLISHED = ("--category", "horse", "--measure", "published")
 
 if __name__ == "__main__":
     sys.exit(run("select", PUBLISHED))
