@@ -75,6 +75,17 @@ def read_labels(path: Path, with_joints: bool = True) -> Labels:
     return Labels(tuple(stored), boxes, joints)
 
 
+def check_category(labels: Labels, category: str, path: Path) -> None:
+    """BadInput if a record says that it is of another category."""
+    for record in labels.records:
+        found = record.get("category", category)
+        if found != category:
+            raise BadInput(
+                f"{path}: {record['img_id']!r} is of the category {str(found)[:40]!r}, not "
+                f"{category!r}; give the labels of one category in each file."
+            )
+
+
 def write_records(path: Path, records: Sequence[Record]) -> None:
     """Write records as the release does: one JSON list."""
     content = json.dumps(list(records), allow_nan=False, separators=(",", ":"))

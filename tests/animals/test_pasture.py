@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from chorus.animals.annotations import read_ids, read_image, read_labels
+from chorus.animals.annotations import check_category, read_ids, read_image, read_labels
 from chorus.animals.keypoints import CATEGORIES, KEYPOINTS
 from chorus.animals.pasture.drawing import draw_scene
 from chorus.animals.pasture.scenes import LABELLED, WEB, PastureSettings, sample_scene
@@ -163,3 +163,12 @@ def test_lists_that_are_empty_or_repeat_are_refused(tmp_path):
         path.write_text(text)
         with pytest.raises(BadInput, match=says):
             read_ids(path)
+
+
+def test_labels_of_another_category_are_refused(tmp_path):
+    path = tmp_path / "horse.json"
+    path.write_text(json.dumps([record(), record(img_id="b", category="cow")]))
+    labels = read_labels(path)
+    check_category(labels.chosen(["a"], "x"), "horse", path)
+    with pytest.raises(BadInput, match="cow"):
+        check_category(labels, "horse", path)

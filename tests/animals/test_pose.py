@@ -258,6 +258,17 @@ def test_accuracy_by_hand():
     assert np.isnan(pck(error, np.zeros_like(counted), 0.1))
 
 
+def test_one_visible_keypoint_is_enough():
+    joints = np.zeros((1, 16, 3))
+    joints[0, 4] = [10, 10, 1]
+    error, counted = errors(joints[..., :2], joints, np.array([[0, 0, 20, 20]]))
+    assert counted.sum() == 1 and pck(error, counted, 0.1) == 100
+    places, seen = torch.from_numpy(joints[..., :2]), torch.from_numpy(joints[..., 2] > 0)
+    wanted, used = targets(places, seen, 16)
+    assert used.sum() == 1 and wanted[0, :4].abs().max() == 0
+    assert float(heat_map_loss(0 * wanted, wanted, used)) == pytest.approx(np.pi / 2, rel=0.05)
+
+
 def test_camera_errors_by_hand():
     turned = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
     found = camera_errors(np.stack([np.eye(3), turned, turned @ turned]), np.stack([np.eye(3)] * 3))

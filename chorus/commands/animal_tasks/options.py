@@ -55,12 +55,14 @@ class NamedOptions(AnimalOptions):
 
 def labelled_split(tree: AnimalTree, data_set: str, category: str, split: str) -> Split:
     """The labels of a split, in the order of its list, and the folder of their images."""
-    from chorus.animals.annotations import read_ids, read_labels
+    from chorus.animals.annotations import check_category, read_ids, read_labels
     from chorus.animals.pose.training import Split
 
     path = tree.annotations(data_set, category, split)
     ids = read_ids(tree.split(data_set, category, split))
-    return Split(read_labels(path).chosen(ids, str(path)), tree.labelled(data_set) / "images")
+    labels = read_labels(path).chosen(ids, str(path))
+    check_category(labels, category, path)
+    return Split(labels, tree.labelled(data_set) / "images")
 
 
 def training_sets(category: str, pascal: bool, coco: bool) -> list[str]:
