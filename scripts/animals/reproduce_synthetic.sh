@@ -4,7 +4,8 @@
 #
 #   sh scripts/animals/reproduce_synthetic.sh [folder] [category]
 #
-# STEPS and SHAPE_STEPS set the lengths of the trainings, SIDE the crops' side (a multiple of 64).
+# STEPS and SHAPE_STEPS set the lengths of the trainings, SIDE the crops' side (a multiple of 64),
+# LABELLED, WEB and TEST the sizes of the sets, SELECTED how many pseudo-labels are selected.
 set -eu
 cd "$(dirname "$0")/../.."
 ROOT=${1:-animals}
@@ -29,7 +30,7 @@ shape() {
     animals evaluate_shape --name "$name" --img_size "$SIDE"
 }
 
-animals pasture
+animals pasture --labelled "${LABELLED:-150}" --web "${WEB:-1000}" --test "${TEST:-200}"
 for each in "$CATEGORY 14" "second 15"; do
     name=${each% *}
     animals train_keypoints --name "$name" --seed "${each#* }" --iter "$STEPS" --val_freq 250 \
