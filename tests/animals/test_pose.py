@@ -215,7 +215,8 @@ def test_damaged_files_of_transforms_are_refused(tmp_path, files, says):
 TINY = PoseTraining(iter=4, val_freq=9, batch_size=3, lr=1e-3, input_res=64, output_res=16)
 
 
-def test_training_learns_and_goes_on_where_it_stopped(spotted, tmp_path):
+def test_training_learns_and_goes_on_where_it_stopped(spotted, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda _: None)  # states of 180 MB
     images, records = spotted
     (images / "labels.json").write_text(json.dumps(records))
     split = Split(read_labels(images / "labels.json"), images)
