@@ -49,6 +49,7 @@ _OTHERS = {
     ),
     "perceive": ("perceive", "find persons in photographs: keypoints, masks, bodies, a picture"),
     "hands": ("hands", "reconstruct hands of photographs, FreiHAND and HO-3D"),
+    "animals": ("animals", "learn four-legged animals from few labels and selected ones"),
     "export": ("export", "write COCO JSON, npz and GLB for other programs"),
     "status": ("status", "count what is done, failed and retained"),
     "verify": ("verify", "check a results tree and say what to rerun"),

@@ -9,6 +9,7 @@ A picture depends on the scene and its seeds alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,10 +21,10 @@ from chorus.synthetic.look.colours import display, smoothstep
 from chorus.synthetic.look.lighting import floor_light
 from chorus.synthetic.look.scenery import SETTINGS, Surroundings, View, make_light, paint
 from chorus.synthetic.look.shading import Shader
-from chorus.synthetic.look.staging import stage
-from chorus.synthetic.world.scene import Scene
+from chorus.synthetic.look.staging import Piece, stage
+from chorus.synthetic.world.scene import Scene, SceneCamera
 
-__all__ = ["SETTINGS", "Rendering", "render"]
+__all__ = ["SETTINGS", "Rendering", "render", "render_pieces"]
 
 # Positions inside an edge pixel, from its centre: a rotated grid, no two in a row or column.
 _SPOTS = np.float32([(-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125)])
@@ -49,18 +50,25 @@ def render(scene: Scene, body=None) -> Rendering:
     """
     if scene.setting not in SETTINGS:
         raise unknown_name("setting", scene.setting, SETTINGS)
-    setting, camera = SETTINGS[scene.setting], scene.camera
-    pieces = stage(scene, body, setting.wardrobe)
+    pieces = stage(scene, body, SETTINGS[scene.setting].wardrobe)
+    return render_pieces(pieces, scene.camera, scene.setting, scene.seed)
+
+
+def render_pieces(
+    pieces: Sequence[Piece], camera: SceneCamera, setting_name: str, seed: int
+) -> Rendering:
+    """Picture and instance map of painted meshes (staging.Piece) in a setting of SETTINGS."""
+    setting = SETTINGS[setting_name]
     owners = np.array([piece.owner for piece in pieces] + [-1], np.int16)
     rays = RayScene([(piece.vertices, piece.faces) for piece in pieces])
     view = _view(camera)
     light = make_light(
         setting,
         view.unit[camera.height // 2, camera.width // 2],
-        np.random.default_rng([scene.seed, 10]),
+        np.random.default_rng([seed, 10]),
     )
     hits = rays.cast(camera.R, camera.t, camera.K, camera.width, camera.height)
-    around = paint(setting, view, light, floor_light(rays, light), scene.seed)
+    around = paint(setting, view, light, floor_light(rays, light), seed)
     around = _focused(around, hits)
     image = around.colour
     visible = hits.found & (hits.depth <= around.floor_depth)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -18,7 +20,7 @@ _BEHIND = 0.02
 class Shader:
     """Shades points of one scene. pieces: its meshes, in the order of `rays`."""
 
-    def __init__(self, pieces: list[Piece], rays: RayScene, light: Light, view: View):
+    def __init__(self, pieces: Sequence[Piece], rays: RayScene, light: Light, view: View):
         self.pieces, self.rays, self.light, self.view = pieces, rays, light, view
 
     def shade(self, hits: Hits, directions, pixels, surroundings) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Four-legged animals: keypoints, pseudo-labels and articulated shape (docs/animals.md)."""

@@ -1,0 +1,1 @@
+"""Articulated shape from one image: a camera and the hinges of a template (ACSM)."""
