@@ -68,6 +68,7 @@ EXTRAS = {
         "ipykernel",
         "nbclient",
         "pytest",
+        "pytest-xdist",
         "ruff",
         "smplx",
     ],

@@ -13,18 +13,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from chorus.errors import BadInput
 from chorus.occupancy.archive import read_archive, write_archive
-from chorus.occupancy.posed_meshes import PosedMeshes, PosedObject
 from chorus.records.keys import SampleKey, ShardKey
 from chorus.records.results_tree import ResultsTree
 from chorus.records.rows import Camera
 from chorus.records.tables import DONE, read_table
+
+if TYPE_CHECKING:
+    from chorus.occupancy.posed_meshes import PosedMeshes
 
 TABLE = "lifted"
 _SCHEMA = "chorus.mesh/1"
@@ -56,6 +58,8 @@ class LiftedSample:
 
     def posed(self) -> PosedMeshes:
         """With its meshes; BadInput if one is missing or damaged."""
+        from chorus.occupancy.posed_meshes import PosedMeshes, PosedObject
+
         things = [PosedObject(*read_mesh(path), to_body) for path, to_body in self.objects]
         return PosedMeshes(self.pose, things, self.level)
 
