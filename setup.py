@@ -68,7 +68,6 @@ EXTRAS = {
         "ipykernel",
         "nbclient",
         "pytest",
-        "pytest-xdist",
         "ruff",
         "smplx",
     ],
