@@ -23,6 +23,8 @@ _GROUP = 32
 """Vertices of a group at most."""
 _CLUSTER = 16
 """Groups that have a box around them all."""
+_CELL = 0.06
+"""Edge of the cells that points in any order are sorted by, metres: about a voxel of 48^3."""
 CLOSEST = 1e-12
 """Distances count as at least this: a vertex that is hit outweighs all others, without a division
 by zero."""
@@ -79,7 +81,7 @@ def nearest_blend(
     points: Float[np.ndarray, "P 3"],
     neighbours: int,
     reach: float,
-    line: int = 1,
+    line: int | None = None,
     threads: int = 1,
 ) -> tuple[Int[np.ndarray, " near"], Float[np.ndarray, " near"], Float[np.ndarray, "near C"]]:
     """Numbers of the points (P, 3) that have a vertex within reach (metres; rising), the distance
@@ -87,10 +89,15 @@ def nearest_blend(
 
     neighbours: how many vertices a mean is of, at least 1 and at most as many as there are. Of
     vertices equally far any may be taken. line: how many points follow each other on a straight
-    line before the next begins beside it, which a grid is searched faster by; any number is right.
-    threads: how many pieces are worked on at a time.
+    line before the next begins beside it, as in a grid; None for points in any order, which are
+    sorted first. threads: how many pieces are worked on at a time. The points must be finite.
     """
     points = np.ascontiguousarray(points, np.float64)
+    if line is None:
+        order = np.lexsort(np.floor(points / _CELL).T)
+        near, distance, blend = nearest_blend(groups, points[order], neighbours, reach, 1, threads)
+        rising = np.argsort(order[near])
+        return order[near][rising], distance[rising], blend[rising]
     near = np.zeros(len(points), bool)
     distance = np.empty(len(points))
     blend = np.empty((len(points), groups.values.shape[1]))

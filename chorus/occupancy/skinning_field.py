@@ -49,7 +49,7 @@ def skinning_field(
     skinning weights. `where`: a grid (P = N^3, C order, smoothed as method.md 7 says) or points (P,
     3), which have no neighbours to be smoothed with. `cache_dir` keeps the field of a grid on disk
     under a name made from the content of all inputs; a damaged file there is made again. `threads`
-    bounds the search on a CPU. BadInput if the vertices or weights are not finite.
+    bounds the search on a CPU. BadInput if the vertices, weights or points are not finite.
     """
     settings = settings or FieldSettings()
     vertices, weights = vertices.float(), weights.float()
@@ -93,7 +93,7 @@ def blended_values(
 
     The field of method.md 7 is linear in the weights, so blending anything that is linear in them,
     as joint transforms are, gives what the field's weights would give, with C instead of J
-    channels. BadInput if the vertices or values are not finite.
+    channels. BadInput if the vertices, values or points are not finite.
     """
     if not (torch.isfinite(vertices).all() and torch.isfinite(values).all()):
         raise BadInput(
@@ -102,8 +102,13 @@ def blended_values(
         )
     grid = where if isinstance(where, VoxelGrid) else None
     points = torch.from_numpy(grid.centres()) if grid else where.float()
+    if not torch.isfinite(points).all():
+        raise BadInput(
+            "a skinning field is asked for at finite points; found NaN or infinity among "
+            f"{len(points)}. Leave those points out."
+        )
     points = points.to(vertices.device)
-    line = grid.resolution if grid else 1
+    line = grid.resolution if grid else None
     near, distance, blended = _nearest_blend(points, vertices, values, settings, line, threads)
     ratio = (distance[:, None].double() / settings.reach).clamp(0, 1)
     hold = torch.exp(-settings.mixing * torch.atanh(ratio))
@@ -118,7 +123,7 @@ def _nearest_blend(
     vertices: Tensor,
     values: Tensor,
     settings: FieldSettings,
-    line: int = 1,
+    line: int | None = None,
     threads: int = 1,
 ) -> Near:
     """Numbers of the points that have a vertex within reach, rising, the distance of the nearest
@@ -130,7 +135,7 @@ def _nearest_blend(
     k = min(settings.neighbours, len(vertices))
     if vertices.device.type == "cpu":
         groups = VertexGroups.of(vertices.numpy(), values.numpy())
-        size = max(1, _PLACES_AT_ONCE // line) * line
+        size = max(1, _PLACES_AT_ONCE // (line or 1)) * (line or 1)
 
         def blend(chunk: Tensor) -> Near:
             found = nearest_blend(groups, chunk.numpy(), k, settings.reach, line, threads)

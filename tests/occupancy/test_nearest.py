@@ -43,7 +43,7 @@ def check(found, expected):
     count=st.integers(1, 1500),
     places=st.integers(0, 300),
     neighbours=st.integers(1, 40),
-    line=st.integers(1, 50),
+    line=st.none() | st.integers(1, 50),
     threads=st.integers(1, 3),
     spread=st.floats(0.01, 3),
     reach=st.sampled_from([0.05, 0.5, math.inf]),
@@ -62,7 +62,7 @@ def test_finds_what_all_distances_say(
     check(found, plain_blend(points, vertices, values, k, reach))
 
 
-@pytest.mark.parametrize("line", [1, 24])
+@pytest.mark.parametrize("line", [None, 1, 24])
 def test_finds_what_a_tree_finds_in_a_grid(line):
     rng = np.random.default_rng(0)
     vertices, points = random_surface(rng, 6000), VoxelGrid(24).centres()
@@ -84,7 +84,7 @@ def test_does_not_depend_on_threads_lines_or_order_also_among_equally_far_vertic
     groups, points = VertexGroups.of(vertices, values), VoxelGrid(7, 3.0).centres()
     first = nearest_blend(groups, points, 30, 0.9)
     assert 0 < len(first[0]) < len(points)
-    for line, threads in ((1, 3), (7, 1), (49, 2)):
+    for line, threads in ((None, 3), (1, 2), (7, 1), (49, 2)):
         for one, other in zip(
             first, nearest_blend(groups, points, 30, 0.9, line, threads), strict=True
         ):

@@ -121,6 +121,8 @@ def test_bad_input_is_refused():
     vertices, weights = small_body()
     with pytest.raises(BadInput, match="finite"):
         skinning_field(vertices * math.nan, weights, VoxelGrid(4))
+    with pytest.raises(BadInput, match="finite points"):
+        skinning_field(vertices, weights, torch.tensor([[0.0, math.nan, 0.0]]))
     with pytest.raises(BadInput, match="neighbour"):
         FieldSettings(neighbours=0)
     with pytest.raises(BadInput, match="smoothing"):
