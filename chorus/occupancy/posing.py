@@ -45,14 +45,16 @@ def canonical_points(
         threads,
     )
     centres = torch.from_numpy(grid.centres()).to(transforms)
-    places = _inverse(transforms[:1], centres)  # where nothing is near, the identity bone's
+    # Where nothing is near, the identity bone's transform holds, a rigid one.
+    identity = transforms[0].unflatten(0, (3, 4))
+    places = torch.linalg.solve(identity[:, :3], (centres - identity[:, 3]).mT).mT.contiguous()
     places[near] = _inverse(blend.double(), centres[near])
     return places.cpu().numpy()
 
 
 def _inverse(transforms: Tensor, points: Tensor) -> Tensor:
-    """Points (P, 3) taken back through transforms (P or 1, 12), rows of (3, 4); NaN if singular."""
-    transforms = transforms.unflatten(1, (3, 4)).expand(len(points), 3, 4)
+    """Points (P, 3) taken back through transforms (P, 12), rows of (3, 4); NaN if singular."""
+    transforms = transforms.unflatten(1, (3, 4))
     # solve_ex reports singular blends instead of failing for all voxels because of one.
     solved, fault = torch.linalg.solve_ex(transforms[..., :3], points - transforms[..., 3])
     solved[fault != 0] = torch.nan

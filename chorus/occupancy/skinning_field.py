@@ -1,17 +1,15 @@
 """The skinning field: how much each place in space follows each of the body's joints (method.md 7).
 
-Metres throughout. Neighbours come from a tree on a CPU and from brute force on other devices, some
-places at a time; both agree to rounding. Memory is a few arrays of (places x joints).
+Metres throughout. Neighbours come from a compiled search on a CPU (`nearest`) and from brute force
+on other devices, some places at a time; both agree to rounding. Memory is a few arrays of (places x
+joints).
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,11 +20,9 @@ from torch.nn.functional import embedding_bag
 from chorus.errors import BadInput
 from chorus.occupancy.archive import read_archive, write_archive
 from chorus.occupancy.grid import VoxelGrid
+from chorus.occupancy.nearest import CLOSEST, VertexGroups, nearest_blend
 from chorus.occupancy.presets import FieldSettings
 from chorus.occupancy.smoothing import smoothed
-
-if TYPE_CHECKING:
-    from scipy.spatial import cKDTree
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +30,9 @@ _CACHE_SCHEMA = "chorus.skinning-field/1"
 _PAIRS_AT_ONCE = 1 << 26
 """Point-vertex distances held at a time by the brute-force search (256 MB of float32)."""
 _PLACES_AT_ONCE = 1 << 16
-"""Places whose neighbours the tree search holds at a time (50 MB)."""
+"""Places whose blends the search on a CPU holds at a time (12 MB for 24 joints)."""
 
-Neighbours = tuple[Int[Tensor, " near"], Float[Tensor, "near k"], Int[Tensor, "near k"]]
+Near = tuple[Int[Tensor, " near"], Float[Tensor, " near"], Float[Tensor, "near C"]]
 
 
 def skinning_field(
@@ -53,7 +49,7 @@ def skinning_field(
     skinning weights. `where`: a grid (P = N^3, C order, smoothed as method.md 7 says) or points (P,
     3), which have no neighbours to be smoothed with. `cache_dir` keeps the field of a grid on disk
     under a name made from the content of all inputs; a damaged file there is made again. `threads`
-    bounds the search on a CPU. BadInput if the vertices or weights are not finite.
+    bounds the search on a CPU. BadInput if the vertices, weights or points are not finite.
     """
     settings = settings or FieldSettings()
     vertices, weights = vertices.float(), weights.float()
@@ -97,7 +93,7 @@ def blended_values(
 
     The field of method.md 7 is linear in the weights, so blending anything that is linear in them,
     as joint transforms are, gives what the field's weights would give, with C instead of J
-    channels. BadInput if the vertices or values are not finite.
+    channels. BadInput if the vertices, values or points are not finite.
     """
     if not (torch.isfinite(vertices).all() and torch.isfinite(values).all()):
         raise BadInput(
@@ -106,8 +102,14 @@ def blended_values(
         )
     grid = where if isinstance(where, VoxelGrid) else None
     points = torch.from_numpy(grid.centres()) if grid else where.float()
+    if not torch.isfinite(points).all():
+        raise BadInput(
+            "a skinning field is asked for at finite points; found NaN or infinity among "
+            f"{len(points)}. Leave those points out."
+        )
     points = points.to(vertices.device)
-    near, distance, blended = _nearest_blend(points, vertices, values, settings, threads)
+    line = grid.resolution if grid else None
+    near, distance, blended = _nearest_blend(points, vertices, values, settings, line, threads)
     ratio = (distance[:, None].double() / settings.reach).clamp(0, 1)
     hold = torch.exp(-settings.mixing * torch.atanh(ratio))
     blended = (hold * blended + (1 - hold) * identity).float()
@@ -117,64 +119,51 @@ def blended_values(
 
 
 def _nearest_blend(
-    points: Tensor, vertices: Tensor, values: Tensor, settings: FieldSettings, threads: int
-) -> tuple[Int[Tensor, " near"], Float[Tensor, " near"], Float[Tensor, "near C"]]:
+    points: Tensor,
+    vertices: Tensor,
+    values: Tensor,
+    settings: FieldSettings,
+    line: int | None = None,
+    threads: int = 1,
+) -> Near:
     """Numbers of the points that have a vertex within reach, rising, the distance of the nearest
     one, and the blend (near, C) float64 of `values` there.
 
     A blend is the mean of the values of the nearest vertices by inverse distance; an exact hit
-    takes that vertex's.
+    takes that vertex's. line: see `nearest_blend`.
     """
     k = min(settings.neighbours, len(vertices))
     if vertices.device.type == "cpu":
-        neighbours = partial(_by_tree, _tree(vertices), threads=threads)
-        size = _PLACES_AT_ONCE
+        groups = VertexGroups.of(vertices.numpy(), values.numpy())
+        size = max(1, _PLACES_AT_ONCE // (line or 1)) * (line or 1)
+
+        def blend(chunk: Tensor) -> Near:
+            found = nearest_blend(groups, chunk.numpy(), k, settings.reach, line, threads)
+            return tuple(map(torch.from_numpy, found))
     else:
-        neighbours = partial(_by_brute_force, vertices)
         size = max(1, _PAIRS_AT_ONCE // len(vertices))
+
+        def blend(chunk: Tensor) -> Near:
+            return _by_brute_force(vertices, values, chunk, k, settings.reach)
+
     pieces = []
-    for first, chunk in _chunks(points, size):
-        near, distance, index = neighbours(points=chunk, k=k, reach=settings.reach)
-        # A distance of exactly 0 must outweigh all others without a division by zero.
-        closeness = 1 / distance.double().clamp(min=1e-12)
-        closeness /= closeness.sum(dim=1, keepdim=True)
-        blend = embedding_bag(index, values.double(), per_sample_weights=closeness, mode="sum")
-        pieces.append((near + first, distance[:, 0], blend))
+    for first in range(0, max(len(points), 1), size):
+        near, *rest = blend(points[first : first + size])
+        pieces.append((near + first, *rest))
     return tuple(torch.cat(parts) for parts in zip(*pieces, strict=True))
 
 
-def _tree(vertices: Float[Tensor, "V 3"]) -> cKDTree:
-    """The vertices as a search tree of the kind that a surface is searched fastest in: measured,
-    the nodes that scipy makes otherwise (tight boxes, cut at medians) take half as long again."""
-    from scipy.spatial import cKDTree
-
-    return cKDTree(vertices.numpy(), leafsize=32, compact_nodes=False, balanced_tree=False)
-
-
-def _by_tree(tree: cKDTree, points: Tensor, k: int, reach: float, threads: int) -> Neighbours:
-    """Points within reach, and distances and numbers of their k nearest vertices, nearest first."""
-    points = points.numpy()
-    # Far places cost the most, and their neighbours do not matter: they are left out first.
-    beyond = np.nextafter(reach, np.inf)
-    nearest, _ = tree.query(points, distance_upper_bound=beyond, workers=threads)
-    near = np.flatnonzero(nearest <= reach)
-    distance, index = tree.query(points[near], k=np.arange(1, k + 1), workers=threads)
-    return tuple(map(torch.from_numpy, (near, distance, index)))
-
-
-def _by_brute_force(vertices: Tensor, points: Tensor, k: int, reach: float) -> Neighbours:
-    """`_by_tree` by all distances, on any device."""
+def _by_brute_force(vertices: Tensor, values: Tensor, points: Tensor, k: int, reach: float) -> Near:
+    """`nearest_blend` by all distances, on any device."""
     # The matrix-product form of cdist loses the digits that close neighbours differ in.
     distances = torch.cdist(points, vertices, compute_mode="donot_use_mm_for_euclid_dist")
     distance, index = distances.topk(k, dim=1, largest=False)
     near = torch.nonzero(distance[:, 0] <= reach)[:, 0]
-    return near, distance[near], index[near]
-
-
-def _chunks(points: Tensor, size: int) -> Iterator[tuple[int, Tensor]]:
-    """(start, points[start : start + size]) in order; one empty chunk for no points."""
-    for start in range(0, max(len(points), 1), size):
-        yield start, points[start : start + size]
+    distance, index = distance[near], index[near]
+    closeness = 1 / distance.double().clamp(min=CLOSEST)
+    closeness /= closeness.sum(dim=1, keepdim=True)
+    blend = embedding_bag(index, values.double(), per_sample_weights=closeness, mode="sum")
+    return near, distance[:, 0], blend
 
 
 def _smooth(
