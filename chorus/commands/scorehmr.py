@@ -1,0 +1,34 @@
+"""`chorus scorehmr <task>`: ScoreHMR's evaluations, on its own files (docs/refinement.md).
+
+scripts/refinement/ has the release's names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from chorus.commands.refinement_tasks.evaluations import KeypointFitting, MultiView, Video
+from chorus.engine.command_result import CommandResult
+from chorus.engine.progress import Progress
+
+Task = (
+    Annotated[KeypointFitting, tyro.conf.subcommand("keypoint_fitting")]
+    | Annotated[MultiView, tyro.conf.subcommand("multiview")]
+    | Annotated[Video, tyro.conf.subcommand("video")]
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Evaluate ScoreHMR's denoiser as its release does."""
+
+    task: Annotated[Task, tyro.conf.arg(name="")]
+    """What to do."""
+
+
+def run(options: Options, progress: Progress = None) -> CommandResult:
+    """Do the task."""
+    return options.task.run(progress)
