@@ -14,6 +14,7 @@ from release_options import FLAG, VALUE, without  # noqa: E402
 from chorus.cli import main  # noqa: E402
 
 _WITHOUT_EFFECT = {"--num_workers": VALUE, "--shuffle": FLAG}
+_IN_TRAINING = {"--predictions": VALUE}  # which the release's validation draws
 
 
 def run(task: str, arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +23,8 @@ def run(task: str, arguments: Sequence[str] | None = None) -> int:
     Those that change nothing here are named and left out.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    kept, dropped = without(given, _WITHOUT_EFFECT)
+    dead = _WITHOUT_EFFECT | (_IN_TRAINING if task == "train" else {})
+    kept, dropped = without(given, dead)
     if dropped:
         sys.stderr.write(f"without effect here: {', '.join(dropped)}\n")
     return main(["scorehmr", task, *kept])

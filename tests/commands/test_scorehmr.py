@@ -14,11 +14,19 @@ from PIL import Image
 
 from chorus.body.loading import load_body
 from chorus.cli import main
-from chorus.commands.refinement_tasks.data_files import FOCAL, of_weak_camera, read_data_set
+from chorus.commands.refinement_tasks.caching import CacheHmr2, cached, regressed
+from chorus.commands.refinement_tasks.data_files import (
+    FOCAL,
+    of_weak_camera,
+    read_data_set,
+    read_predictions,
+)
 from chorus.commands.refinement_tasks.errors import acceleration_errors, position_errors
 from chorus.commands.refinement_tasks.evaluation import batches, group_means
 from chorus.commands.refinement_tasks.evaluations import KeypointFitting, MultiView, Video
-from chorus.errors import BadInput, Unavailable
+from chorus.commands.refinement_tasks.trainings import Train
+from chorus.errors import BadInput, ChorusError, Unavailable
+from chorus.records.rows import Person
 from chorus.refinement.score.checkpoint import save_published
 from chorus.refinement.score.denoiser import Denoiser, Widths, pose_numbers
 from chorus.refinement.score.published_points import (
@@ -282,6 +290,68 @@ def test_batches_keep_groups_whole():
     assert found == [[0, 0, 0], [1, 1, 2], [5, 5, 5, 5]]
     means = group_means(np.arange(10.0)[:, None], group)[:, 0]
     assert means.tolist() == [1, 1, 1, 3.5, 3.5, 5, 7.5, 7.5, 7.5, 7.5]
+
+
+def test_training_by_the_releases_names(release, tmp_path, capsys):
+    rng = np.random.default_rng(3)
+    for name in ("a", "b", "c"):
+        rows = {"body_pose": rng.normal(size=(4, 72)) * 0.2, "has_body_pose": np.ones(4)}
+        np.savez(release / f"data/datasets/{name}.npz", **rows)
+    files = tuple(release / f"data/datasets/{name}.npz" for name in ("a", "b", "c"))
+    with pytest.raises(BadInput, match=r"cache/pare/a\.npz is not there"):
+        Train(name="mine", data=files, root=release).run()
+    for name in ("a", "b", "c"):
+        np.savez(release / f"cache/pare/{name}.npz", **features(4))
+    assert "after 1 steps" in Train(name="mine", data=files, root=release, steps=1).run().line
+    assert (release / "logs/checkpoints/mine/model-0.pt").is_file()
+    assert main(["scorehmr", "train", "--name", "mine"]) == 2
+    assert "CHORUS has no PARE network" in capsys.readouterr().err
+    with pytest.raises(BadInput, match="no path"):
+        Train(name="a/b", data=files)
+
+
+class SeenRegressor:
+    """Answers every box with a person at rest, and remembers the boxes."""
+
+    def regress(self, images, boxes):
+        self.boxes = [of_image[0].tolist() for of_image in boxes]
+        crop = {"camera": np.array([0.5, 0.1, -0.1]), "crop_side": 200.0, "betas": np.ones(10)}
+        return [
+            [
+                Person(
+                    box=of_image[0],
+                    pose=np.zeros((24, 3)),
+                    crop_centre=np.array([420.0, 240.0]),
+                    joints=np.zeros((24, 2)),
+                    **crop,
+                )
+            ]
+            for of_image in boxes
+        ]
+
+
+def test_bodies_are_cached_as_scorehmr_reads_them(release, body, tmp_path):
+    rows, _ = made(release, body, turned(2, 1, 0.2), turned(2, 1, 0.2))
+    path = tmp_path / "data.npz"
+    np.savez(path, **rows)
+    data = read_data_set(path, None)
+    with pytest.raises(BadInput, match=r"1\.jpg: it cannot be read"):
+        regressed(SeenRegressor(), data, [1], tmp_path)
+    (tmp_path / "images").mkdir()
+    for at in range(2):
+        Image.new("RGB", SIZE).save(tmp_path / f"images/{at}.jpg")
+    regressor = SeenRegressor()
+    persons = regressed(regressor, data, range(2), tmp_path)
+    assert regressor.boxes[0] == [225, 200, 375, 400]  # 200 pixels high about (300, 300)
+    np.savez(tmp_path / "cache.npz", **cached(persons, data))
+    found = read_predictions(tmp_path / "cache.npz", data, path)
+    np.testing.assert_allclose(found.translation, [[2.1, -0.1, 100.0]] * 2, rtol=1e-5)
+    np.testing.assert_allclose(found.rotations, np.tile(np.eye(3), (2, 24, 1, 1)), atol=1e-6)
+
+
+def test_a_missing_regressor_is_named(tmp_path):
+    with pytest.raises(ChorusError, match=r"hmr2|HMR2"):
+        CacheHmr2(root=tmp_path, imports_dir=tmp_path).run()
 
 
 def no_truth(rows, cache):

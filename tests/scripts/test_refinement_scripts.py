@@ -37,3 +37,11 @@ def test_evaluations_take_the_releases_options(script, options, tmp_path):
     assert ("without effect here: --shuffle, --num_workers" in found.stderr) == (
         "--shuffle" in options
     )
+
+
+def test_training_names_what_it_needs(tmp_path):
+    found = called("train.py", tmp_path, "--name", "mine", "--predictions", "pare")
+    assert found.returncode == 2 and "give the data sets to train on" in found.stderr
+    assert "without effect here: --predictions" in found.stderr
+    found = called("cache_hmr2_preds.py", tmp_path, "--imports_dir", "none")
+    assert found.returncode == 2 and "hmr2" in found.stderr.lower()

@@ -56,9 +56,14 @@ def save(
     table, arrays = out / f"{name}.json", out / f"{name}.npz"
     out.mkdir(parents=True, exist_ok=True)
     atomic_write(table, json.dumps(record, indent=1).encode())
-    with replacing(arrays) as part, part.open("wb") as stream:
-        np.savez_compressed(stream, **parameters(data, refined))
+    save_arrays(arrays, parameters(data, refined))
     return table, arrays
+
+
+def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write an .npz whole or not at all."""
+    with replacing(path) as part, part.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
 
 
 def parameters(data: DataSet, refined: Refined) -> dict[str, np.ndarray]:
