@@ -11,6 +11,7 @@ from typing import Annotated
 import tyro
 
 from chorus.commands.refinement_tasks.caching import CacheHmr2
+from chorus.commands.refinement_tasks.demonstration import DemoImages
 from chorus.commands.refinement_tasks.evaluations import KeypointFitting, MultiView, Video
 from chorus.commands.refinement_tasks.trainings import Train
 from chorus.engine.command_result import CommandResult
@@ -22,6 +23,7 @@ Task = (
     | Annotated[Video, tyro.conf.subcommand("video")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[CacheHmr2, tyro.conf.subcommand("cache_hmr2")]
+    | Annotated[DemoImages, tyro.conf.subcommand("images")]
 )
 
 
