@@ -382,6 +382,15 @@ def behind(rows, cache):
     cache["pred_cam_t"][1, 2] = -1
 
 
+def no_camera(rows, cache):
+    del cache["pred_cam_t"]
+    cache["pred_cam"][1, 0] = 0
+
+
+def one_place(rows, cache):
+    rows["extra_keypoints_3d"][1] = 0
+
+
 def fewer(rows, cache):
     cache["pred_betas"] = cache["pred_betas"][:1]
 
@@ -396,6 +405,8 @@ def fewer(rows, cache):
         (words, "scale is <U1"),
         (no_rotation, "pred_pose of row 1 is no rotation matrices"),
         (behind, "row 1 stands behind its camera"),
+        (no_camera, "row 1 stands behind its camera, or nowhere"),
+        (one_place, "extra_keypoints_3d of row 1 all lie in one place"),
         (fewer, r"pred_betas is float32 of the shape \(1, 10\)"),
     ],
 )

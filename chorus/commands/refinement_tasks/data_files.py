@@ -122,6 +122,12 @@ def _rows(part: Part, owner: str, images: Path | None) -> dict[str, np.ndarray]:
         _array(part, "extra_keypoints_3d", (19, 4), count, owner),
     ]
     truth[0][:, _NO_TRUTH, 3] = 0
+    without = np.ptp(truth[1][..., :3], axis=1).max(1) == 0
+    if without.any():
+        raise BadInput(
+            f"{owner}: the points of extra_keypoints_3d of row {int(without.argmax())} all lie in "
+            "one place; leave rows without true points out."
+        )
     return {
         "names": np.array(names),
         "centre": _array(part, "center", (2,), count, owner),
@@ -218,8 +224,12 @@ def read_predictions(path: Path, data: DataSet, data_path: Path) -> Predictions:
         else:
             weak = _array(part, "pred_cam", (3,), count, owner)
             moved = of_weak_camera(weak, data.centre[rows], data.side[rows], data.image_size[rows])
-        if not (moved[:, 2] > 0).all():
-            raise BadInput(f"{owner}: row {int(moved[:, 2].argmin())} stands behind its camera.")
+        bad = ~(np.isfinite(moved).all(1) & (moved[:, 2] > 0))
+        if bad.any():
+            raise BadInput(
+                f"{owner}: row {int(bad.argmax())} stands behind its camera, or nowhere: "
+                f"{moved[bad][0]}."
+            )
         found["translation"].append(moved)
     return Predictions(**{name: np.concatenate(parts) for name, parts in found.items()})
 
@@ -230,8 +240,12 @@ def of_weak_camera(
     side: Float[np.ndarray, " N"],
     image_size: Float[np.ndarray, "N 2"],
 ) -> Float[np.ndarray, "N 3"]:
-    """Translation (N, 3) before the release's camera, of weak ones (s, tx, ty) in square boxes."""
+    """Translation (N, 3) before the release's camera, of weak ones (s, tx, ty) in square boxes.
+
+    Not finite where s or the box is not positive.
+    """
     scale = camera[:, :1] * side[:, None]
+    scale = np.where(scale > 0, scale, np.nan)
     shift = camera[:, 1:] + 2 * (centre - image_size / 2) / scale
     return np.concatenate([shift, 2 * FOCAL / scale], 1).astype(np.float32)
 
