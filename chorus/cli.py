@@ -39,6 +39,7 @@ _OTHERS = {
     "testset": ("testset", "make the synthetic test set"),
     "extend_eft": ("extend_eft", "build the test set from COCO val2014 and its EFT fits"),
     "train": ("train", "train a prior of poses for `refine --refinement score`"),
+    "scorehmr": ("scorehmr", "evaluate and train ScoreHMR's denoiser on its own files"),
     "import": (
         "import_images",
         "take images, masks, keypoints and poses of your own instead of our perception",

@@ -26,7 +26,7 @@ def run(
     The root folder is the working directory unless --root is given.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    kept, dropped = _without(given, without_effect or {})
+    kept, dropped = without(given, without_effect or {})
     if dropped:
         sys.stderr.write(f"without effect here: {', '.join(dropped)}\n")
     for option, value in (*_pairs(published), ("--root", ".")):
@@ -39,7 +39,8 @@ def _pairs(options: Sequence[str]) -> list[tuple[str, str]]:
     return list(zip(options[::2], options[1::2], strict=True))
 
 
-def _without(given: list[str], dead: Mapping[str, int]) -> tuple[list[str], list[str]]:
+def without(given: list[str], dead: Mapping[str, int]) -> tuple[list[str], list[str]]:
+    """The options that count, and the names of those that change nothing here."""
     kept, dropped = [], []
     number = 0
     while number < len(given):

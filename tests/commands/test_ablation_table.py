@@ -16,11 +16,13 @@ from chorus.commands.ablation.table import rows_of, write_rows
 from chorus.commands.ablation.trees import AblationOptions
 from chorus.commands.ablation.trees import _changed as changed_settings
 from chorus.commands.ablation.trees import _stage_options as stage_options
-from chorus.errors import BadInput
+from chorus.errors import BadInput, StaleResults
 from chorus.occupancy.presets import PRESETS
 from chorus.records.gathering import Retained
 from chorus.records.keys import SampleKey
-from chorus.stages import quality
+from chorus.records.results_tree import ResultsTree
+from chorus.refinement.score.settings import ScoreSettings
+from chorus.stages import quality, refine
 from chorus.stages.quality import _recorded as recorded
 from chorus.synthetic.perceive.noise_settings import NoiseSettings
 
@@ -85,6 +87,29 @@ def test_quality_is_made_with_the_options_that_its_table_records(options, tmp_pa
     looks = "noise" in made
     assert (changed != made) == looks
     assert not looks or changed["noise"]["keypoint_jitter"] == 0.04
+
+
+def test_persons_are_refined_again_by_the_same_learned_prior(tmp_path):
+    prior, other = tmp_path / "prior.safetensors", tmp_path / "other.safetensors"
+    prior.write_bytes(b"weights")
+    other.write_bytes(b"others")
+    asked = refine.Options(
+        results_dir=tmp_path, refinement="score", prior=prior, score=ScoreSettings(joint_sd=2.0)
+    )
+    scored = refine.score_settings(asked)
+    made = {"body": asked.body_name, "refinement": "score", **asked.fit.recorded(), **scored}
+
+    tree = ResultsTree.on(ResultsTree(tmp_path), tmp_path / "ablations" / "x", ("refined",))
+
+    def options(**more):
+        of_ablation = AblationOptions(results_dir=tree.root, **more)
+        return stage_options(refine, "refined", of_ablation, dict(made))
+
+    again = options(prior=prior)
+    assert refine.score_settings(again) == scored and again.fit == asked.fit
+    for given in (None, other):
+        with pytest.raises(StaleResults, match="give that prior's file with --prior"):
+            options(prior=given)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from chorus.calibration.settings import CalibrationSettings
@@ -17,6 +18,7 @@ from chorus.commands.ablation.definitions import CHANGEABLE, NOISE_OF, Ablation
 from chorus.engine.command_result import CommandResult
 from chorus.engine.progress import Progress
 from chorus.errors import BadInput, StaleResults
+from chorus.files import content_digest
 from chorus.filtering.rules import RULES
 from chorus.filtering.verdicts import RETAINED, FilterSettings
 from chorus.geometry.boxes import iou
@@ -26,6 +28,7 @@ from chorus.records.results_tree import ResultsTree
 from chorus.records.rows import ANY_RULE, boxes_of, retained
 from chorus.records.staleness import difference, made_from
 from chorus.records.tables import DONE, FAILED, Table, read_settings, read_table, write_table
+from chorus.refinement.score.settings import ScoreSettings
 from chorus.refinement.settings import RefinementSettings
 from chorus.settings import (
     BodyOptions,
@@ -52,6 +55,10 @@ class AblationOptions(
     CategoryOptions,
 ):
     """What all ablations share."""
+
+    prior: Path | None = None
+    """The learned prior of `chorus refine --refinement score`, if the tree's persons were refined
+    by one: the same file."""
 
 
 def ablation_tree(base: ResultsTree, name: str, ablation: Ablation) -> ResultsTree:
@@ -188,18 +195,36 @@ def _stage_options(
         more |= _quality_options(own)
     elif table == "refined":
         own.pop("body")
-        more["refinement"] = own.pop("refinement")
-        if more["refinement"] == "score":
-            raise StaleResults(
-                f"refined of {options.tree.base.root} were made by a learned prior, whose file is "
-                "not recorded, so an ablation cannot make them again; run `chorus refine "
-                "--refinement map --overwrite` before it."
-            )
-        more["fit"] = RefinementSettings(**own)
+        more |= _refinement_options(own, options)
     else:
         more["noise"] = NoiseSettings(**own["noise"])
         more |= {name: own[name] for name in ("mode", "threshold", "seed") if name in own}
     return options.carried_to(module.Options, **more)
+
+
+def _refinement_options(settings: dict[str, Any], options: AblationOptions) -> dict[str, Any]:
+    """The options of `chorus refine` from the settings that its table shall have.
+
+    StaleResults if they name a learned prior that --prior is not.
+    """
+    recorded = settings.pop("prior", None)
+    refinement = settings.pop("refinement")
+    score = {name: value for name, value in settings.items() if name.startswith("score_")}
+    fit = {name: value for name, value in settings.items() if name not in score}
+    more = {"refinement": refinement, "fit": RefinementSettings(**fit)}
+    if refinement != "score":
+        return more
+    given = options.prior
+    found = content_digest(given) if given is not None and given.is_file() else None
+    if found != recorded:
+        said = "none was given" if given is None else f"{given} is {found or 'not there'}"
+        raise StaleResults(
+            f"refined of {options.tree.base.root} were made by a learned prior of the digest "
+            f"{recorded}, and {said}; give that prior's file with --prior, or run `chorus refine "
+            "--refinement map --overwrite` before."
+        )
+    values = {name.removeprefix("score_"): value for name, value in score.items()}
+    return {**more, "prior": given, "score": ScoreSettings(**values)}
 
 
 def _quality_options(settings: dict[str, Any]) -> dict[str, Any]:

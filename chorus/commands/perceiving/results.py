@@ -27,7 +27,7 @@ class Results:
     """Writes below a folder; counts what it wrote."""
 
     def __init__(self, out: Path, body: BodyModel, overlay: str):
-        """overlay: how the names of the pictures end."""
+        """overlay: how the names of the pictures end, in .jpg or .png."""
         self._out = out
         self._overlay = overlay
         self._body = body
@@ -38,15 +38,22 @@ class Results:
         self.done = self.persons = self.bodies = 0
 
     def add(
-        self, name: str, pixels: UInt8[np.ndarray, "H W 3"], persons: Sequence[PerceivedPerson]
+        self,
+        name: str,
+        pixels: UInt8[np.ndarray, "H W 3"],
+        persons: Sequence[PerceivedPerson],
+        called: str | None = None,
     ) -> None:
-        """Write what was found in the photograph (H, W, 3) of a name, which may have folders."""
+        """Write what was found in the photograph (H, W, 3) of a name, which may have folders.
+
+        called: what its files are called, if other than the photograph.
+        """
         height, width = pixels.shape[:2]
         size = {"width": width, "height": height}
         vertices = [self._vertices(person) for person in persons]
         runs = [masks.encode(person.found.mask) for person in persons]
         rows = [_pose(name, person, self._body) for person in persons if person.body is not None]
-        place = self._out / name
+        place = self._out / (called or name)
         place.parent.mkdir(parents=True, exist_ok=True)
         record = {
             "image": name,
@@ -132,8 +139,8 @@ class Results:
             for person, mesh in zip(persons, vertices, strict=True)
         ]
         picture = persons_overlay(pixels, drawn, self._body.faces.numpy())
-        quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-        atomic_write(path, cv2.imencode(".jpg", picture[..., ::-1], quality)[1].tobytes())
+        quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if path.suffix == ".jpg" else []
+        atomic_write(path, cv2.imencode(path.suffix, picture[..., ::-1], quality)[1].tobytes())
 
 
 def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from chorus.refinement.score.denoiser import (
     Widths,
 )
 
-_PARE = (("pose_feats", PARE_FEATURES), ("cam_shape_feats", SHAPE_FEATURES))
-_PROHMR = (("img_feats", PROHMR_FEATURES),)
+PARE = (("pose_feats", PARE_FEATURES), ("cam_shape_feats", SHAPE_FEATURES))
+PROHMR = (("img_feats", PROHMR_FEATURES),)
+"""Cached features by name, and how many numbers a row of each has."""
 _POSE = 72
 
 
@@ -57,17 +58,18 @@ def feature_set(
     if len(mix) != len(data) or min(mix) < 0 or sum(mix) <= 0:
         raise BadInput(f"--mix needs a share for each of the {len(data)} files of --data: {mix}.")
     means = NpzArrays(stats)
-    names = _PARE if "pose_feats_mean" in means else _PROHMR
-    if names is _PARE and shape_range is None:
-        names = _PARE[:1]
+    names = PARE if "pose_feats_mean" in means else PROHMR
+    if names is PARE and shape_range is None:
+        names = PARE[:1]
     parts = [_rows(*pair, names) for pair in zip(data, features, strict=True)]
-    mean, deviation = _stats(stats, means, names)
+    mean, deviation = feature_statistics(stats, names)
     condition = (np.concatenate([part["condition"] for part in parts]) - mean) / deviation
     chance = [np.full(len(p["pose"]), m / len(p["pose"])) for p, m in zip(parts, mix, strict=True)]
     betas = np.concatenate([part["betas"] for part in parts])
     if shape_range is not None:
-        betas = _scaled(betas, shape_range)
-    of_shape = SHAPE_FEATURES if shape_range is not None and names is _PARE else 0
+        low, high = read_shape_range(shape_range)
+        betas = 2 * (betas - low) / (high - low) - 1
+    of_shape = SHAPE_FEATURES if shape_range is not None and names is PARE else 0
     return FeatureSet(
         pose=np.concatenate([part["pose"] for part in parts]),
         betas=betas.astype(np.float32),
@@ -81,15 +83,15 @@ def feature_set(
 def _rows(data: Path, features: Path, names: Sequence[tuple[str, int]]) -> dict[str, np.ndarray]:
     """The rows of one set that have a pose."""
     stored, cached = NpzArrays(data), NpzArrays(features)
-    pose = _array(data, stored, "body_pose", _POSE)
+    pose = _array(str(data), stored, "body_pose", _POSE)
     count = len(pose)
-    condition = [_array(features, cached, name, size) for name, size in names]
-    if any(len(each) != count for each in condition):
+    condition = feature_rows(str(features), cached, names)
+    if len(condition) != count:
         raise BadInput(
-            f"{features} has features of {len(condition[0])} rows, {data} has {count}; cache the "
+            f"{features} has features of {len(condition)} rows, {data} has {count}; cache the "
             "features of this very file again."
         )
-    betas = _array(data, stored, "betas", SHAPE_NUMBERS) if "betas" in stored else None
+    betas = _array(str(data), stored, "betas", SHAPE_NUMBERS) if "betas" in stored else None
     has = {
         name: np.asarray(stored[f"has_{name}"]).ravel() > 0
         if f"has_{name}" in stored
@@ -105,28 +107,43 @@ def _rows(data: Path, features: Path, names: Sequence[tuple[str, int]]) -> dict[
         "pose": pose[kept].reshape(-1, 24, 3),
         "betas": betas[kept],
         "has_betas": has["betas"][kept],
-        "condition": np.concatenate(condition, 1)[kept],
+        "condition": condition[kept],
     }
 
 
-def _array(path: Path, stored: NpzArrays, name: str, size: int) -> np.ndarray:
+def feature_rows(
+    owner: str, stored: Mapping[str, np.ndarray], names: Sequence[tuple[str, int]]
+) -> np.ndarray:
+    """Features (N, C) of the arrays of some names side by side, float32.
+
+    owner: how sentences call the arrays' file. BadInput if one is missing or of another shape.
+    """
+    found = [_array(owner, stored, name, size) for name, size in names]
+    if len({len(each) for each in found}) > 1:
+        lengths = ", ".join(f"{len(f)} of {n}" for f, (n, _) in zip(found, names, strict=True))
+        raise BadInput(f"{owner} has features of {lengths} rows; they must be equally many.")
+    return np.concatenate(found, 1)
+
+
+def _array(owner: str, stored: Mapping[str, np.ndarray], name: str, size: int) -> np.ndarray:
     """One array as (N, size)."""
     if name not in stored:
-        raise BadInput(f"{path} has no {name!r}, found {', '.join(stored) or 'nothing'}.")
+        raise BadInput(f"{owner} has no {name!r}, found {', '.join(stored) or 'nothing'}.")
     value = stored[name]
     flat = value.reshape(len(value), -1) if value.ndim > 1 else value
-    if flat.ndim != 2 or flat.shape[1] != size:
+    if flat.ndim != 2 or flat.shape[1] != size or flat.dtype.kind not in "fiub":
         raise BadInput(
-            f"{path}: {name} has the shape {value.shape}, expected {size} numbers a row."
+            f"{owner}: {name} has the shape {value.shape} and the type {value.dtype}, "
+            f"expected {size} numbers a row."
         )
     return flat.astype(np.float32)
 
 
-def _stats(
-    path: Path, stored: NpzArrays, names: Sequence[tuple[str, int]]
+def feature_statistics(
+    path: Path, names: Sequence[tuple[str, int]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of the whole condition."""
-    found = []
+    """Mean and deviation (C,) of the whole condition; BadInput where they cannot be."""
+    stored, found = NpzArrays(path), []
     for what in ("mean", "std"):
         keys = [what if name == "img_feats" else f"{name}_{what}" for name, _ in names]
         missing = [key for key in keys if key not in stored]
@@ -141,8 +158,8 @@ def _stats(
     return found[0], found[1]
 
 
-def _scaled(betas: np.ndarray, path: Path) -> np.ndarray:
-    """Betas (N, 10) brought to [-1, 1] between the least and largest that a file names."""
+def read_shape_range(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Least and largest betas (10,) that a file names, for the shape's numbers -1 and 1."""
     stored = NpzArrays(path)
     if "betas_min" not in stored or "betas_max" not in stored:
         raise BadInput(f"{path} must have betas_min and betas_max, found {', '.join(stored)}.")
@@ -152,4 +169,4 @@ def _scaled(betas: np.ndarray, path: Path) -> np.ndarray:
             f"{path}: betas_min {low.shape} and betas_max {high.shape} must be a number or 10, the "
             "latter larger."
         )
-    return 2 * (betas - low.ravel()) / (high - low).ravel() - 1
+    return tuple(np.broadcast_to(each.ravel(), SHAPE_NUMBERS) for each in (low, high))

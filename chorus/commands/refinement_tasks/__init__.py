@@ -1,0 +1,1 @@
+"""What `chorus scorehmr` is made of: ScoreHMR's files, evaluations and demonstration."""
