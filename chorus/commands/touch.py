@@ -78,10 +78,11 @@ def write_maps(
             try:
                 distribution = which.load(options.part)
                 contact = contact_map(distribution, body)
+                name = which.name if options.part == WHOLE else f"{which.name} - {options.part}"
                 picture = write_files(
-                    options.out, which.name, distribution, contact, body, options.layout
+                    options.out, name, distribution, contact, body, options.layout
                 )
-                tables.append(f"{which.name} → {picture}\n{part_table(contact)}")
+                tables.append(f"{name} → {picture}\n{part_table(contact)}")
             except ChorusError as error:
                 report.problems.append(f"{which.name}: {error}")
             advance(1)

@@ -122,8 +122,8 @@ def _train_own(options: Options, progress: Progress) -> tuple[Path, str]:
     parts = examples(source, options.out / "examples", options.worker_count, progress)
     kept = max(1, round(_VALIDATED * len(parts))) if len(parts) > 1 else 0
     seen = Examples.joined(parts[: len(parts) - kept])
-    unseen = Examples.joined(parts[len(parts) - kept :]) if kept else seen
-    if len(seen.truth) < 2 or not len(unseen.truth):
+    unseen = Examples.joined(parts[len(parts) - kept :]) if kept else None
+    if len(seen.truth) < 2 or (unseen is not None and not len(unseen.truth)):
         raise BadInput(
             f"{source.arrangements} arrangements gave {len(seen.truth)} examples, too few to train "
             "with; raise --arrangements."
@@ -133,10 +133,11 @@ def _train_own(options: Options, progress: Progress) -> tuple[Path, str]:
     network.measure(seen.condition, seen.truth - seen.centre)
     training = Training(network, settings, options.out / "state.pt", source.told())
     loss = learned_loss(seen, settings.batch, Schedule())
-    said = ""
+    said = "; without a validation, for which one part of the examples is too few"
     for reached in _reports(training, loss, settings.steps, progress):
-        found, before = _validated(body, reached, unseen)
-        said = f"; validation PA-MPJPE {found:.1f} mm, of the fits {before:.1f} mm"
+        if unseen is not None:
+            found, before = _validated(body, reached, unseen)
+            said = f"; validation PA-MPJPE {found:.1f} mm, of the fits {before:.1f} mm"
         logger.info("step %d: loss %.4f%s", reached.step, reached.loss, said)
     path = options.out / "prior.safetensors"
     save_learned(path, training.averaged, {"trained_on": source.told()})

@@ -45,7 +45,9 @@ _FEW, _SOME = 60, 200
 """Points that stand for the object while placements are compared, and while they are refined."""
 _COMPARED = 300
 """The best first placements, among which distinct ones are sought."""
-_MISSED = 0.25
+_UNUSUAL = 0.005
+"""Mean share of the sharpened field from which down a placement is far from where objects were."""
+_MISSED = 0.15
 """A silhouette term from here on is worth a warning: on seed 7 it is 0.01 to 0.05."""
 
 
@@ -136,7 +138,9 @@ def place(
     check_canonical(field, body)
     pose = star_pose() if pose is None else torch.as_tensor(np.asarray(pose, np.float32))
     scene = _Scene.of(field, body, pose, image, settings)
-    size = fitting_size(thing.size, thing.inside - thing.centre, scene.attraction, scene.side, unit)
+    size = fitting_size(
+        thing.size, thing.inside - thing.centre, scene.attractions[0], scene.side, unit
+    )
     shape = _Shape.of(thing, size.metres, scene, settings)
     rotations = spread_rotations(settings.rotations)
     with torch.no_grad():
@@ -150,6 +154,11 @@ def place(
         notes.append(
             f"no placement agrees with the mask (off by {missed:.2f} of 2 at best): it may be the "
             "mask of another person's object, or the mesh of another object."
+        )
+    elif modes[0].terms["occupancy"] < _UNUSUAL:
+        notes.append(
+            "the likeliest placement is where objects of this distribution have hardly been seen: "
+            "it follows the mask alone, and how far away the object is remains open."
         )
     return Placements(modes, thing, size.unit, tuple(notes))
 
@@ -171,8 +180,9 @@ class _Scene:
     silhouette: Silhouette | None
     side: float
     """Edge of the cube that both are over, metres."""
-    attraction: Float[Tensor, "N N N"]
-    """The field, less what the mask rules out: what translations are tried in."""
+    attractions: tuple[Float[Tensor, "N N N"], ...]
+    """What translations are tried in: the field; with a mask, the field less what the mask rules
+    out, and the part of the field that it does not."""
 
     @classmethod
     def of(
@@ -196,12 +206,14 @@ class _Scene:
         faces = body.faces.cpu().numpy()
         field = torch.from_numpy(posed.probability / largest).float() ** settings.sharpness
         depth = torch.from_numpy(body_depth(vertices, faces, VoxelGrid(_DEPTH_CELLS, side)))
-        silhouette, attraction = None, field
+        silhouette, attractions = None, (field,)
         if image is not None:
             silhouette = Silhouette.of(image, (vertices, faces))
-            outside = silhouette.outside(torch.from_numpy(grid.centres()))
-            attraction = field - settings.silhouette * outside.reshape(grid.shape)
-        return cls(field, depth, silhouette, side, attraction)
+            outside = silhouette.outside(torch.from_numpy(grid.centres())).reshape(grid.shape)
+            # A small object's mask is narrower than the voxels that translations are tried by, so
+            # that the first prefers free air, far behind, where its cone is wide.
+            attractions = field - settings.silhouette * outside, field * (1 - outside)
+        return cls(field, depth, silhouette, side, attractions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,17 +263,28 @@ class _Shape:
 
     def starts(self, rotations: Float[Tensor, "R 4"], factors: Sequence[float]) -> Similarities:
         """The best distinct placements in all rotations, translations and some sizes."""
+        parts = [self._starts(of, rotations, factors) for of in self.scene.attractions]
+        return Similarities(*(torch.cat(values) for values in zip(*parts, strict=True)))
+
+    def _starts(
+        self,
+        volume: Float[Tensor, "N N N"],
+        rotations: Float[Tensor, "R 4"],
+        factors: Sequence[float],
+    ) -> Similarities:
+        """An equal share of the starts, in one of the volumes that translations are tried in."""
         tried = []
         for factor in factors:
             points = self.inside[:_SOME] * factor
-            found = correlate(self.scene.attraction, self.scene.side, points, rotations)[1]
+            found = correlate(volume, self.scene.side, points, rotations)[1]
             tried.append(found._replace(log_scale=found.log_scale + math.log(factor)))
         every = Similarities(*(torch.cat(values) for values in zip(*tried, strict=True)))
         few = self.part(_FEW)
         scores = few.score(every)
         best = every.take(scores.topk(min(_COMPARED, len(scores))).indices)
         size = self.metres * self.thing.size
-        kept = distinct(few.score(best), best(few.inside), size, self.settings.starts)
+        share = max(1, self.settings.starts // len(self.scene.attractions))
+        kept = distinct(few.score(best), best(few.inside), size, share)
         return best.take(torch.tensor(kept))
 
     def modes(self, placed: Similarities) -> tuple[Placement, ...]:

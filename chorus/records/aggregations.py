@@ -100,7 +100,7 @@ def chosen_kinds(
         f"{tree.folder('aggregations') / portable_name(model)} has "
         f"{', '.join(kind.name for kind in sorted(present))}; say which is meant with "
         "--aggr_setting_names (the name after aggr) and --filter_setting_nums (the numbers after "
-        "filter), or name the --categories."
+        "filter)."
     )
 
 

@@ -88,7 +88,8 @@ def test_a_prompts_contacts_as_picture_glb_npz_and_json(folder, tmp_path, capsys
 def test_totals_and_the_clusters_of_parts(folder, tmp_path, capsys):
     out = ("--out", str(tmp_path))
     assert run(folder, "touch", "--part", "leftFoot", *out) == 0
-    assert sorted(path.name for path in tmp_path.glob("*.npz")) == ["surfboard.npz", "tie.npz"]
+    made = sorted(path.name for path in tmp_path.glob("*.npz"))
+    assert made == ["surfboard - leftFoot.npz", "tie - leftFoot.npz"]
     assert run(folder, "touch", "--part", "leftfot", *out) == 1
     assert "did you mean 'leftFoot'" in capsys.readouterr().err
 

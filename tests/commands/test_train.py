@@ -35,7 +35,7 @@ def amass(path: Path, count=3, **change) -> Path:
 
 def test_a_prior_is_trained_and_goes_on(tmp_path):
     first = run(own(tmp_path, training=QUICK))
-    assert "validation PA-MPJPE" in first.line and "4 steps" in first.line
+    assert "without a validation" in first.line and "4 steps" in first.line
     trained = load_learned(tmp_path / "prior.safetensors").state_dict()
     (examples,) = (tmp_path / "examples").glob("*/00000.npz")
     before = examples.stat().st_mtime_ns

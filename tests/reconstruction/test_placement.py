@@ -91,11 +91,20 @@ def test_a_mask_decides_between_two_places():
         assert found.modes[0].probability > 0.8 and found.modes[0].terms["silhouette"] < 0.05
 
 
-def seen(matrix: np.ndarray) -> ObjectView:
-    """A board's mask, the body before it left out."""
+def test_a_small_object_stays_at_the_depth_where_it_is_known_to_be():
+    """Its mask is narrower than the cells that translations are tried by."""
+    small, true = trimesh.creation.box((0.12, 0.12, 0.12)), at(0.45, 0.3, 0.3)
+    field = field_of(true)
+    found = place(small, field, BODY, None, seen(true, small), unit="m", settings=QUICK)
+    assert np.linalg.norm(middles(found)[0] - true[:3, 3]) < 0.25
+    assert found.modes[0].terms["occupancy"] > 0.5 and not found.notes
+
+
+def seen(matrix: np.ndarray, thing: trimesh.Trimesh = BOARD) -> ObjectView:
+    """An object's mask, the body before it left out."""
     from chorus.rendering.raycast import cast
 
-    board = BOARD.copy().apply_transform(matrix)
+    board = thing.copy().apply_transform(matrix)
     body = star_body(BODY).vertices.numpy(), BODY.faces.numpy()
     hits = cast([body, board], CAMERA.R, CAMERA.t, CAMERA.K, 128, 128)
     return ObjectView(hits.mesh_id == 1, CAMERA)

@@ -103,8 +103,22 @@ def _of_file(path: Path, number: int, mask: Path | None, body: BodyModel) -> Per
         )
     recorded = poses[number]
     name = f"{path.name}, person {number}"
+    notes = list(recording.notes)
     view = None if mask is None else _view(recorded, mask, body, path)
-    return Person(recorded.pose, name, view, tuple(recording.notes))
+    if view is not None and not _in_the_middle(view):
+        height, width = view.mask.shape
+        notes.append(
+            f"--mask {mask} has {width} x {height} pixels, but the camera of {path} looks at the "
+            f"pixel {view.camera.K[0, 2]:.0f}, {view.camera.K[1, 2]:.0f}: it may be the mask of "
+            "another image."
+        )
+    return Person(recorded.pose, name, view, tuple(notes))
+
+
+def _in_the_middle(view: ObjectView) -> bool:
+    """Whether the camera looks at the middle of the image, to a tenth of its sides."""
+    size = np.array(view.mask.shape[::-1])
+    return bool((np.abs(view.camera.K[:2, 2] - size / 2) <= 0.1 * size).all())
 
 
 def _view(recorded: RecordedPose, mask: Path, body: BodyModel, path: Path) -> ObjectView:

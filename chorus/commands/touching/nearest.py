@@ -41,8 +41,8 @@ def named_objects(sentence: str, categories: Iterable[str]) -> set[str]:
     if not found:
         near = [c for c in known if get_close_matches(stems(strip_demo(c))[-1], said, cutoff=0.6)]
         raise BadInput(
-            f"{sentence!r} names no object with a distribution here; "
-            + (f"did you mean {' or '.join(map(repr, near))}? " if near else "")
+            f"{sentence!r} names no object with a distribution here"
+            + (f"; did you mean {' or '.join(map(repr, near))}? " if near else ". ")
             + f"There are distributions of {', '.join(known)}."
         )
     return found
