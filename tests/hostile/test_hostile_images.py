@@ -14,7 +14,7 @@ import pytest
 from hostile import assert_refused
 from PIL import Image
 
-from chorus.commands.perceive import _pixels
+from chorus.commands.perceiving.photos import pixels_of
 from chorus.evaluation.labelled_sets import read_photograph
 from chorus.generation.image_files import description
 from chorus.perception import open3dhoi
@@ -113,7 +113,7 @@ READERS: dict[str, Callable[[Path, bytes], object]] = {
     "photographs with annotations": lambda f, c: upright_rgb(c, (64, 48)),
     "sizes": lambda f, c: stored_size(c),
     "masks": lambda f, c: mask_of_png(c),
-    "perceive": lambda f, c: _pixels(written(f, c)),
+    "perceive": lambda f, c: pixels_of(written(f, c)),
     "the tree": of_tree,
     "Open3DHOI's masks": lambda f, c: open3dhoi._mask(written(f, c)),
     "Open3DHOI's photograph": lambda f, c: open3dhoi._photograph(written(f, c), (48, 64)),
