@@ -85,6 +85,12 @@ class Options(
         kinds = self.kinds(usual=AggregationKind(name, usual_rules(name)))
         if self.evidence is None:
             return kinds
+        for kind in kinds:
+            if "+" in kind.preset and of_evidence(kind.preset, self.evidence) != kind.preset:
+                raise BadInput(
+                    f"--aggr_setting_names {kind.preset} has an evidence of its own, which is not "
+                    f"--evidence {self.evidence}; leave one of them out."
+                )
         named = (kind._replace(preset=of_evidence(kind.preset, self.evidence)) for kind in kinds)
         return list(dict.fromkeys(named))
 
@@ -203,6 +209,10 @@ class Aggregator(FoundPartsCounter):
             if not chosen.observed:
                 label = f"{category} / {prompt}"
                 self.notes.append(_nothing_retained(label, self._kind.rules, [chosen]))
+        if self._settings.observed == "both" and not any(s.lifted for s in samples.values()):
+            self.notes.append(
+                f"{category}: no sample has a lifted object, so its masks alone are counted."
+            )
         digests = {prompt: chosen.digest() for prompt, chosen in samples.items() if chosen.observed}
         if self._settings.parts == AUTO:
             found = self._discover(category, samples)
@@ -226,6 +236,7 @@ class Aggregator(FoundPartsCounter):
                 if not counts[WHOLE].count:
                     self.notes.append(f"{category} / {prompt}: no sample is left to aggregate.")
                     continue
+                self._tell_empty(f"{category} / {prompt}", counts[WHOLE])
                 self._write(folder, category, prompt, counts, digest)
                 written += 1
             if total_wanted:
@@ -238,6 +249,14 @@ class Aggregator(FoundPartsCounter):
             return written, kept + 1
         self._write(total_folder, category, TOTAL, total, total_digest)
         return written + 1, kept
+
+    def _tell_empty(self, label: str, counts: BinCounts) -> None:
+        if not counts.mask.any() and (counts.filled is None or not counts.filled.any()):
+            self.notes.append(
+                f"{label}: the distribution is empty: no object lies in the "
+                f"{self._settings.side:g} m around a person. Are meshes in metres, and masks and "
+                "cameras of one image?"
+            )
 
     def _gather(self, shards: Sequence[ShardKey]) -> Retained:
         """The retained samples of a prompt that the settings choose."""

@@ -76,6 +76,10 @@ class Options(DeviceOptions, BodyOptions, TableOptions, ImageTreeOptions, Sample
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.refinement != "score":
+            if self.prior is not None:
+                raise BadInput(
+                    f"--prior {self.prior} is for --refinement score; give both, or leave it out."
+                )
             return
         if self.prior is None:
             raise BadInput(

@@ -165,6 +165,9 @@ def test_evidence_that_is_not_there_is_named_with_its_cure(root, capsys):
     asked = ["--evidence", "meshes", "--aggr_setting_names", "quant:full", "--categories", "vas"]
     assert run(root, "aggregate", *asked) == 2
     assert "did you mean 'vase'" in capsys.readouterr().err
+    contradictory = ["--evidence", "both", "--aggr_setting_names", "quant:full+meshes"]
+    assert run(root, "aggregate", *contradictory) == 2
+    assert "leave one of them out" in capsys.readouterr().err
     (mesh,) = (root / "results").rglob("*.npz")
     mesh.write_bytes(mesh.read_bytes()[:80])
     read_mesh.cache_clear()

@@ -12,7 +12,10 @@ import pytest
 from skimage import data
 
 from chorus.cli import main
+from chorus.commands.perceiving.results import Results
+from chorus.errors import BadInput
 from chorus.geometry import masks
+from chorus.perception.coco_writing import CocoFile
 from chorus.perception.poses_of_npz import read_npz
 from chorus.perception.recorded_poses import FREE_BODY, PinholeCamera
 
@@ -149,3 +152,16 @@ def test_a_name_at_the_file_systems_limit_has_results(imports, tmp_path):
     (record,) = (path for path in (tmp_path / "o").glob("aaa*.json"))
     assert json.loads(record.read_text())["image"] == name
     assert len(list((tmp_path / "o").glob("aaa*.overlay.jpg"))) == 1
+
+
+def test_annotations_of_others_are_not_replaced(tmp_path):
+    (tmp_path / "instances.json").write_text('{"info": {"description": "mine"}}')
+    with pytest.raises(BadInput, match="not of chorus perceive"):
+        Results(tmp_path, None, ".jpg")
+    assert "mine" in (tmp_path / "instances.json").read_text()
+    (tmp_path / "instances.json").unlink()
+    (tmp_path / "poses.npz").write_bytes(b"somebody's")
+    with pytest.raises(BadInput, match=r"poses\.npz"):
+        Results(tmp_path, None, ".jpg")
+    (tmp_path / "instances.json").write_bytes(CocoFile().content())
+    Results(tmp_path, None, ".jpg")

@@ -248,6 +248,8 @@ def test_a_learned_prior_refines_too(options, prior, worker):
 
 
 def test_what_a_learned_prior_needs_is_told(options, prior, tmp_path):
+    with pytest.raises(BadInput, match="is for --refinement score"):
+        replace(options, refinement="map", prior=prior)
     with pytest.raises(BadInput, match="needs a learned prior; give --prior FILE"):
         replace(options, refinement="score")
     with pytest.raises(BadInput, match="is not a file; make one with `chorus train score`"):

@@ -12,8 +12,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from chorus.body.model import BodyModel
-from chorus.files import atomic_write, beside, replacing
+from chorus.errors import BadInput
+from chorus.files import atomic_write, beside, parsed_json, replacing
 from chorus.geometry import masks
+from chorus.perception.coco_instances import EXPORTED
 from chorus.perception.coco_writing import CocoFile
 from chorus.perception.perceiving import PerceivedPerson
 from chorus.perception.recorded_persons import body_family
@@ -21,13 +23,16 @@ from chorus.viewing.persons import DrawnPerson, persons_overlay
 from chorus.vocabulary import PERSON
 
 _JPEG_QUALITY = 90
+_COCO, _POSES = "instances.json", "poses.npz"
 
 
 class Results:
     """Writes below a folder; counts what it wrote."""
 
     def __init__(self, out: Path, body: BodyModel, overlay: str):
-        """overlay: how the names of the pictures end, in .jpg or .png."""
+        """overlay: how the names of the pictures end, in .jpg or .png. BadInput if the folder has
+        annotations of somebody else, which would be replaced."""
+        _check_replaceable(out)
         self._out = out
         self._overlay = overlay
         self._body = body
@@ -78,9 +83,9 @@ class Results:
     def finish(self) -> None:
         """Write the files of all photographs."""
         if self.done:
-            atomic_write(self._out / "instances.json", self._coco.content())
+            atomic_write(self._out / _COCO, self._coco.content())
         if self._poses:
-            _save(self._out / "poses.npz", _columns(self._poses, self._body))
+            _save(self._out / _POSES, _columns(self._poses, self._body))
 
     def remarks(self) -> list[str]:
         """Sentences on photographs without a person and on persons without a body."""
@@ -177,6 +182,24 @@ def _record(person: PerceivedPerson, runs: bytes) -> dict[str, Any]:
             "mask_agreement": round(body.agreement, 4),
         }
     return record
+
+
+def _check_replaceable(out: Path) -> None:
+    """BadInput if the files of all photographs are there already and are not of `perceive`."""
+    coco, poses = out / _COCO, out / _POSES
+    ours = False
+    if coco.is_file():
+        try:
+            content = parsed_json(coco.read_bytes())
+            ours = str(content["info"]["description"]).startswith(EXPORTED)
+        except (OSError, ValueError, TypeError, KeyError):
+            ours = False
+    if not ours and (coco.exists() or poses.exists()):
+        found = coco if coco.exists() else poses
+        raise BadInput(
+            f"{found} is not of chorus perceive, which would replace it; give another folder to "
+            "--out."
+        )
 
 
 def _pose(name: str, person: PerceivedPerson, body: BodyModel) -> dict[str, Any]:
