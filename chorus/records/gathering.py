@@ -6,9 +6,11 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from chorus.errors import StaleResults
 from chorus.filtering.verdicts import RETAINED
 from chorus.occupancy.presets import Anchor
 from chorus.records.joining import check_origins, joined, read_tables
@@ -16,6 +18,7 @@ from chorus.records.keys import SampleKey, ShardKey, sample_seed
 from chorus.records.lifted_objects import LiftedSample
 from chorus.records.results_tree import ResultsTree
 from chorus.records.rows import Camera, only_person, person_array, retained
+from chorus.records.staleness import difference
 from chorus.records.tables import DONE
 
 _LEFT_OUT = "not in the share of the data"
@@ -118,12 +121,22 @@ def gather(
 
     anchor: whose poses and cameras (`AggregationSettings`); a refined person that is doubtful is
     dropped with the doubt as the reason. Raises BadInput if a table is missing or damaged,
-    StaleResults if one was made from another state of its input than the one that is there.
+    StaleResults if one was made from another state of its input than the one that is there, or if
+    persons of some shards were refined otherwise than those of others.
     """
     samples = Retained()
+    refined_by: dict[str, Any] | None = None
     for shard in shards:
         tables = read_tables(tree, shard, gathered(anchor), _COLUMNS)
         check_origins(tree, shard, tables)
+        if "refined" in tables:
+            by = {name: tables["refined"].settings.get(name) for name in ("refinement", "prior")}
+            refined_by = by if refined_by is None else refined_by
+            if changes := difference(refined_by, by):
+                raise StaleResults(
+                    f"{tree.table('refined', shard)} was refined otherwise than other shards of "
+                    f"this prompt ({'; '.join(changes)}); run chorus refine --overwrite."
+                )
         for key, rows in joined(shard, tables, "filtered"):
             reason = _why_not(rows, rules)
             if reason:

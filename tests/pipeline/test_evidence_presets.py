@@ -10,6 +10,7 @@ import pytest
 from small_tree import command
 
 from chorus.cli import main
+from chorus.errors import StaleResults
 from chorus.occupancy.presets import preset
 from chorus.records.aggregations import WHOLE, load
 from chorus.records.gathering import gather
@@ -104,6 +105,15 @@ def test_refined_persons_of_other_humans_are_refused(tree, capsys):
     assert main(command(tree, "aggregate", *NAMES)) != 0
     output = capsys.readouterr()
     assert "chorus refine --overwrite" in output.out + output.err
+
+
+def test_persons_that_were_refined_in_two_ways_are_not_mixed(tree):
+    results, some = shards(tree)
+    path = results.table("refined", some[0])
+    table = read_table(path, "refined")
+    write_table(path, "refined", replace(table, settings={**table.settings, "refinement": "score"}))
+    with pytest.raises(StaleResults, match="run chorus refine --overwrite"):
+        gather(results, some, (3,), "refined")
 
 
 def test_doubtful_persons_are_left_out_and_counted(tree):
