@@ -47,10 +47,10 @@ class Options(PersonOptions, BodyOptions, AggregationOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.categories) != 1:
+        if len(self.categories) > 1:
             raise BadInput(
                 f"one mesh is of one category; found {len(self.categories)} in --categories: "
-                f"{', '.join(self.categories) or 'none'}. Give the object's category."
+                f"{', '.join(self.categories)}. Give the object's category."
             )
         if self.out.exists() and not self.out.is_dir():
             raise BadInput(f"--out {self.out} is a file; give a folder.")
@@ -65,9 +65,16 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     started = time.monotonic()
     thing = read_mesh(options.mesh)
     kind = chosen_kind(options)
-    chosen = of_prompts(aggregated(options, kind), options.prompts)
+    candidates = aggregated(options, kind)
+    present = sorted({each.category for each in candidates})
+    if len(present) > 1:
+        raise BadInput(
+            f"one mesh is of one category; there are distributions of {', '.join(present)}. Give "
+            "the object's, --categories."
+        )
+    chosen = of_prompts(candidates, options.prompts)
     body = load_body(options.body, options.imports_dir)
-    person = person_of(options, _samples_of(options, kind), body)
+    person = person_of(options, _samples_of(options, kind, present[0]), body)
     report, tables = CommandResult("", problems=list(person.notes)), []
     with progress_bar(progress, len(chosen), "place", "distribution") as advance:
         for which in chosen:
@@ -90,15 +97,15 @@ def run(options: Options, progress: Progress = None) -> CommandResult:
     return report
 
 
-def _samples_of(options: Options, kind: AggregationKind) -> Samples:
-    """How the retained samples are read that a kind of aggregation was made from."""
+def _samples_of(options: Options, kind: AggregationKind, category: str) -> Samples:
+    """How the retained samples are read that a category's aggregation was made from."""
 
     def read() -> Retained:
         from chorus.occupancy.presets import preset
         from chorus.records.gathering import gather
 
         tree, model = options.tree, options.models.model_key
-        shards = tree.shards("filtered", model, options.categories, options.prompts)
+        shards = tree.shards("filtered", model, (category,), options.prompts)
         return gather(tree, shards, kind.rules, preset(kind.preset).anchor)
 
     return read
