@@ -79,6 +79,8 @@ class Options(WorkerOptions, BodyOptions):
         for name in ("arrangements", "cameras", "perceptions"):
             if getattr(self, name) < 1:
                 raise BadInput(f"--{name} must be at least 1, found {getattr(self, name)}.")
+        if self.out.exists() and not self.out.is_dir():
+            raise BadInput(f"--out {self.out} is a file; give a folder.")
         if self.steps is not None and self.steps < 1:
             raise BadInput(f"--steps must be at least 1, found {self.steps}.")
         for name in self.held_out:

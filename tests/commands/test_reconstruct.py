@@ -162,3 +162,10 @@ def test_means_over_categories_and_their_intervals():
     scores = {"a": {"some method": {name: np.array([0.1, 0.1]) for name in names}}}
     assert "10.0 [10.0, 10.0]" in overall_table(scores)
     assert "some method" in per_category_table(scores)
+
+
+def test_a_photograph_that_is_not_there_is_told(folder, tmp_path, capsys):
+    given = arguments(folder, "--out", str(tmp_path / "out"))
+    given[1] = "no.jpg"
+    assert main(given) == 1
+    assert "no.jpg: it is not a file" in capsys.readouterr().err

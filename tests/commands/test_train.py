@@ -62,6 +62,12 @@ def test_pose_sets_are_turned_upright(tmp_path):
     assert not poses[:, 22:].any()
 
 
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "a.txt").write_text("mine")
+    with pytest.raises(BadInput, match="give a folder"):
+        Options(what="score", out=tmp_path / "a.txt")
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -105,6 +105,8 @@ def photograph_cases(
 def _photograph(
     path: Path, seen: Path, files: Sequence[Path], masks: Path, body: BodyModel
 ) -> Case:
+    if not path.is_file():
+        raise BadInput("it is not a file; give photographs.")
     if not files:
         raise BadInput(
             f"it has no mask in {masks}; expected {path.stem}.png, or a folder {path.stem} with a "
