@@ -281,10 +281,11 @@ class _Shape:
         every = Similarities(*(torch.cat(values) for values in zip(*tried, strict=True)))
         few = self.part(_FEW)
         scores = few.score(every)
-        best = every.take(scores.topk(min(_COMPARED, len(scores))).indices)
+        top = scores.topk(min(_COMPARED, len(scores)))
+        best = every.take(top.indices)
         size = self.metres * self.thing.size
         share = max(1, self.settings.starts // len(self.scene.attractions))
-        kept = distinct(few.score(best), best(few.inside), size, share)
+        kept = distinct(top.values, best(few.inside), size, share)
         return best.take(torch.tensor(kept))
 
     def modes(self, placed: Similarities) -> tuple[Placement, ...]:
